@@ -1,0 +1,90 @@
+/**
+ * The admin listener: metrics, health, dead letters. Never behind the load balancer: loopback unless ADMIN_HOST says
+ * otherwise. A web page of another origin cannot use it: state changes need a header that a form cannot send, and a
+ * Host that is this listener's own.
+ */
+import { type FastifyBaseLogger, type FastifyInstance, fastify, LogController } from 'fastify'
+import Type from 'typebox'
+import { isLoopback } from '../config.ts'
+import type { DeadLetter, ReplayResult } from '../delivery/dead-letters.ts'
+import { MillraceError } from '../errors.ts'
+import { healthRoutes } from '../http/health.ts'
+import { sendProblem } from '../http/problem.ts'
+
+export interface AdminOptions {
+  readonly logger: FastifyBaseLogger
+  readonly host: string
+  readonly notReady: () => string | undefined
+  /** Metrics in Prometheus text format. */
+  readonly scrape: () => Promise<{ contentType: string; text: string }>
+  /** What the service is and does, for people. */
+  readonly status: () => object
+  readonly sinks: readonly string[]
+  readonly deadLetters: (sink: string, limit: number) => Promise<DeadLetter[]>
+  readonly replay: (sink: string) => Promise<ReplayResult | undefined>
+}
+
+/** A header that makes a browser ask first (CORS preflight), which is never granted. */
+export const ADMIN_HEADER = 'x-millrace-admin'
+
+export function createAdmin(options: AdminOptions): FastifyInstance {
+  const { logger, host, notReady, scrape, status, sinks, deadLetters, replay } = options
+  const app = fastify({
+    loggerInstance: logger,
+    logController: new LogController({ disableRequestLogging: true }),
+    forceCloseConnections: true,
+  })
+  app.setErrorHandler(sendProblem)
+  app.setNotFoundHandler((request, reply) => {
+    const error = new MillraceError('NOT_FOUND', `no ${request.method} ${request.url}: see / for what there is`)
+    return sendProblem(error, request, reply)
+  })
+  if (isLoopback(host)) {
+    // DNS rebinding: a foreign name that resolves to this address is not us.
+    app.addHook('onRequest', (request, _reply, done) => {
+      if (isLoopback(request.hostname.replace(/^\[|\]$/g, ''))) done()
+      else
+        done(
+          new MillraceError('FORBIDDEN', `this listener answers to its loopback address, not to ${request.hostname}`),
+        )
+    })
+  }
+  healthRoutes(app, notReady)
+
+  app.get('/', () => status())
+
+  app.get('/metrics', async (_request, reply) => {
+    const { contentType, text } = await scrape()
+    return reply.header('content-type', contentType).send(text)
+  })
+
+  const requireSink = (sink: string) => {
+    if (sinks.includes(sink)) return
+    throw new MillraceError('NOT_FOUND', `no sink ${JSON.stringify(sink)} is running: use one of ${sinks.join(', ')}`)
+  }
+  const params = Type.Object({ sink: Type.String() })
+  const query = Type.Object({ limit: Type.Integer({ minimum: 1, maximum: 10_000, default: 100 }) })
+
+  app.get<{ Params: { sink: string }; Querystring: { limit: number } }>(
+    '/dead-letters/:sink',
+    { schema: { params, querystring: query } },
+    (request) => {
+      requireSink(request.params.sink)
+      return deadLetters(request.params.sink, request.query.limit)
+    },
+  )
+
+  app.post<{ Params: { sink: string } }>(
+    '/dead-letters/:sink/replay',
+    { schema: { params } },
+    async (request, reply) => {
+      if (request.headers[ADMIN_HEADER] === undefined) {
+        throw new MillraceError('FORBIDDEN', `send the header "${ADMIN_HEADER}: 1"`)
+      }
+      requireSink(request.params.sink)
+      const result = await replay(request.params.sink)
+      return result ?? reply.code(409).send({ reason: 'a replay of this sink is already under way' })
+    },
+  )
+  return app
+}

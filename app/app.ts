@@ -1,0 +1,229 @@
+/**
+ * The whole pipeline on one screen; the only place that picks implementations.
+ *
+ *     HTTP ─▶ Sender ═ channel ═▶ Receiver ─▶ group commit ─▶ Log ─▶ Delivery (one a sink) ─▶ handlers ─▶ Sink
+ *       ▲                                          │
+ *       └──────────── 202 once durable ◀───────────┘
+ */
+import { join } from 'node:path'
+import type { FastifyBaseLogger } from 'fastify'
+import packageJson from '../package.json' with { type: 'json' }
+import { createAdmin } from './admin/server.ts'
+import { channel } from './channel/channel.ts'
+import type { Config } from './config.ts'
+import { type DeadLetter, REPLAY_CONSUMER } from './delivery/dead-letters.ts'
+import { Delivery } from './delivery/delivery.ts'
+import { MillraceError, messageOf, systemCode } from './errors.ts'
+import type { Handler } from './handlers/handler.ts'
+import { handlers } from './handlers/index.ts'
+import { createServer } from './http/server.ts'
+import { EmbeddedLog } from './log/embedded/embedded-log.ts'
+import { readPending } from './log/embedded/inspect.ts'
+import { groupCommit } from './log/group-commit.ts'
+import type { LogObserver } from './log/log.ts'
+import { Metrics } from './metrics.ts'
+import { FileSink } from './sinks/file.ts'
+import { HttpSink } from './sinks/http.ts'
+import type { Sink } from './sinks/sink.ts'
+import { StdoutSink } from './sinks/stdout.ts'
+import type { Write } from './write.ts'
+
+export interface App {
+  /** Addresses that it listens on, `http://host:port`. */
+  readonly url: string
+  readonly adminUrl: string
+  /** Stops in order: see the drain in `close`. Resolves to whether everything that was begun was finished. */
+  close(graceMs: number): Promise<boolean>
+}
+
+/**
+ * Starts everything and listens.
+ * @param onFailure called once when the log failed for good and only a restart helps.
+ * @throws MillraceError whose message says what is wrong and what to do.
+ */
+export async function startApp(
+  config: Config,
+  logger: FastifyBaseLogger,
+  onFailure: (error: Error) => void,
+): Promise<App> {
+  const metrics = new Metrics(packageJson.version, config.ROLE)
+  const observer: LogObserver = {
+    onSync: (durationMs, groupEvents) => metrics.synced(durationMs, groupEvents),
+    onDamage: (damage) => {
+      metrics.damaged()
+      logger.warn(
+        { damage },
+        'the log is damaged here; the bytes are copied to its quarantine directory, the rest is read',
+      )
+    },
+    onWarning: (message) => logger.warn(message),
+    onFailure,
+  }
+  const pickedHandlers = pickHandlers(config.HANDLERS)
+
+  const log = await openLog(config, join(config.DATA_DIR, 'log'), config.LOG_MAX_BYTES, observer)
+  metrics.ingest.restore(config.DATA_DIR, log.endOffset)
+
+  const { sender, receiver } = channel<Write>(config.CHANNEL_CAPACITY_EVENTS, {
+    slots: (write) => write.count,
+    bytes: (write) => write.payload.length,
+    maxBytes: config.CHANNEL_CAPACITY_BYTES,
+  })
+  const committing = groupCommit(receiver, log, config.GROUP_MAX_BYTES)
+
+  const deliveries: Delivery[] = []
+  for (const sink of config.SINKS.map((name) => createSink(name, config))) {
+    deliveries.push(
+      await Delivery.start({
+        log,
+        sink,
+        deadLetterLog: await openLog(config, deadLetterDirectory(config, sink.name), config.DEAD_LETTER_MAX_BYTES, {
+          ...observer,
+          onSync: () => undefined,
+          onFailure: (error) => logger.error({ err: error }, `dead letters of ${sink.name}`),
+        }),
+        handlers: pickedHandlers,
+        handlerConcurrency: config.HANDLER_CONCURRENCY,
+        retry: { baseMs: config.RETRY_BASE_MS, maxMs: config.RETRY_MAX_MS, maxAttempts: config.RETRY_MAX_ATTEMPTS },
+        laneBytes: 2 * Math.max(config.MAX_BODY_BYTES, config.GROUP_MAX_BYTES),
+        onWarning: (message) => logger.warn(message),
+      }),
+    )
+  }
+  const idle = log.idleConsumers
+  if (idle.length > 0)
+    logger.warn(`sinks ${idle.join(', ')} are not in SINKS any more: what they had not taken may be deleted`)
+
+  const view = {
+    channel: receiver,
+    capacityEvents: config.CHANNEL_CAPACITY_EVENTS,
+    capacityBytes: config.CHANNEL_CAPACITY_BYTES,
+    log,
+    deliveries,
+  }
+  metrics.observe(view)
+
+  let shuttingDown = false
+  let drained = false
+  const notReady = () => {
+    if (shuttingDown) return 'shutting down'
+    return log.failure?.message
+  }
+  const server = await createServer({
+    config,
+    logger,
+    sender,
+    counts: metrics.ingest,
+    version: packageJson.version,
+    notReady,
+    isShuttingDown: () => drained,
+  })
+  const delivery = (sink: string) => deliveries.find((candidate) => candidate.sink === sink)
+  const admin = createAdmin({
+    logger,
+    host: config.ADMIN_HOST,
+    notReady,
+    scrape: async () => {
+      const text = await metrics.registry.metrics()
+      metrics.ingest.save(config.DATA_DIR)
+      return { contentType: metrics.registry.contentType, text }
+    },
+    status: () => ({
+      name: 'millrace',
+      version: packageJson.version,
+      role: config.ROLE,
+      sinks: deliveries.map(describe),
+    }),
+    sinks: config.SINKS,
+    deadLetters: async (sink, limit) =>
+      (await readPending(deadLetterDirectory(config, sink), REPLAY_CONSUMER, limit)) as DeadLetter[],
+    replay: async (sink) => delivery(sink)?.replay(),
+  })
+
+  const url = await listen(server, config.HOST, config.PORT, 'PORT')
+  const adminUrl = await listen(admin, config.ADMIN_HOST, config.ADMIN_PORT, 'ADMIN_PORT')
+
+  return {
+    url,
+    adminUrl,
+    close: async (graceMs) => {
+      shuttingDown = true // readiness fails: load balancers look elsewhere while requests are still served
+      await new Promise((resolve) => setTimeout(resolve, graceMs))
+      drained = true
+      await server.close() // no new connections; requests in hand are answered
+      sender.close()
+      await committing
+      const finished = await Promise.all(deliveries.map((one) => one.close(config.SHUTDOWN_DRAIN_MS)))
+      await admin.close()
+      await log.close()
+      metrics.ingest.save(config.DATA_DIR)
+      metrics.close()
+      return finished.every(Boolean) && metrics.ingest.inFlight === 0
+    },
+  }
+}
+
+function openLog(config: Config, directory: string, maxBytes: number, observer: LogObserver): Promise<EmbeddedLog> {
+  return EmbeddedLog.open({
+    directory,
+    maxBytes,
+    segmentBytes: Math.min(config.LOG_SEGMENT_BYTES, Math.floor(maxBytes / 4)),
+    retentionMs: config.LOG_RETENTION_MS,
+    observer,
+  })
+}
+
+function createSink(name: Config['SINKS'][number], config: Config): Sink {
+  switch (name) {
+    case 'file':
+      return new FileSink({
+        directory: config.FILE_SINK_DIR,
+        rollBytes: config.FILE_SINK_ROLL_BYTES,
+        rollMs: config.FILE_SINK_ROLL_MS,
+      })
+    case 'stdout':
+      return new StdoutSink()
+    case 'http':
+      return new HttpSink({
+        url: config.HTTP_SINK_URL,
+        secret: config.HTTP_SINK_SECRET,
+        timeoutMs: config.HTTP_SINK_TIMEOUT_MS,
+        concurrency: config.HTTP_SINK_CONCURRENCY,
+      })
+  }
+}
+
+function pickHandlers(names: readonly string[]): Handler[] {
+  return names.map((name) => {
+    const handler = Object.hasOwn(handlers, name) ? handlers[name] : undefined
+    if (handler) return handler
+    const known = Object.keys(handlers).join(', ')
+    throw new MillraceError(
+      'CONFIG_INVALID',
+      `HANDLERS: there is no handler "${name}" in app/handlers/index.ts, which has ${known}`,
+    )
+  })
+}
+
+function deadLetterDirectory(config: Config, sink: string): string {
+  return join(config.DATA_DIR, 'dead-letters', sink)
+}
+
+function describe({ sink, lagEvents, deadLettersPending, failure }: Delivery): object {
+  return { sink, lagEvents, deadLettersPending, failure }
+}
+
+interface Listener {
+  listen(options: { host: string; port: number }): Promise<string>
+}
+
+async function listen(listener: Listener, host: string, port: number, variable: string): Promise<string> {
+  try {
+    return await listener.listen({ host, port })
+  } catch (error) {
+    const what =
+      systemCode(error) === 'EADDRINUSE' ? 'is in use by another program' : `cannot be used (${messageOf(error)})`
+    const fix = `stop what uses it, or set ${variable} to another port (0 takes any free one)`
+    throw new MillraceError('LISTEN_FAILED', `${variable}: port ${port} on ${host} ${what}: ${fix}`, { cause: error })
+  }
+}

@@ -1,0 +1,151 @@
+#!/usr/bin/env node
+/**
+ * The command line: `npx millrace <command>` or `npm run millrace -- <command>`; `--help` everywhere.
+ * Exit codes: 0 done; 1 something was refused, damaged or failed; 2 the command or the configuration is wrong.
+ */
+import { Command, InvalidArgumentError } from 'commander'
+import packageJson from '../package.json' with { type: 'json' }
+import { configTable, VARIABLES } from './config.ts'
+import { MillraceError, messageOf } from './errors.ts'
+
+const EXIT_FAILED = 1
+const EXIT_USAGE = 2
+
+/** A whole number from `minimum` on. */
+function whole(minimum: number) {
+  return (text: string): number => {
+    const value = Number(text)
+    if (!/^\d+$/.test(text) || value < minimum) throw new InvalidArgumentError(`not a whole number from ${minimum} on.`)
+    return value
+  }
+}
+
+const dataDirectory = () => process.env.DATA_DIR || String(VARIABLES.DATA_DIR?.default)
+const adminUrl = () =>
+  `http://${process.env.ADMIN_HOST || VARIABLES.ADMIN_HOST?.default}:${process.env.ADMIN_PORT || VARIABLES.ADMIN_PORT?.default}`
+const publicUrl = () =>
+  `http://${process.env.HOST || VARIABLES.HOST?.default}:${process.env.PORT || VARIABLES.PORT?.default}`
+
+const program = new Command('millrace')
+  .description('Event pipeline: HTTP in, durable when answered, delivered at least once.')
+  .version(packageJson.version)
+  .configureHelp({ showGlobalOptions: true })
+  .exitOverride()
+  .addHelpText(
+    'after',
+    '\nExit codes: 0 done · 1 something was refused, damaged or failed · 2 wrong command or configuration',
+  )
+
+program
+  .command('serve')
+  .description('run the service; configured by environment variables (see: millrace config)')
+  .action(async () => {
+    const { serve } = await import('./main.ts')
+    await serve(process.env)
+  })
+
+program
+  .command('config')
+  .description('show every environment variable with its default, range and meaning')
+  .option('--markdown', 'as the table of the README')
+  .action(({ markdown }: { markdown?: boolean }) => {
+    if (markdown) return print(configTable())
+    for (const [name, { default: fallback, description }] of Object.entries(VARIABLES))
+      print(`${name}=${fallback}\n    ${description}`)
+  })
+
+program
+  .command('send')
+  .description('send events from a file (one JSON object a line), from standard input (-), or generated')
+  .argument('[file]', 'NDJSON file; - reads standard input; without it events are generated')
+  .option('-u, --url <url>', 'where to send to', publicUrl())
+  .option('-k, --key <key>', 'API key (or MILLRACE_KEY)', process.env.MILLRACE_KEY)
+  .option('-n, --count <events>', 'how many events to generate', whole(1), 1000)
+  .option('-r, --rate <events>', 'events a second; 0 is as fast as it goes', whole(0), 0)
+  .option('-b, --batch <events>', 'events in one request', whole(1), 100)
+  .option('-c, --concurrency <requests>', 'requests at once', whole(1), 8)
+  .option('-q, --quiet', 'no progress bar, only the summary')
+  .action(async (file: string | undefined, options) => {
+    const { send } = await import('./cli/send.ts')
+    finish(await send({ ...options, file }))
+  })
+
+const log = program.command('log').description('look into the log, beside a running service or without one')
+const logDirectory = () => `${dataDirectory()}/log`
+
+log
+  .command('inspect')
+  .description('list segments and groups')
+  .option('-d, --dir <directory>', 'log directory', logDirectory())
+  .option('-f, --from <offset>', 'first offset', whole(0), 0)
+  .option('-n, --groups <groups>', 'most groups to show', whole(1), 20)
+  .option('-e, --events', 'show the stored events as well')
+  .action(async (options) => {
+    const { inspect } = await import('./cli/log.ts')
+    finish(await inspect(options))
+  })
+
+log
+  .command('verify')
+  .description('check every checksum; exit code 1 when something is damaged')
+  .option('-d, --dir <directory>', 'log directory', logDirectory())
+  .action(async (options) => {
+    const { verify } = await import('./cli/log.ts')
+    finish(await verify(options))
+  })
+
+log
+  .command('replay')
+  .description(
+    'write stored events to standard output as complete CloudEvents: pipe them into "millrace send -" or a file',
+  )
+  .option('-d, --dir <directory>', 'log directory', logDirectory())
+  .option('-f, --from <offset>', 'first offset', whole(0), 0)
+  .option('-t, --to <offset>', 'offset to stop before', whole(0), Number.MAX_SAFE_INTEGER)
+  .action(async (options) => {
+    const { replay } = await import('./cli/log.ts')
+    finish(await replay(options))
+  })
+
+const dlq = program.command('dlq').description('dead letters: events that a handler or sink failed on for good')
+
+dlq
+  .command('list')
+  .description('list dead letters that were not replayed yet')
+  .option('-s, --sink <sink>', 'only of this sink')
+  .option('-n, --limit <letters>', 'most letters of each sink', whole(1), 100)
+  .option('--json', 'one JSON object a line, with the whole event')
+  .action(async (options) => {
+    const { list } = await import('./cli/dlq.ts')
+    finish(await list({ ...options, dataDirectory: dataDirectory() }))
+  })
+
+dlq
+  .command('replay')
+  .description('deliver the dead letters once more, through the running service')
+  .option('-s, --sink <sink>', 'only of this sink')
+  .option('-a, --admin <url>', 'admin listener of the service', adminUrl())
+  .action(async (options) => {
+    const { replay } = await import('./cli/dlq.ts')
+    finish(await replay(options))
+  })
+
+/** Without process.exit: what was written to a pipe still has to arrive. */
+function finish(ok: boolean): void {
+  if (!ok) process.exitCode = EXIT_FAILED
+}
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`)
+}
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  if (error instanceof Error && 'exitCode' in error) {
+    process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE // commander has said why
+  } else {
+    console.error(`millrace: ${messageOf(error)}`)
+    process.exitCode = error instanceof MillraceError ? EXIT_USAGE : EXIT_FAILED
+  }
+}

@@ -1,0 +1,313 @@
+/**
+ * Configuration: environment variables, checked once against this one schema, then frozen. Each variable has its unit
+ * in its name, and a sentence, a range and a default here; the README table is generated from it
+ * (`npm run millrace -- config --markdown`), and `infra/` takes the container environment from {@link Environment}.
+ */
+import { readFileSync } from 'node:fs'
+import Type, { type Static } from 'typebox'
+import { Value } from 'typebox/value'
+import { MillraceError, messageOf } from './errors.ts'
+
+const KIB = 1024
+const MIB = 1024 * KIB
+const GIB = 1024 * MIB
+const SECOND_MS = 1000
+const DAY_MS = 24 * 60 * 60 * SECOND_MS
+
+function integer(minimum: number, maximum: number, fallback: number, description: string) {
+  return Type.Integer({ minimum, maximum, default: fallback, description })
+}
+function text(fallback: string, description: string) {
+  return Type.String({ default: fallback, description })
+}
+function flag(fallback: boolean, description: string) {
+  return Type.Boolean({ default: fallback, description })
+}
+function list<const T extends string>(values: readonly T[], fallback: readonly T[], description: string) {
+  return Type.Array(Type.Enum([...values]), { default: [...fallback], description, uniqueItems: true })
+}
+function names(description: string) {
+  return Type.Array(Type.String(), { default: [], description, uniqueItems: true })
+}
+function choice<const T extends string>(values: readonly T[], fallback: T, description: string) {
+  return Type.Enum([...values], { default: fallback, description })
+}
+
+export const SINK_NAMES = ['file', 'stdout', 'http'] as const
+
+export const ConfigSchema = Type.Object({
+  HOST: text('127.0.0.1', 'Address of the public listener.'),
+  PORT: integer(0, 65_535, 3000, 'Port of the public listener; 0 takes any free one.'),
+  ADMIN_HOST: text('127.0.0.1', 'Address of the admin listener (metrics, health, dead letters): keep it private.'),
+  ADMIN_PORT: integer(0, 65_535, 9464, 'Port of the admin listener; 0 takes any free one.'),
+  ROLE: choice(['all'], 'all', 'What this process does: `all` takes events in and delivers them.'),
+  LOG_ENGINE: choice(
+    ['embedded'],
+    'embedded',
+    'What makes events durable: `embedded` keeps segment files in `DATA_DIR`.',
+  ),
+  DATA_DIR: text('./data', 'Directory of the log, the dead letters and the counters; one process at a time.'),
+  LOG_LEVEL: choice(
+    ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
+    'info',
+    'Least severity that is logged.',
+  ),
+
+  ACK: choice(
+    ['durable', 'memory'],
+    'durable',
+    'When a request is answered: `durable` after fdatasync; `memory` once queued, and the answer says so: a crash then loses what was not yet written.',
+  ),
+  MAX_BODY_BYTES: integer(KIB, 64 * MIB, MIB, 'Largest request body, before and after decompression.'),
+  MAX_REQUEST_EVENTS: integer(1, 1_000_000, 10_000, 'Most events in one request; never more than the channel holds.'),
+  CHANNEL_CAPACITY_EVENTS: integer(
+    1,
+    10_000_000,
+    65_536,
+    'Events that may wait for the log; beyond that requests get 503.',
+  ),
+  CHANNEL_CAPACITY_BYTES: integer(
+    KIB,
+    4 * GIB,
+    32 * MIB,
+    'Bytes that may wait for the log; beyond that requests get 503.',
+  ),
+  GROUP_MAX_BYTES: integer(4 * KIB, 64 * MIB, MIB, 'Most bytes that one sync commits.'),
+  LOG_SEGMENT_BYTES: integer(
+    64 * KIB,
+    2 * GIB,
+    64 * MIB,
+    'Size at which a segment file is sealed and the next one begun; never more than a quarter of `LOG_MAX_BYTES`.',
+  ),
+  LOG_MAX_BYTES: integer(
+    256 * KIB,
+    1024 * GIB,
+    8 * GIB,
+    'Hard limit of all segment files; when sinks are too far behind, requests get 503.',
+  ),
+  LOG_RETENTION_MS: integer(0, 365 * DAY_MS, DAY_MS / 24, 'How long delivered segments are kept while there is room.'),
+  DEAD_LETTER_MAX_BYTES: integer(
+    256 * KIB,
+    1024 * GIB,
+    GIB,
+    'Hard limit of the dead letters of one sink; when full, that sink waits.',
+  ),
+
+  API_KEYS: names(
+    'Bearer keys that may send, `name:key` separated by commas; the name appears in logs, the key never does.',
+  ),
+  API_KEYS_FILE: text('', 'File with one `name:key` a line, instead of `API_KEYS`.'),
+  ALLOW_ANONYMOUS: flag(false, 'Lets anyone send when no key is set although `HOST` is not loopback.'),
+  RATE_LIMIT_REQUESTS_PER_SECOND: integer(
+    0,
+    1_000_000,
+    0,
+    'Requests a second for each key (without keys: each address); 0 is no limit.',
+  ),
+  QUOTA_EVENTS_PER_SECOND: integer(
+    0,
+    10_000_000,
+    0,
+    'Events a second for each key (without keys: each address), with bursts of ten seconds; 0 is no limit.',
+  ),
+
+  SINKS: list(SINK_NAMES, ['file'], 'Where events go: `file`, `stdout`, `http`; each has its own offset.'),
+  HANDLERS: names('Names from `app/handlers/index.ts` that every event passes through, in order.'),
+  HANDLER_CONCURRENCY: integer(
+    1,
+    10_000,
+    16,
+    'Handlers that may run at once in one lane of a sink; events with the same key never do.',
+  ),
+  FILE_SINK_DIR: text('./data/delivered', 'Directory of the file sink; everything but `current.ndjson` is complete.'),
+  FILE_SINK_ROLL_BYTES: integer(
+    KIB,
+    64 * GIB,
+    64 * MIB,
+    'Size at which the file sink closes a file and begins the next.',
+  ),
+  FILE_SINK_ROLL_MS: integer(SECOND_MS, 30 * DAY_MS, 60 * 60 * SECOND_MS, 'Age at which the file sink closes a file.'),
+  HTTP_SINK_URL: text('', 'Where the http sink posts each event; needed when `SINKS` has `http`.'),
+  HTTP_SINK_SECRET: text(
+    '',
+    'Standard Webhooks secret (`whsec_…`, base64) that signs each request; empty sends unsigned.',
+  ),
+  HTTP_SINK_TIMEOUT_MS: integer(10, 10 * 60 * SECOND_MS, 10 * SECOND_MS, 'Time for one request of the http sink.'),
+  HTTP_SINK_CONCURRENCY: integer(
+    1,
+    1024,
+    16,
+    'Requests of the http sink at once; events with the same key stay in order.',
+  ),
+  RETRY_BASE_MS: integer(
+    1,
+    60 * SECOND_MS,
+    100,
+    'Upper bound of the first wait before a retry; it doubles each time (full jitter).',
+  ),
+  RETRY_MAX_MS: integer(1, 60 * 60 * SECOND_MS, 30 * SECOND_MS, 'Upper bound of any wait before a retry.'),
+  RETRY_MAX_ATTEMPTS: integer(
+    1,
+    1000,
+    10,
+    'Attempts for an event that a handler or sink fails on, then it is a dead letter. A sink that cannot be reached is retried for ever.',
+  ),
+
+  SHUTDOWN_GRACE_MS: integer(
+    0,
+    10 * 60 * SECOND_MS,
+    SECOND_MS,
+    'After SIGTERM: how long readiness already fails while requests are still served.',
+  ),
+  SHUTDOWN_DRAIN_MS: integer(
+    0,
+    10 * 60 * SECOND_MS,
+    10 * SECOND_MS,
+    'After that: how long sinks may go on delivering what is in the log; the rest is delivered after the next start.',
+  ),
+})
+
+export type Config = Readonly<Static<typeof ConfigSchema>> & { readonly apiKeys: ReadonlyMap<string, string> }
+
+/** The variables a container may be given: what `infra/` types its task definitions with. */
+export type Environment = Partial<Record<keyof Static<typeof ConfigSchema>, string>>
+
+interface Variable {
+  readonly type?: string
+  readonly enum?: readonly string[]
+  readonly items?: { readonly enum?: readonly string[] }
+  readonly minimum?: number
+  readonly maximum?: number
+  readonly default: unknown
+  readonly description: string
+}
+export const VARIABLES = ConfigSchema.properties as unknown as Readonly<Record<string, Variable>>
+
+/**
+ * Reads and checks the environment.
+ * @throws MillraceError CONFIG_INVALID: one line that names the variable, what is wrong and what it may be.
+ */
+export function loadConfig(environment: NodeJS.ProcessEnv): Config {
+  const values: Record<string, unknown> = {}
+  for (const [name, variable] of Object.entries(VARIABLES)) {
+    const given = environment[name]
+    values[name] = given === undefined || given === '' ? variable.default : convert(name, variable, given)
+  }
+  const config = Value.Parse(ConfigSchema, values)
+  const apiKeys = readKeys(config.API_KEYS, config.API_KEYS_FILE)
+  checkTogether(config, apiKeys)
+  // The keys live in one place only: nothing that prints the config can print them.
+  return Object.freeze({ ...config, API_KEYS: [], apiKeys })
+}
+
+function convert(name: string, variable: Variable, given: string): unknown {
+  const shown = /KEY|SECRET/.test(name) ? 'the given value' : JSON.stringify(given)
+  const fail = (wanted: string) => invalid(name, `${shown} is not ${wanted}. ${variable.description}`)
+  if (variable.enum) {
+    if (!variable.enum.includes(given)) throw fail(`one of ${variable.enum.join(', ')}`)
+    return given
+  }
+  switch (variable.type) {
+    case 'integer': {
+      const { minimum = 0, maximum = Number.MAX_SAFE_INTEGER } = variable
+      const value = /^\d+$/.test(given) ? Number(given) : Number.NaN
+      if (!(value >= minimum && value <= maximum)) throw fail(`a whole number from ${minimum} to ${maximum}`)
+      return value
+    }
+    case 'boolean':
+      if (given !== 'true' && given !== 'false') throw fail('true or false')
+      return given === 'true'
+    case 'array': {
+      const items = given.split(',').map((item) => item.trim())
+      const known = variable.items?.enum ?? []
+      const unknown = items.find((item) => item === '' || (known.length > 0 && !known.includes(item)))
+      if (unknown !== undefined)
+        throw fail(`a list of ${known.length > 0 ? known.join(', ') : 'names'}, separated by commas`)
+      if (new Set(items).size < items.length) throw fail('a list without repetitions')
+      return items
+    }
+    default:
+      return given
+  }
+}
+
+function readKeys(inline: readonly string[], path: string): Map<string, string> {
+  if (inline.length > 0 && path !== '') throw invalid('API_KEYS_FILE', 'API_KEYS is set as well: use one of them')
+  const name = path === '' ? 'API_KEYS' : 'API_KEYS_FILE'
+  let entries = inline
+  if (path !== '') {
+    try {
+      entries = readFileSync(path, 'utf8')
+        .split('\n')
+        .map((line) => line.trim())
+        .filter((line) => line !== '' && !line.startsWith('#'))
+    } catch (error) {
+      throw invalid(name, `cannot read it (${messageOf(error)})`)
+    }
+    if (entries.length === 0) throw invalid(name, `${path} holds no key: write one "name:key" a line`)
+  }
+  const keys = new Map<string, string>()
+  for (const [at, entry] of entries.entries()) {
+    const [, client, key] = /^([\w-]{1,64}):([\x21-\x7e]{16,512})$/.exec(entry) ?? []
+    if (client === undefined || key === undefined) {
+      throw invalid(name, `entry ${at + 1} is not "name:key" with a key of 16 to 512 printable characters`)
+    }
+    if (keys.has(client)) throw invalid(name, `entry ${at + 1} repeats the name ${client}`)
+    keys.set(client, key)
+  }
+  return keys
+}
+
+const LOOPBACK = /^(127\.\d+\.\d+\.\d+|::1|localhost)$/
+
+export function isLoopback(host: string): boolean {
+  return LOOPBACK.test(host)
+}
+
+/** What no single variable can get wrong. */
+function checkTogether(config: Static<typeof ConfigSchema>, apiKeys: ReadonlyMap<string, string>): void {
+  if (apiKeys.size === 0 && !isLoopback(config.HOST) && !config.ALLOW_ANONYMOUS) {
+    throw invalid(
+      'HOST',
+      `${config.HOST} is open to others and no key is set: set API_KEYS or API_KEYS_FILE, or ALLOW_ANONYMOUS=true`,
+    )
+  }
+  if (config.CHANNEL_CAPACITY_BYTES < config.MAX_BODY_BYTES) {
+    throw invalid(
+      'CHANNEL_CAPACITY_BYTES',
+      `${config.CHANNEL_CAPACITY_BYTES} cannot hold one body of MAX_BODY_BYTES=${config.MAX_BODY_BYTES}`,
+    )
+  }
+  if (config.SINKS.includes('http') && !URL.canParse(config.HTTP_SINK_URL)) {
+    throw invalid(
+      'HTTP_SINK_URL',
+      'SINKS has http: set it to the URL that takes the events, such as https://example.com/hook',
+    )
+  }
+  if (config.HTTP_SINK_URL !== '' && !/^https?:$/.test(URL.parse(config.HTTP_SINK_URL)?.protocol ?? '')) {
+    throw invalid('HTTP_SINK_URL', 'it must begin with http:// or https://')
+  }
+  if (!/^(whsec_)?[A-Za-z0-9+/]*={0,2}$/.test(config.HTTP_SINK_SECRET)) {
+    throw invalid('HTTP_SINK_SECRET', 'the given value is not base64, with or without "whsec_" before it')
+  }
+}
+
+function invalid(name: string, problem: string): MillraceError {
+  return new MillraceError('CONFIG_INVALID', `${name}: ${problem}`)
+}
+
+/** The README's table: one row a variable. */
+export function configTable(): string {
+  const rows = Object.entries(VARIABLES).map(([name, variable]) => {
+    const fallback = String(variable.default)
+    return `| \`${name}\` | ${fallback === '' ? '' : `\`${fallback}\``} | ${rangeOf(variable)} | ${variable.description} |`
+  })
+  return ['| variable | default | range | meaning |', '|---|---|---|---|', ...rows].join('\n')
+}
+
+function rangeOf(variable: Variable): string {
+  if (variable.type === 'integer') return `${variable.minimum} … ${variable.maximum}`
+  const values = variable.enum ?? variable.items?.enum
+  if (values && values.length > 0) return values.map((value) => `\`${value}\``).join(', ')
+  return { boolean: '`true`, `false`', array: 'list' }[variable.type ?? ''] ?? 'text'
+}

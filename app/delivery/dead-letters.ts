@@ -1,0 +1,103 @@
+/**
+ * Dead letters of one sink: a log of their own, so they are as durable as events, bounded, and can be delivered again.
+ *
+ *     lane ─append─▶ log ─▶ replay consumer ─▶ lane of its own ─▶ the same handlers and sink
+ *                     ▲                                              │ failed again
+ *                     └──────────────────────────────────────────────┘
+ */
+import { channel, type Sender } from '../channel/channel.ts'
+import type { Event } from '../event.ts'
+import { groupCommit } from '../log/group-commit.ts'
+import type { Consumer, Log } from '../log/log.ts'
+import { Write } from '../write.ts'
+
+export interface DeadLetter {
+  readonly event: Event
+  /** Offset in the log of events. */
+  readonly offset: number
+  readonly attempts: number
+  readonly reason: string
+  /** RFC 3339. */
+  readonly failedAt: string
+}
+
+export interface ReplayResult {
+  /** Dead letters that were taken up. */
+  readonly letters: number
+  /** Of those, how many are dead letters again. */
+  readonly failedAgain: number
+}
+
+const QUEUED_WRITES = 64
+const MAX_GROUP_BYTES = 1024 * 1024
+export const REPLAY_CONSUMER = 'replay'
+
+export class DeadLetters {
+  readonly #log: Log
+  readonly #sender: Sender<Write>
+  readonly #committing: Promise<void>
+  readonly #replayed: Consumer
+  #replaying = false
+
+  private constructor(log: Log, replayed: Consumer) {
+    this.#log = log
+    this.#replayed = replayed
+    const { sender, receiver } = channel<Write>(QUEUED_WRITES, { bytes: (write) => write.payload.length })
+    this.#sender = sender
+    this.#committing = groupCommit(receiver, log, MAX_GROUP_BYTES)
+  }
+
+  /** @param log opened, and closed with this. */
+  static async open(log: Log): Promise<DeadLetters> {
+    return new DeadLetters(log, await log.consumer(REPLAY_CONSUMER))
+  }
+
+  get pending(): number {
+    return this.#replayed.lagEvents
+  }
+
+  get isReplaying(): boolean {
+    return this.#replaying
+  }
+
+  /**
+   * Resolves when the letters are durable.
+   * @throws MillraceError LOG_FULL, DISK_FULL, LOG_FAILED: the events are then still the caller's.
+   */
+  async append(letters: readonly DeadLetter[]): Promise<void> {
+    const write = new Write(Buffer.from(letters.map((letter) => JSON.stringify(letter)).join('\n')), letters.length)
+    await this.#sender.send(write)
+    await write.durable
+  }
+
+  /**
+   * Hands every letter that is there now to `deliver`, group by group, and moves on when it resolves. Letters that
+   * fail again come back behind the end and wait for the next replay.
+   */
+  async replay(deliver: (letters: readonly DeadLetter[]) => Promise<void>, signal: AbortSignal): Promise<ReplayResult> {
+    this.#replaying = true
+    try {
+      const end = this.#log.endOffset
+      const from = this.#replayed.progress.offset
+      let next = from
+      while (next < end) {
+        const group = await this.#replayed.read(signal)
+        if (group === undefined) break
+        const letters: DeadLetter[] = JSON.parse(`[${group.payload.toString().trimEnd().replaceAll('\n', ',')}]`)
+        await deliver(letters.slice(Math.max(0, next - group.baseOffset)))
+        if (signal.aborted) break
+        next = group.baseOffset + group.count
+        await this.#replayed.commit(next, 0)
+      }
+      return { letters: next - from, failedAgain: this.#log.endOffset - end }
+    } finally {
+      this.#replaying = false
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#sender.close()
+    await this.#committing
+    await this.#log.close()
+  }
+}

@@ -1,0 +1,73 @@
+/**
+ * Every error Millrace raises on purpose, once: its code, the HTTP status it becomes, and whether the same call can
+ * succeed later. What is expected (a full channel, a closed one) is a return value; what is thrown is a
+ * {@link MillraceError}. Its `message` is written for the person who reads it: what happened, where, what to do next.
+ */
+
+interface Definition {
+  /** HTTP status when it reaches a client; 500 for what only an operator sees. */
+  readonly status: number
+  /** Whether the same call can succeed later, unchanged. */
+  readonly retryable: boolean
+  /** Short and fixed: the `title` of RFC 9457. */
+  readonly title: string
+}
+
+export const ERRORS = {
+  // The request
+  MALFORMED: { status: 400, retryable: false, title: 'Malformed body' },
+  UNAUTHORIZED: { status: 401, retryable: false, title: 'API key missing or unknown' },
+  FORBIDDEN: { status: 403, retryable: false, title: 'Not allowed from here' },
+  NOT_FOUND: { status: 404, retryable: false, title: 'No such resource' },
+  BODY_TOO_LARGE: { status: 413, retryable: false, title: 'Body too large' },
+  TOO_MANY_EVENTS: { status: 413, retryable: false, title: 'Too many events in one request' },
+  UNSUPPORTED_TYPE: { status: 415, retryable: false, title: 'Content type not supported' },
+  UNSUPPORTED_ENCODING: { status: 415, retryable: false, title: 'Content encoding not supported' },
+  NO_VALID_EVENT: { status: 422, retryable: false, title: 'No event was acceptable' },
+  OVER_QUOTA: { status: 429, retryable: true, title: 'Over the quota of this client' },
+  // The pipeline
+  CHANNEL_CLOSED: { status: 503, retryable: true, title: 'The channel is closed' },
+  CHANNEL_FULL: { status: 503, retryable: true, title: 'The channel is full' },
+  CHANNEL_ITEM_TOO_LARGE: { status: 413, retryable: false, title: 'Larger than the whole channel' },
+  SHUTTING_DOWN: { status: 503, retryable: true, title: 'Shutting down' },
+  LOG_FULL: { status: 503, retryable: true, title: 'The log is full' },
+  DISK_FULL: { status: 503, retryable: true, title: 'The disk is full' },
+  LOG_FAILED: { status: 503, retryable: true, title: 'The log failed and is closed for writing' },
+  LOG_CLOSED: { status: 503, retryable: true, title: 'The log is closed' },
+  // The operator
+  CONFIG_INVALID: { status: 500, retryable: false, title: 'Invalid configuration' },
+  DATA_DIR_LOCKED: { status: 500, retryable: true, title: 'Data directory in use' },
+  DATA_DIR_UNUSABLE: { status: 500, retryable: false, title: 'Data directory unusable' },
+  LOG_FORMAT: { status: 500, retryable: false, title: 'Unknown log format' },
+  LISTEN_FAILED: { status: 500, retryable: true, title: 'Cannot listen' },
+} as const satisfies Record<string, Definition>
+
+export type ErrorCode = keyof typeof ERRORS
+
+export class MillraceError extends Error {
+  readonly code: ErrorCode
+
+  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options)
+    this.name = 'MillraceError'
+    this.code = code
+  }
+
+  get status(): number {
+    return ERRORS[this.code].status
+  }
+
+  get retryable(): boolean {
+    return ERRORS[this.code].retryable
+  }
+}
+
+/** The `code` of a system error (`ENOSPC`, `EACCES`, …), or undefined for anything else. */
+export function systemCode(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+}
+
+/** One line for a log or a reason field, whatever was thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,188 @@
+/**
+ * The Event: a CloudEvent 1.0 (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md), validated.
+ *
+ *     received JSON ──validate──▶ Record: the bytes as received, kept in the log ──complete──▶ Event for handlers, sinks
+ *
+ * The log keeps what was received; the attributes that a short event left out are filled in when it is read, from what
+ * the log knows for good: its id, the offset and the time of the group. So completing again after a crash gives the
+ * same event, and the write path never serialises what it has just parsed.
+ */
+
+/** Attributes beside these are CloudEvents extensions: lower-case letters and digits, scalar values. */
+export interface Event {
+  readonly specversion: '1.0'
+  readonly id: string
+  readonly source: string
+  readonly type: string
+  readonly subject?: string
+  /** RFC 3339. */
+  readonly time?: string
+  readonly datacontenttype?: string
+  readonly dataschema?: string
+  readonly data?: unknown
+  /** Binary data, base64 (RFC 4648); never together with `data`. */
+  readonly data_base64?: string
+  readonly [extension: string]: unknown
+}
+
+/** A validated but perhaps incomplete event, as parsed from the request or the log. */
+export type ReceivedEvent = Readonly<Record<string, unknown>>
+
+/** UTF-16 units that `id`, `type`, `source`, `subject` and each extension may have. */
+export const MAX_ATTRIBUTE_LENGTH = 1024
+export const DEFAULT_SOURCE = 'millrace'
+export const DEFAULT_TYPE = 'event'
+
+/** `strict`: only complete CloudEvents. `lenient`: also short events, `{"id": 1, "data": …}`. */
+export type Strictness = 'strict' | 'lenient'
+
+const ATTRIBUTE_NAME = /^[a-z0-9]{1,64}$/
+const RFC3339 = /^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:[Zz]|[+-]\d{2}:\d{2})$/
+const URI_REFERENCE = /^(?:[\w\-.~:/?#[\]@!$&'()*+,;=]|%[\da-fA-F]{2})+$/
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what the specification forbids
+const FORBIDDEN = /[\u0000-\u001f\u007f-\u009f]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/
+
+/** Sources repeat: the last good one is not matched again. */
+let lastGoodSource = DEFAULT_SOURCE
+
+/**
+ * Why `value` is not acceptable, in the words of who sent it, or undefined when it is.
+ * A value with `specversion` must be a complete CloudEvent; without, it needs `data` and the rest is optional.
+ * `null` means absent (CloudEvents JSON format, section 2.2), except for `data`.
+ */
+export function validate(value: unknown, strictness: Strictness = 'lenient'): string | undefined {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    return `an event must be a JSON object, not ${describe(value)}`
+  }
+  const event = value as ReceivedEvent
+  for (const name in event) {
+    const reason = checkAttribute(name, event[name])
+    if (reason !== undefined) return reason
+  }
+  if (event.data_base64 != null && event.data !== undefined) return 'data and data_base64 exclude each other'
+  if (event.specversion != null) return checkComplete(event)
+  if (strictness === 'strict') return 'specversion is missing: a CloudEvent needs "specversion": "1.0"'
+  if (event.data === undefined && event.data_base64 == null) {
+    return 'data is missing: send {"data": …}, or a CloudEvent with specversion, id, source and type'
+  }
+  return undefined
+}
+
+function checkComplete(event: ReceivedEvent): string | undefined {
+  for (const name of ['id', 'source', 'type']) {
+    if (event[name] == null) return `${name} is missing: a CloudEvent needs it`
+  }
+  if (typeof event.id !== 'string') return 'id must be a string in a CloudEvent'
+  return undefined
+}
+
+function checkAttribute(name: string, value: unknown): string | undefined {
+  switch (name) {
+    case 'data':
+      return undefined
+    case 'id':
+      // Numbers are what the first users of every pipeline send; they become strings when the event is completed.
+      if (typeof value === 'number')
+        return Number.isSafeInteger(value) ? undefined : 'id must be a string or an integer'
+      return checkText(name, value)
+    case 'source': {
+      if (value === lastGoodSource) return undefined
+      const reason = checkText(name, value)
+      if (reason !== undefined || value == null) return reason
+      if (!URI_REFERENCE.test(String(value))) return 'source must be a URI reference (RFC 3986), such as "/shop/orders"'
+      lastGoodSource = String(value)
+      return undefined
+    }
+    case 'type':
+    case 'subject':
+    case 'datacontenttype':
+      return checkText(name, value)
+    case 'specversion':
+      return value == null || value === '1.0' ? undefined : `specversion must be "1.0", not ${describe(value)}`
+    case 'time':
+      if (value == null || (typeof value === 'string' && RFC3339.test(value) && !Number.isNaN(Date.parse(value)))) {
+        return undefined
+      }
+      return 'time must be an RFC 3339 time, such as "2026-01-31T12:00:00Z"'
+    case 'dataschema': {
+      const reason = checkText(name, value)
+      if (reason !== undefined || value == null || URL.canParse(String(value))) return reason
+      return 'dataschema must be an absolute URI'
+    }
+    case 'data_base64':
+      if (value == null || (typeof value === 'string' && BASE64.test(value))) return undefined
+      return 'data_base64 must be base64 (RFC 4648)'
+    default:
+      return checkExtension(name, value)
+  }
+}
+
+function checkText(name: string, value: unknown): string | undefined {
+  if (value == null) return undefined
+  if (typeof value !== 'string') return `${name} must be a string, not ${describe(value)}`
+  if (value.length === 0) return `${name} must not be empty`
+  if (value.length > MAX_ATTRIBUTE_LENGTH) {
+    return `${name} has ${value.length} characters, the limit is ${MAX_ATTRIBUTE_LENGTH}`
+  }
+  return FORBIDDEN.test(value) ? `${name} holds a control character or half a surrogate pair` : undefined
+}
+
+function checkExtension(name: string, value: unknown): string | undefined {
+  if (!ATTRIBUTE_NAME.test(name)) {
+    return `${quote(name)} is not an attribute name (1–64 lower-case letters and digits): put it inside data`
+  }
+  if (typeof value === 'string') {
+    if (value.length > MAX_ATTRIBUTE_LENGTH) {
+      return `${name} has ${value.length} characters, the limit is ${MAX_ATTRIBUTE_LENGTH}`
+    }
+    return FORBIDDEN.test(value) ? `${name} holds a control character or half a surrogate pair` : undefined
+  }
+  if (value === null || typeof value === 'boolean' || Number.isInteger(value)) return undefined
+  return `${name} must be a string, an integer or a boolean, not ${describe(value)}: put it inside data`
+}
+
+function describe(value: unknown): string {
+  if (value === null) return 'null'
+  if (Array.isArray(value)) return 'an array'
+  if (typeof value === 'object') return 'an object'
+  return typeof value === 'string' ? quote(value) : String(value)
+}
+
+function quote(text: string): string {
+  return JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}…` : text)
+}
+
+/** What the log knows about a stored event. */
+export interface Origin {
+  readonly logId: string
+  readonly offset: number
+  /** RFC 3339: when the group was appended. */
+  readonly appendedAt: string
+}
+
+/** Fills in what a short event left out; a complete CloudEvent comes back as it is. Same input, same event. */
+export function complete(received: ReceivedEvent, origin: Origin): Event {
+  for (const name in received) {
+    if (received[name] === null && name !== 'data') return complete(withoutNulls(received), origin)
+  }
+  if (received.specversion !== undefined) return received as Event
+  const { id, source = DEFAULT_SOURCE, type = DEFAULT_TYPE, time = origin.appendedAt } = received
+  return {
+    specversion: '1.0',
+    ...received,
+    id: id === undefined ? `${origin.logId}-${origin.offset}` : String(id),
+    source,
+    type,
+    time,
+  } as Event
+}
+
+function withoutNulls(received: ReceivedEvent): ReceivedEvent {
+  return Object.fromEntries(Object.entries(received).filter(([name, value]) => value !== null || name === 'data'))
+}
+
+/** Events with the same key are delivered in the order they were accepted. */
+export function keyOf(event: Event): string {
+  return event.subject ?? event.source
+}

@@ -1,0 +1,238 @@
+/**
+ * From request bodies to encoded events. Each format ends in the same shape: the accepted events as lines, ready for
+ * the log, and a reason for each of the others.
+ *
+ * Received bytes are kept wherever they are already one JSON text a line: nothing is serialised again but arrays.
+ */
+import { isUtf8 } from 'node:buffer'
+import { randomInt } from 'node:crypto'
+import type { IncomingHttpHeaders } from 'node:http'
+import { type ParseError, parse as parseTolerant, printParseErrorCode } from 'jsonc-parser'
+import { MillraceError } from '../errors.ts'
+import { type ReceivedEvent, type Strictness, validate } from '../event.ts'
+import { Refusal, type Rejected } from './problem.ts'
+
+export interface Body {
+  /** `count` JSON texts, one a line, no newline at the end. */
+  readonly payload: Buffer
+  readonly count: number
+  readonly rejected: Rejected
+}
+
+export const CONTENT_TYPES = [
+  'application/json',
+  'application/x-ndjson',
+  'application/cloudevents+json',
+  'application/cloudevents-batch+json',
+] as const
+
+const NEWLINE = 0x0a
+const RETURN = 0x0d
+const SPACE = 0x20
+const EMPTY = Buffer.alloc(0)
+
+/**
+ * @param body already inflated and within its limit.
+ * @throws MillraceError MALFORMED, UNSUPPORTED_TYPE, TOO_MANY_EVENTS, NO_VALID_EVENT (with the reasons).
+ */
+export function readBody(body: Buffer, headers: IncomingHttpHeaders, maxEvents: number): Body {
+  const type = mediaType(headers['content-type'])
+  const read = parseAs(type, body, headers, maxEvents)
+  if (read.count > 0) return read
+  const first = read.rejected[0]
+  throw new Refusal('NO_VALID_EVENT', first ? `event ${first.index}: ${first.reason}` : 'no event', read.rejected)
+}
+
+function parseAs(type: string, body: Buffer, headers: IncomingHttpHeaders, maxEvents: number): Body {
+  if (headers['ce-specversion'] !== undefined && !type.startsWith('application/cloudevents')) {
+    return readBinaryMode(body, type, headers)
+  }
+  if (!(CONTENT_TYPES as readonly string[]).includes(type)) {
+    const known = `${CONTENT_TYPES.join(', ')}, or a CloudEvent in binary mode (ce-* headers)`
+    throw new MillraceError('UNSUPPORTED_TYPE', `content type ${JSON.stringify(type)} is not supported: use ${known}`)
+  }
+  if (body.length === 0) throw new MillraceError('MALFORMED', 'the body is empty: send at least one event')
+  requireUtf8(body)
+  switch (type) {
+    case 'application/x-ndjson':
+      return readLines(body, maxEvents)
+    case 'application/cloudevents+json':
+      return readOne(body, parseJson(body), 'strict')
+    case 'application/cloudevents-batch+json': {
+      const events = parseJson(body)
+      if (Array.isArray(events)) return readArray(events, maxEvents, 'strict')
+      throw new MillraceError('MALFORMED', 'a CloudEvents batch must be a JSON array')
+    }
+    default: {
+      const value = parseJson(body)
+      return Array.isArray(value) ? readArray(value, maxEvents, 'lenient') : readOne(body, value, 'lenient')
+    }
+  }
+}
+
+/** `type/subtype` in lower case. A charset other than UTF-8 is refused: JSON has no other (RFC 8259, section 8.1). */
+function mediaType(header: string | undefined): string {
+  if (header === undefined) return ''
+  const semicolon = header.indexOf(';')
+  if (semicolon === -1) return header.trim().toLowerCase()
+  const charset = /;\s*charset\s*=\s*"?([^\s";]+)/i.exec(header)?.[1]
+  if (charset !== undefined && !/^(utf-?8|us-ascii)$/i.test(charset)) {
+    throw new MillraceError('UNSUPPORTED_TYPE', `charset ${JSON.stringify(charset)} is not supported: send UTF-8`)
+  }
+  return header.slice(0, semicolon).trim().toLowerCase()
+}
+
+function requireUtf8(body: Buffer): void {
+  if (isUtf8(body)) return
+  const text = body.toString()
+  let at = 0
+  // Decoding put U+FFFD where the bytes are wrong; one that was sent as such is sound.
+  for (let found = text.indexOf('\ufffd'); found !== -1; found = text.indexOf('\ufffd', found + 1)) {
+    at = Buffer.byteLength(text.slice(0, found))
+    if (body.toString('hex', at, at + 3) !== 'efbfbd') break
+  }
+  throw new MillraceError('MALFORMED', `the body is not UTF-8: see byte ${at}`)
+}
+
+function parseJson(body: Buffer): unknown {
+  const text = body.toString()
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new MillraceError('MALFORMED', whereMalformed(text))
+  }
+}
+
+/** V8 does not always say where; a tolerant parser does. Only ever runs on what is already known to be malformed. */
+function whereMalformed(text: string): string {
+  const errors: ParseError[] = []
+  parseTolerant(text, errors, { disallowComments: true, allowTrailingComma: false, allowEmptyContent: false })
+  const offset = Math.min(errors[0]?.offset ?? 0, text.length)
+  const before = text.slice(0, offset)
+  const line = before.split('\n').length
+  const column = offset - before.lastIndexOf('\n')
+  const problem = errors[0] ? printParseErrorCode(errors[0].error) : 'invalid token'
+  const words = problem.replace(/([a-z])([A-Z])/g, '$1 $2').toLowerCase()
+  return `malformed JSON at position ${offset} (line ${line}, column ${column}): ${words}`
+}
+
+/** One event: the received bytes, made one line. A newline in valid JSON is white space between tokens. */
+function readOne(body: Buffer, value: unknown, strictness: Strictness): Body {
+  const reason = validate(value, strictness)
+  if (reason !== undefined) return { payload: EMPTY, count: 0, rejected: [{ index: 0, reason }] }
+  for (let at = body.indexOf(NEWLINE); at !== -1; at = body.indexOf(NEWLINE, at + 1)) body[at] = SPACE
+  return { payload: body, count: 1, rejected: [] }
+}
+
+function readArray(events: unknown[], maxEvents: number, strictness: Strictness): Body {
+  if (events.length === 0) throw new MillraceError('NO_VALID_EVENT', 'the array is empty: send at least one event')
+  requireCount(events.length, maxEvents)
+  const lines: string[] = []
+  const rejected: Rejected = []
+  for (const [index, event] of events.entries()) {
+    const reason = validate(event, strictness)
+    if (reason === undefined) lines.push(JSON.stringify(event))
+    else rejected.push({ index, reason })
+  }
+  return { payload: Buffer.from(lines.join('\n')), count: lines.length, rejected }
+}
+
+function requireCount(events: number, maxEvents: number): void {
+  if (events <= maxEvents) return
+  throw new MillraceError(
+    'TOO_MANY_EVENTS',
+    `${events} events in one request, the limit is ${maxEvents}: send fewer at a time`,
+  )
+}
+
+/**
+ * What stands between two lines when a whole body is parsed in one call. It shows that every line is one JSON text by
+ * itself: two texts on one line lack it between them, and one that goes over a line break swallows it, so that there
+ * are fewer than line breaks. Unguessable, so that no body can carry it on purpose.
+ */
+const SEPARATOR = randomInt(1_000_000_000, 2_147_483_647)
+const JOINT = `,${SEPARATOR},`
+
+/** NDJSON, the bulk path: the whole body in one JSON.parse, the received bytes kept as they are. */
+function readLines(body: Buffer, maxEvents: number): Body {
+  let end = body.length
+  while (end > 0 && (body[end - 1] === NEWLINE || body[end - 1] === RETURN)) end -= 1
+  const payload = body.subarray(0, end)
+  const text = payload.toString()
+  const joined = text.replaceAll('\n', JOINT)
+  const count = (joined.length - text.length) / (JOINT.length - 1) + 1
+  let parsed: unknown[]
+  try {
+    parsed = JSON.parse(`[${joined}]`)
+  } catch {
+    return readLineByLine(text, maxEvents)
+  }
+  if (parsed.length !== 2 * count - 1) return readLineByLine(text, maxEvents)
+  for (let at = 1; at < parsed.length; at += 2) {
+    if (parsed[at] !== SEPARATOR) return readLineByLine(text, maxEvents)
+  }
+  requireCount(count, maxEvents)
+  for (let at = 0; at < parsed.length; at += 2) {
+    if (validate(parsed[at]) !== undefined) return readLineByLine(text, maxEvents)
+  }
+  return { payload, count, rejected: [] }
+}
+
+/** The same with a reason for each bad line; blank lines are no events. */
+function readLineByLine(text: string, maxEvents: number): Body {
+  const lines = text.split('\n').filter((line) => line.trim() !== '')
+  requireCount(lines.length, maxEvents)
+  const accepted: string[] = []
+  const rejected: Rejected = []
+  let malformed = 0
+  for (const [index, line] of lines.entries()) {
+    let reason: string | undefined
+    try {
+      reason = validate(JSON.parse(line) as ReceivedEvent)
+    } catch {
+      malformed += 1
+      reason = whereMalformed(line)
+    }
+    if (reason === undefined) accepted.push(line)
+    else rejected.push({ index, reason })
+  }
+  if (lines.length === 0) throw new MillraceError('MALFORMED', 'the body holds no event: send one JSON object a line')
+  if (malformed === lines.length) throw new Refusal('MALFORMED', `line 1: ${rejected[0]?.reason}`, rejected)
+  return { payload: Buffer.from(accepted.join('\n')), count: accepted.length, rejected }
+}
+
+const JSON_TYPE = /^[^/]+\/(?:json|[^/]*\+json)$/
+
+/** Binary mode (CloudEvents HTTP binding 1.0.2, section 3.1): attributes in `ce-` headers, data in the body. */
+function readBinaryMode(body: Buffer, type: string, headers: IncomingHttpHeaders): Body {
+  const event: Record<string, unknown> = {}
+  for (const [header, value] of Object.entries(headers)) {
+    if (!header.startsWith('ce-')) continue
+    try {
+      // An own property whatever the name: a header is no way to a prototype.
+      Object.defineProperty(event, header.slice(3), { value: decodeHeader(String(value)), enumerable: true })
+    } catch {
+      throw new MillraceError('MALFORMED', `header ${header} is not sound percent-encoding`)
+    }
+  }
+  if (type !== '') event.datacontenttype = headers['content-type']
+  if (body.length > 0) {
+    if (type === '' || JSON_TYPE.test(type)) {
+      requireUtf8(body)
+      event.data = parseJson(body)
+    } else if (type.startsWith('text/') && isUtf8(body)) {
+      event.data = body.toString()
+    } else {
+      event.data_base64 = body.toString('base64')
+    }
+  }
+  const reason = validate(event, 'strict')
+  if (reason !== undefined) return { payload: EMPTY, count: 0, rejected: [{ index: 0, reason }] }
+  return { payload: Buffer.from(JSON.stringify(event)), count: 1, rejected: [] }
+}
+
+/** Header values are percent-encoded UTF-8, perhaps in double quotes (section 3.1.3.2). */
+function decodeHeader(value: string): string {
+  const quoted = /^"(.*)"$/.exec(value)?.[1]
+  return decodeURIComponent(quoted === undefined ? value : quoted.replace(/\\(.)/g, '$1'))
+}

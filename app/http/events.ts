@@ -1,0 +1,172 @@
+/** POST /v1/events: one body in, one write over the channel, one answer once it is durable. */
+import type { FastifyInstance } from 'fastify'
+import Type from 'typebox'
+import type { Sender } from '../channel/channel.ts'
+import { MillraceError } from '../errors.ts'
+import { DEFAULT_SOURCE, DEFAULT_TYPE, MAX_ATTRIBUTE_LENGTH } from '../event.ts'
+import type { IngestCounts } from '../metrics.ts'
+import { Write } from '../write.ts'
+import { readBody } from './body.ts'
+import { inflate } from './inflate.ts'
+import { ProblemSchema, RejectedSchema } from './problem.ts'
+import type { Quota } from './quota.ts'
+
+export interface EventsOptions {
+  readonly sender: Sender<Write>
+  readonly counts: IngestCounts
+  readonly quota: Quota | undefined
+  readonly ack: 'durable' | 'memory'
+  readonly maxBodyBytes: number
+  readonly maxRequestEvents: number
+  readonly isShuttingDown: () => boolean
+}
+
+const attribute = (description: string) =>
+  Type.String({
+    minLength: 1,
+    maxLength: MAX_ATTRIBUTE_LENGTH,
+    pattern: '^[^\\u0000-\\u001f\\u007f-\\u009f]+$',
+    description,
+  })
+const source = Type.String({
+  minLength: 1,
+  maxLength: MAX_ATTRIBUTE_LENGTH,
+  pattern: "^[A-Za-z0-9_.~:/?#@!$&'()*+,;=-]+$",
+  description: `URI reference. Default: ${DEFAULT_SOURCE}.`,
+})
+const optional = {
+  subject: Type.Optional(attribute('Events with the same subject stay in order.')),
+  time: Type.Optional(Type.String({ format: 'date-time', description: 'Default: when it was written.' })),
+  datacontenttype: Type.Optional(attribute('Media type of data.')),
+}
+const ShortEvent = Type.Object(
+  {
+    id: Type.Optional(Type.Union([attribute('Default: made from the place in the log.'), Type.Integer()])),
+    source: Type.Optional(source),
+    type: Type.Optional(attribute(`Default: ${DEFAULT_TYPE}.`)),
+    ...optional,
+    data: Type.Unknown({ description: 'Any JSON value.' }),
+  },
+  { additionalProperties: false, description: 'Anything with data; missing attributes are filled in.' },
+)
+const CloudEvent = Type.Object(
+  {
+    specversion: Type.Literal('1.0'),
+    id: attribute('Unique within its source.'),
+    source,
+    type: attribute('Kind of event.'),
+    ...optional,
+    data: Type.Optional(Type.Unknown()),
+  },
+  { additionalProperties: false, description: 'CloudEvents 1.0; further attributes are extensions.' },
+)
+const Accepted = Type.Object(
+  {
+    accepted: Type.Integer({ minimum: 1, description: 'Events that are durable now.' }),
+    ack: Type.Optional(Type.Literal('memory', { description: 'Present when ACK=memory: queued, not yet durable.' })),
+    rejected: Type.Optional(RejectedSchema),
+  },
+  { $id: 'Accepted' },
+)
+
+const problem = (description: string, headers?: Record<string, object>) => ({
+  description,
+  ...(headers && { headers }),
+  content: { 'application/problem+json': { schema: Type.Ref('Problem') } },
+})
+const retryAfter = { 'retry-after': { schema: { type: 'integer' }, description: 'Seconds.' } }
+
+const schema = {
+  summary: 'Send events',
+  description: 'Answers once every accepted event is durable. Content-Encoding: gzip, deflate, br or zstd.',
+  tags: ['events'],
+  body: {
+    content: {
+      'application/json': {
+        schema: Type.Union([ShortEvent, CloudEvent, Type.Array(Type.Union([ShortEvent, CloudEvent]), { minItems: 1 })]),
+      },
+      'application/cloudevents+json': { schema: CloudEvent },
+      'application/cloudevents-batch+json': { schema: Type.Array(CloudEvent, { minItems: 1 }) },
+      'application/x-ndjson': {
+        schema: Type.String({ description: 'One event a line.', examples: ['{"data":1}\n{"data":2}\n'] }),
+      },
+    },
+  },
+  response: {
+    202: Type.Ref('Accepted'),
+    400: problem('The body is malformed.'),
+    401: problem('API key missing or unknown.'),
+    413: problem('Body too large, inflated too large, or too many events.'),
+    415: problem('Content type or encoding not supported.'),
+    422: problem('No event was acceptable; the reasons are listed.'),
+    429: problem('This client is over its rate limit or quota.', retryAfter),
+    503: problem('Channel, log or disk is full, or shutting down: nothing of the request was kept.', retryAfter),
+  },
+}
+
+export function eventsRoute(app: FastifyInstance, options: EventsOptions): void {
+  const { sender, counts, quota, ack, maxBodyBytes, maxRequestEvents, isShuttingDown } = options
+  app.addSchema(ProblemSchema)
+  app.addSchema(Accepted)
+
+  app.removeAllContentTypeParsers()
+  // The body stays bytes: every type, known or not, is judged in one place, with the headers at hand.
+  app.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit: maxBodyBytes }, (_request, body, done) =>
+    done(null, body),
+  )
+
+  app.post<{ Body: Buffer | undefined }>(
+    '/v1/events',
+    {
+      schema,
+      // Events are judged one by one with a reason each (event.ts); a validator would accept or refuse the whole body.
+      validatorCompiler: () => () => true,
+    },
+    async (request, reply) => {
+      if (isShuttingDown()) throw new MillraceError('SHUTTING_DOWN', 'shutting down: send it to another instance')
+      const encoding = request.headers['content-encoding']
+      const bytes = request.body ?? Buffer.alloc(0)
+      const body = encoding === undefined ? bytes : await inflate(encoding, bytes, maxBodyBytes)
+      const startedAt = performance.now()
+      const { payload, count, rejected } = readBody(body, request.headers, maxRequestEvents)
+      counts.received(count + rejected.length)
+      if (rejected.length > 0) counts.reject('invalid', rejected.length)
+      try {
+        quota?.take(request.client, count)
+        const write = new Write(payload, count)
+        const outcome = sender.trySend(write)
+        if (outcome !== 'sent') throw refused(outcome)
+        if (ack === 'durable') await settle(write, counts)
+        else
+          settle(write, counts).catch((error) =>
+            request.log.error({ err: error, count }, 'acknowledged events were lost'),
+          )
+      } catch (error) {
+        if (error instanceof MillraceError) counts.reject(error.code.toLowerCase(), count)
+        throw error
+      }
+      counts.writeDuration.observe((performance.now() - startedAt) / 1000)
+      reply.code(202).type('application/json; charset=utf-8')
+      if (rejected.length === 0 && ack === 'durable') return `{"accepted":${count}}`
+      return JSON.stringify({
+        accepted: count,
+        ...(ack === 'memory' && { ack }),
+        ...(rejected.length > 0 && { rejected }),
+      })
+    },
+  )
+}
+
+async function settle(write: Write, counts: IngestCounts): Promise<void> {
+  counts.inFlight += write.count
+  try {
+    await write.durable
+  } finally {
+    counts.inFlight -= write.count
+  }
+}
+
+function refused(outcome: 'full' | 'closed'): MillraceError {
+  if (outcome === 'closed') return new MillraceError('SHUTTING_DOWN', 'shutting down: send it to another instance')
+  return new MillraceError('CHANNEL_FULL', 'more is arriving than the disk takes: send again in a moment')
+}

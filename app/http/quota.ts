@@ -1,0 +1,42 @@
+/**
+ * Events a second for each client: a token bucket each (capacity: ten seconds' worth), refilled by the clock when
+ * looked at. Requests are limited by @fastify/rate-limit; this counts what only a parsed body tells.
+ */
+import { MillraceError } from '../errors.ts'
+
+const BURST_SECONDS = 10
+/** Idle clients beyond this are forgotten, the longest idle first; a forgotten one starts with a full bucket. */
+const MAX_CLIENTS = 10_000
+
+export class Quota {
+  readonly #eventsPerSecond: number
+  readonly #clients = new Map<string, { tokens: number; atMs: number }>()
+
+  constructor(eventsPerSecond: number) {
+    this.#eventsPerSecond = eventsPerSecond
+  }
+
+  /**
+   * Takes `events` from the client's bucket.
+   * @throws MillraceError OVER_QUOTA when they are not there now, TOO_MANY_EVENTS when they never can be.
+   */
+  take(client: string, events: number, nowMs: number = performance.now()): void {
+    const capacity = this.#eventsPerSecond * BURST_SECONDS
+    if (events > capacity) {
+      throw new MillraceError(
+        'TOO_MANY_EVENTS',
+        `${events} events at once, the quota allows ${capacity}: send fewer at a time`,
+      )
+    }
+    const before = this.#clients.get(client)
+    const refilled = before ? before.tokens + ((nowMs - before.atMs) / 1000) * this.#eventsPerSecond : capacity
+    const tokens = Math.min(capacity, refilled)
+    // Taken out and put back, so that the map stays in order of last use.
+    this.#clients.delete(client)
+    this.#clients.set(client, { tokens: events <= tokens ? tokens - events : tokens, atMs: nowMs })
+    if (this.#clients.size > MAX_CLIENTS) this.#clients.delete(this.#clients.keys().next().value ?? client)
+    if (events > tokens) {
+      throw new MillraceError('OVER_QUOTA', `over ${this.#eventsPerSecond} events a second: send again in a moment`)
+    }
+  }
+}

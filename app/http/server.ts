@@ -1,0 +1,102 @@
+/**
+ * The public listener: events in, health, OpenAPI and its page. Sees a Sender and nothing behind it.
+ *
+ * Time-outs, for a load balancer that keeps idle connections for 60 s: idle there (60) < keepAliveTimeout (72) <
+ * headersTimeout (75), so that it is never the server that closes a connection just as a request is sent on it.
+ */
+import rateLimit from '@fastify/rate-limit'
+import swagger from '@fastify/swagger'
+import swaggerUi from '@fastify/swagger-ui'
+import { type FastifyBaseLogger, type FastifyInstance, fastify, LogController } from 'fastify'
+import type { Sender } from '../channel/channel.ts'
+import type { Config } from '../config.ts'
+import { MillraceError } from '../errors.ts'
+import type { IngestCounts } from '../metrics.ts'
+import type { Write } from '../write.ts'
+import { requireKey } from './auth.ts'
+import { eventsRoute } from './events.ts'
+import { healthRoutes } from './health.ts'
+import { sendProblem, toProblem } from './problem.ts'
+import { Quota } from './quota.ts'
+
+export const KEEP_ALIVE_TIMEOUT_MS = 72_000
+export const HEADERS_TIMEOUT_MS = 75_000
+/** Time for one whole request: an upload slower than that is cut off (slow loris). */
+const REQUEST_TIMEOUT_MS = 60_000
+
+export interface ServerOptions {
+  readonly config: Config
+  readonly logger: FastifyBaseLogger
+  readonly sender: Sender<Write>
+  readonly counts: IngestCounts
+  readonly version: string
+  /** Why events cannot be taken now, or undefined. */
+  readonly notReady: () => string | undefined
+  readonly isShuttingDown: () => boolean
+}
+
+export async function createServer(options: ServerOptions): Promise<FastifyInstance> {
+  const { config, logger, sender, counts, version, notReady, isShuttingDown } = options
+  const app = fastify({
+    loggerInstance: logger,
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: config.MAX_BODY_BYTES,
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    http: { headersTimeout: HEADERS_TIMEOUT_MS },
+    forceCloseConnections: 'idle',
+    // The grace of a shutdown still serves; what arrives after it is refused by the route, as a problem document.
+    return503OnClosing: false,
+  })
+
+  app.setErrorHandler((error, request, reply) => {
+    const problem = toProblem(error)
+    counts.refuseRequest(problem ? problem.code.toLowerCase() : 'other')
+    return sendProblem(error, request, reply)
+  })
+  app.setNotFoundHandler((request, reply) => {
+    const error = new MillraceError('NOT_FOUND', `no ${request.method} ${request.url}: see /docs for what there is`)
+    return sendProblem(error, request, reply)
+  })
+
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Millrace',
+        version,
+        description: 'Events in over HTTP, durable when answered, delivered at least once.',
+      },
+      components: { securitySchemes: { apiKey: { type: 'http', scheme: 'bearer' } } },
+      ...(config.apiKeys.size > 0 && { security: [{ apiKey: [] }] }),
+    },
+    refResolver: { buildLocalReference: (json, _base, _fragment, at) => String(json.$id ?? `schema-${at}`) },
+  })
+  await app.register(swaggerUi, { routePrefix: '/docs' })
+  app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger())
+  healthRoutes(app, notReady)
+
+  await app.register(async (scope) => {
+    await requireKey(scope, config.apiKeys)
+    if (config.RATE_LIMIT_REQUESTS_PER_SECOND > 0) {
+      await scope.register(rateLimit, {
+        max: config.RATE_LIMIT_REQUESTS_PER_SECOND,
+        timeWindow: 1000,
+        hook: 'preParsing', // after the key is known, before the body is read
+        keyGenerator: (request) => request.client,
+        errorResponseBuilder: (_request, { max }) =>
+          new MillraceError('OVER_QUOTA', `over ${max} requests a second: send again in a moment`),
+      })
+    }
+    eventsRoute(scope, {
+      sender,
+      counts,
+      quota: config.QUOTA_EVENTS_PER_SECOND > 0 ? new Quota(config.QUOTA_EVENTS_PER_SECOND) : undefined,
+      ack: config.ACK,
+      maxBodyBytes: config.MAX_BODY_BYTES,
+      maxRequestEvents: Math.min(config.MAX_REQUEST_EVENTS, config.CHANNEL_CAPACITY_EVENTS),
+      isShuttingDown,
+    })
+  })
+  return app
+}

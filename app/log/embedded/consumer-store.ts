@@ -1,0 +1,75 @@
+/**
+ * Progress of every consumer, in one small file that is replaced whole. Group commit here too: a flush writes what all
+ * consumers have set by then, and the next one starts when it returns.
+ */
+
+import { join } from 'node:path'
+import type { ConsumerProgress } from '../log.ts'
+import { type Files, readWhole, replaceFile } from './files.ts'
+
+const NAME = 'consumers.json'
+
+export class ConsumerStore {
+  readonly #files: Files
+  readonly #directory: string
+  /** What a restart would see. */
+  readonly #durable = new Map<string, ConsumerProgress>()
+  readonly #wanted = new Map<string, ConsumerProgress>()
+  #flushing: Promise<void> | undefined
+
+  private constructor(files: Files, directory: string) {
+    this.#files = files
+    this.#directory = directory
+  }
+
+  static async open(files: Files, directory: string, onWarning: (message: string) => void): Promise<ConsumerStore> {
+    const store = new ConsumerStore(files, directory)
+    if (!(await files.list(directory)).includes(NAME)) return store
+    const text = (await readWhole(files, join(directory, NAME))).toString()
+    for (const [name, progress] of Object.entries(parse(text, onWarning))) {
+      store.#durable.set(name, progress)
+      store.#wanted.set(name, progress)
+    }
+    return store
+  }
+
+  get names(): Iterable<string> {
+    return this.#durable.keys()
+  }
+
+  get(name: string): ConsumerProgress | undefined {
+    return this.#durable.get(name)
+  }
+
+  /** Resolves once `progress`, or something newer, is durable. */
+  async set(name: string, progress: ConsumerProgress): Promise<void> {
+    this.#wanted.set(name, progress)
+    // A flush under way may have been taken before this value: wait for it, then for one that has it.
+    await this.#flushing?.catch(() => undefined)
+    if (this.#durable.get(name) === this.#wanted.get(name)) return
+    this.#flushing ??= this.#flush().finally(() => {
+      this.#flushing = undefined
+    })
+    await this.#flushing
+  }
+
+  async #flush(): Promise<void> {
+    const snapshot = new Map(this.#wanted)
+    const text = `${JSON.stringify({ version: 1, consumers: Object.fromEntries(snapshot) }, undefined, 2)}\n`
+    await replaceFile(this.#files, this.#directory, NAME, Buffer.from(text))
+    for (const [name, progress] of snapshot) this.#durable.set(name, progress)
+  }
+}
+
+/** A damaged file is not trusted: the consumers begin again at the head of the log, which repeats but never loses. */
+function parse(text: string, onWarning: (message: string) => void): Record<string, ConsumerProgress> {
+  try {
+    const { version, consumers } = JSON.parse(text)
+    const sound = Object.values(consumers as Record<string, ConsumerProgress>).every((progress) =>
+      [progress.offset, progress.startOffset, progress.deadLettered, progress.damaged].every(Number.isSafeInteger),
+    )
+    if (version === 1 && sound) return consumers
+  } catch {}
+  onWarning(`${NAME} is damaged: every sink starts again at the oldest event of the log, so events repeat`)
+  return {}
+}

@@ -1,0 +1,132 @@
+/**
+ * A consumer of the embedded log: a cursor over the segments that stops at what is durable, steps over damage and
+ * counts what was lost to it, and keeps its progress in the consumer store.
+ */
+import { join } from 'node:path'
+import type { Consumer, ConsumerProgress, Damage, Group } from '../log.ts'
+import type { ConsumerStore } from './consumer-store.ts'
+import type { File, Files } from './files.ts'
+import { segmentName } from './format.ts'
+import { SegmentScanner } from './segment-scanner.ts'
+import { quarantine, type Segment } from './segments.ts'
+import { SparseIndex } from './sparse-index.ts'
+
+/** What a consumer may ask of its log. */
+export interface ConsumerHost {
+  readonly files: Files
+  readonly directory: string
+  readonly endOffset: number
+  /** The segment that holds `offset`, or the first one behind it. */
+  segmentFor(offset: number): Segment
+  segmentAfter(segment: Segment): Segment | undefined
+  /** Resolves when more is durable, the log closes, or the signal is aborted. */
+  waitForAppend(signal: AbortSignal): Promise<void>
+  readonly isClosed: boolean
+  reportDamage(damage: Damage): void
+  progressed(): Promise<void>
+}
+
+export class EmbeddedConsumer implements Consumer {
+  readonly name: string
+  readonly #host: ConsumerHost
+  readonly #store: ConsumerStore
+  /** Offset of the next event to read. */
+  #next: number
+  #segment: Segment | undefined
+  #file: File | undefined
+  #scanner: SegmentScanner | undefined
+  /** Stretches lost to damage that are read past but not yet committed past. */
+  #gaps: { endOffset: number; events: number }[] = []
+  #damage: Damage | undefined
+
+  constructor(name: string, host: ConsumerHost, store: ConsumerStore) {
+    this.name = name
+    this.#host = host
+    this.#store = store
+    this.#next = this.progress.offset
+  }
+
+  get progress(): ConsumerProgress {
+    const progress = this.#store.get(this.name)
+    if (progress === undefined) throw new Error(`consumer ${this.name} was not registered`)
+    return progress
+  }
+
+  get lagEvents(): number {
+    return Math.max(0, this.#host.endOffset - this.progress.offset)
+  }
+
+  async read(signal: AbortSignal): Promise<Group | undefined> {
+    while (!signal.aborted && !this.#host.isClosed) {
+      const { segment, scanner } = await this.#cursor()
+      // Taken before the scan: a segment sealed meanwhile may have grown, and is then looked at once more.
+      const { sealed, bytes } = segment
+      const scanned = await scanner.next(bytes)
+      if (scanned === undefined) {
+        const following = sealed ? this.#host.segmentAfter(segment) : undefined
+        // Nothing may be awaited between this look at the segment and the wait: a wake-up would be lost.
+        if (following !== undefined) await this.#enter(following)
+        else if (segment.bytes === bytes && segment.sealed === sealed) await this.#host.waitForAppend(signal)
+      } else if (scanned.kind === 'damage') {
+        const { position, bytes, reason } = scanned
+        this.#damage = { segment: segmentName(segment.baseOffset), position, bytes, events: 0, reason }
+        if (this.#file) await quarantine(this.#host.files, this.#host.directory, this.#file, this.#damage)
+      } else {
+        const { baseOffset, count, appendedAtMs } = scanned.header
+        if (baseOffset + count <= this.#next) continue
+        if (baseOffset > this.#next) this.#stepOver(baseOffset, segment, scanned.position)
+        this.#next = baseOffset + count
+        return { baseOffset, count, appendedAtMs, payload: scanned.payload }
+      }
+    }
+    return undefined
+  }
+
+  async commit(offset: number, deadLettered: number): Promise<void> {
+    const before = this.progress
+    if (offset < before.offset) return
+    const passed = this.#gaps.filter((gap) => gap.endOffset <= offset)
+    const damaged = before.damaged + passed.reduce((sum, gap) => sum + gap.events, 0)
+    await this.#store.set(this.name, { offset, startOffset: before.startOffset, deadLettered, damaged })
+    this.#gaps = this.#gaps.filter((gap) => !passed.includes(gap))
+    await this.#host.progressed()
+  }
+
+  async close(): Promise<void> {
+    const file = this.#file
+    this.#file = this.#scanner = this.#segment = undefined
+    await file?.close()
+  }
+
+  /** Offsets [next, baseOffset) are not in the log any more: count them, so that nothing is ever missing silently. */
+  #stepOver(baseOffset: number, segment: Segment, position: number): void {
+    const events = baseOffset - this.#next
+    const found = this.#damage ?? {
+      segment: segmentName(segment.baseOffset),
+      position,
+      bytes: 0,
+      reason: 'events are missing before this place',
+    }
+    this.#host.reportDamage({ ...found, events })
+    this.#damage = undefined
+    this.#gaps.push({ endOffset: baseOffset, events })
+  }
+
+  async #cursor(): Promise<{ segment: Segment; scanner: SegmentScanner }> {
+    if (this.#segment === undefined || this.#scanner === undefined) {
+      await this.#enter(this.#host.segmentFor(this.#next), this.#next)
+    }
+    if (this.#segment === undefined || this.#scanner === undefined) throw new Error('consumer is closed')
+    return { segment: this.#segment, scanner: this.#scanner }
+  }
+
+  async #enter(segment: Segment, offset?: number): Promise<void> {
+    const { files, directory } = this.#host
+    await this.close()
+    this.#file = await files.open(join(directory, segmentName(segment.baseOffset)), 'read')
+    const index =
+      offset === undefined ? new SparseIndex() : await SparseIndex.load(files, directory, segment.baseOffset)
+    this.#scanner = new SegmentScanner(this.#file, index.seek(offset ?? segment.baseOffset))
+    this.#segment = segment
+  }
+}

@@ -1,0 +1,421 @@
+/**
+ * The embedded log: append-only segment files on local disk, one writer.
+ *
+ *     append ─▶ encode one group ─▶ write ─▶ fdatasync ─▶ durable: endOffset moves, waiting consumers wake
+ *                    └─ segment full? seal it, create the next, sync the directory
+ *
+ * Constraints it holds:
+ *  - nothing is reported durable, and nothing is read, before fdatasync returned for it;
+ *  - after a failed fdatasync the kernel may have dropped the dirty pages and will report success next time
+ *    (PostgreSQL met this in 2018), so the log fails for good: no second sync, no further append;
+ *  - a write refused for lack of space is taken back with ftruncate, so that a later append can succeed;
+ *  - total size never exceeds `maxBytes`; segments go only when every consumer is past them;
+ *  - opening reads one segment, whatever the backlog.
+ *
+ * On-disk format: ./format.ts.
+ */
+import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
+import { MillraceError, messageOf, systemCode } from '../../errors.ts'
+import type { Batch, Consumer, Damage, Log, LogObserver } from '../log.ts'
+import { ConsumerStore } from './consumer-store.ts'
+import { type ConsumerHost, EmbeddedConsumer } from './embedded-consumer.ts'
+import { type File, type Files, nodeFiles, readWhole, replaceFile, writeFully } from './files.ts'
+import {
+  encodeSegmentHeader,
+  FORMAT_VERSION,
+  GROUP_HEADER_BYTES,
+  SEGMENT_HEADER_BYTES,
+  segmentName,
+  writeGroupHeader,
+} from './format.ts'
+import { findLogId, listSegments, recoverSegment, removeSegment, type Segment } from './segments.ts'
+import { SparseIndex } from './sparse-index.ts'
+
+export interface EmbeddedLogOptions {
+  readonly directory: string
+  /** A segment is sealed before it would grow past this. Bytes, at least 64 KiB. */
+  readonly segmentBytes: number
+  /** Hard limit of all segments together. Bytes, at least two segments. */
+  readonly maxBytes: number
+  /** How long segments stay after every consumer is past them, as long as there is room. Milliseconds. */
+  readonly retentionMs: number
+  /** Default: the real file system. */
+  readonly files?: Files
+  readonly observer?: LogObserver
+}
+
+const LOCK = 'lock'
+const IDENTITY = 'log.json'
+const NO_SPACE = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
+const NEWLINE = 0x0a
+
+export class EmbeddedLog implements Log, ConsumerHost {
+  readonly id: string
+  readonly files: Files
+  readonly directory: string
+  readonly #options: EmbeddedLogOptions
+  readonly #lock: { release(): Promise<void> }
+  readonly #store: ConsumerStore
+  readonly #segments: Segment[]
+  readonly #consumers = new Map<string, EmbeddedConsumer>()
+  #file: File
+  #index: SparseIndex
+  #endOffset: number
+  /** Reused for every group; grows to the largest one met. */
+  #scratch = Buffer.allocUnsafeSlow(64 * 1024)
+  #failure: MillraceError | undefined
+  #closed = false
+  #waiting: (() => void)[] = []
+
+  private constructor(
+    id: string,
+    options: EmbeddedLogOptions,
+    lock: { release(): Promise<void> },
+    store: ConsumerStore,
+    segments: Segment[],
+    active: { file: File; index: SparseIndex; endOffset: number },
+  ) {
+    this.id = id
+    this.#options = options
+    this.files = options.files ?? nodeFiles
+    this.directory = options.directory
+    this.#lock = lock
+    this.#store = store
+    this.#segments = segments
+    this.#file = active.file
+    this.#index = active.index
+    this.#endOffset = active.endOffset
+  }
+
+  /**
+   * Opens or creates the log, recovering from whatever the last stop left.
+   * @throws MillraceError DATA_DIR_LOCKED (another process has it), DATA_DIR_UNUSABLE (cannot be created or written),
+   *   LOG_FORMAT (written by a version this one cannot read).
+   */
+  static async open(options: EmbeddedLogOptions): Promise<EmbeddedLog> {
+    const { directory, files = nodeFiles, observer } = options
+    const onWarning = (message: string) => observer?.onWarning?.(message)
+    const lock = await takeLock(files, directory)
+    try {
+      const id = await identify(files, directory)
+      const store = await ConsumerStore.open(files, directory, onWarning)
+      const segments = await listSegments(files, directory, id, onWarning)
+      // A crash right after creation leaves a file without a whole header: it held nothing.
+      while ((segments.at(-1)?.bytes ?? SEGMENT_HEADER_BYTES) < SEGMENT_HEADER_BYTES) {
+        const empty = segments.pop()
+        if (empty) await removeSegment(files, directory, empty)
+      }
+      let last = segments.at(-1)
+      // An offset is never used twice: not even one whose event a power cut took after a sink had confirmed it.
+      const settled = Math.max(0, ...[...store.names].map((name) => store.get(name)?.offset ?? 0))
+      let active = last && (await recoverSegment(files, directory, last, (damage) => observer?.onDamage?.(damage)))
+      if (last === undefined || active === undefined || active.endOffset < settled) {
+        await active?.file.close()
+        last = { baseOffset: settled, bytes: SEGMENT_HEADER_BYTES, sealed: false, lastAppendedAtMs: Date.now() }
+        active = {
+          file: await createSegment(files, directory, id, settled),
+          index: new SparseIndex(),
+          endOffset: settled,
+        }
+        segments.push(last)
+      }
+      last.sealed = false
+      return new EmbeddedLog(id, options, lock, store, segments, active)
+    } catch (error) {
+      await lock.release()
+      throw unusable(directory, error)
+    }
+  }
+
+  get endOffset(): number {
+    return this.#endOffset
+  }
+
+  get firstOffset(): number {
+    return this.#segments[0]?.baseOffset ?? this.#endOffset
+  }
+
+  get sizeBytes(): number {
+    return this.#segments.reduce((sum, segment) => sum + segment.bytes, 0)
+  }
+
+  get fill(): number {
+    const settled = this.#settledOffset()
+    let kept = 0
+    for (const [at, segment] of this.#segments.entries()) {
+      const next = this.#segments[at + 1]
+      if (next === undefined || next.baseOffset > settled) kept += segment.bytes
+    }
+    return Math.min(1, kept / this.#options.maxBytes)
+  }
+
+  get failure(): MillraceError | undefined {
+    return this.#failure
+  }
+
+  get isClosed(): boolean {
+    return this.#closed
+  }
+
+  async append(batches: readonly Batch[]): Promise<void> {
+    if (this.#closed) throw new MillraceError('LOG_CLOSED', 'the log is closed')
+    if (this.#failure) throw this.#failure
+    const { length, count } = this.#encode(batches)
+    await this.#makeRoom(length)
+
+    const segment = this.#active
+    const position = segment.bytes
+    try {
+      await writeFully(this.#file, this.#scratch, length, position)
+    } catch (error) {
+      throw await this.#takeBack(position, error)
+    }
+    const startedAt = performance.now()
+    try {
+      await this.#file.datasync()
+    } catch (error) {
+      throw this.#fail('fdatasync', error)
+    }
+    this.#options.observer?.onSync?.(performance.now() - startedAt, count)
+
+    this.#index.add(this.#endOffset, position)
+    segment.bytes = position + length
+    segment.lastAppendedAtMs = Date.now()
+    this.#endOffset += count
+    this.#wake()
+  }
+
+  async consumer(name: string): Promise<Consumer> {
+    if (this.#store.get(name) === undefined) {
+      const offset = this.firstOffset
+      await this.#store.set(name, { offset, startOffset: offset, deadLettered: 0, damaged: 0 })
+    }
+    const consumer = new EmbeddedConsumer(name, this, this.#store)
+    this.#consumers.set(name, consumer)
+    return consumer
+  }
+
+  /** Names that have progress on disk but no consumer in this process: they hold nothing back. */
+  get idleConsumers(): string[] {
+    return [...this.#store.names].filter((name) => !this.#consumers.has(name))
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    this.#wake()
+    for (const consumer of this.#consumers.values()) await consumer.close()
+    await this.#file.close()
+    await this.#lock.release()
+  }
+
+  // What consumers ask of their log
+
+  segmentFor(offset: number): Segment {
+    const at = this.#segments.findLastIndex((segment) => segment.baseOffset <= offset)
+    return this.#segments[Math.max(0, at)] ?? this.#active
+  }
+
+  segmentAfter(segment: Segment): Segment | undefined {
+    return this.#segments.find(({ baseOffset }) => baseOffset > segment.baseOffset)
+  }
+
+  waitForAppend(signal: AbortSignal): Promise<void> {
+    if (signal.aborted || this.#closed) return Promise.resolve()
+    return new Promise((resolve) => {
+      const wake = () => {
+        signal.removeEventListener('abort', wake)
+        resolve()
+      }
+      signal.addEventListener('abort', wake, { once: true })
+      this.#waiting.push(wake)
+    })
+  }
+
+  reportDamage(damage: Damage): void {
+    this.#options.observer?.onDamage?.(damage)
+  }
+
+  /** Deletes what every consumer is past and retention no longer keeps. */
+  async progressed(): Promise<void> {
+    const oldest = Date.now() - this.#options.retentionMs
+    await this.#retain((segment) => segment.lastAppendedAtMs < oldest)
+  }
+
+  // Writing
+
+  get #active(): Segment {
+    const active = this.#segments.at(-1)
+    if (active === undefined) throw new Error('a log always has an active segment')
+    return active
+  }
+
+  /** Lays the group out in the scratch buffer, payload first, then the header in front of it. */
+  #encode(batches: readonly Batch[]): { length: number; count: number } {
+    let length = GROUP_HEADER_BYTES
+    let count = 0
+    for (const batch of batches) {
+      length += batch.payload.length + 1
+      count += batch.count
+    }
+    if (length > this.#scratch.length) this.#scratch = Buffer.allocUnsafeSlow(length)
+    let at = GROUP_HEADER_BYTES
+    for (const { payload } of batches) {
+      this.#scratch.set(payload, at)
+      at += payload.length
+      this.#scratch[at] = NEWLINE
+      at += 1
+    }
+    writeGroupHeader(this.#scratch, 0, length - GROUP_HEADER_BYTES, count, this.#endOffset, Date.now())
+    return { length, count }
+  }
+
+  /** Rolls when the segment is full, and refuses when the whole log is. */
+  async #makeRoom(bytes: number): Promise<void> {
+    const { segmentBytes, maxBytes } = this.#options
+    const rolls = this.#active.bytes > SEGMENT_HEADER_BYTES && this.#active.bytes + bytes > segmentBytes
+    const needed = bytes + (rolls ? SEGMENT_HEADER_BYTES : 0)
+    if (this.sizeBytes + needed > maxBytes) {
+      await this.#retain(() => this.sizeBytes + needed > maxBytes)
+    }
+    if (this.sizeBytes + needed > maxBytes) {
+      const slowest = [...this.#consumers.values()].sort((a, b) => b.lagEvents - a.lagEvents)[0]
+      throw new MillraceError(
+        'LOG_FULL',
+        `the log holds ${this.sizeBytes} of ${maxBytes} bytes and sink ${slowest?.name ?? '-'} has ` +
+          `${slowest?.lagEvents ?? 0} events to go: try again later`,
+      )
+    }
+    if (rolls) await this.#roll()
+  }
+
+  async #roll(): Promise<void> {
+    let file: File
+    try {
+      file = await createSegment(this.files, this.directory, this.id, this.#endOffset)
+    } catch (error) {
+      if (!NO_SPACE.has(systemCode(error) ?? '')) throw this.#fail('creating a segment', error)
+      throw diskFull(this.directory, error)
+    }
+    const sealed = this.#active
+    sealed.sealed = true
+    await this.#file.close()
+    // Only an accelerator: a log without it works.
+    await this.#index.save(this.files, this.directory, sealed.baseOffset).catch(() => undefined)
+    const baseOffset = this.#endOffset
+    this.#segments.push({ baseOffset, bytes: SEGMENT_HEADER_BYTES, sealed: false, lastAppendedAtMs: Date.now() })
+    this.#file = file
+    this.#index = new SparseIndex()
+    await this.progressed()
+  }
+
+  /** After a failed write: back to the last durable byte, so that nothing half-written stays. */
+  async #takeBack(position: number, cause: unknown): Promise<MillraceError> {
+    if (!NO_SPACE.has(systemCode(cause) ?? '')) return this.#fail('write', cause)
+    try {
+      await this.#file.truncate(position)
+    } catch (error) {
+      return this.#fail('ftruncate', error)
+    }
+    return diskFull(this.directory, cause)
+  }
+
+  #fail(call: string, cause: unknown): MillraceError {
+    this.#failure = new MillraceError(
+      'LOG_FAILED',
+      `${call} failed in ${this.directory} (${messageOf(cause)}): the log takes no more writes; ` +
+        'check the disk, then restart, which keeps everything that was acknowledged',
+      { cause },
+    )
+    this.#options.observer?.onFailure?.(this.#failure)
+    return this.#failure
+  }
+
+  /** Everything before it is settled by every consumer of this process; without any, nothing is. */
+  #settledOffset(): number {
+    const offsets = [...this.#consumers.values()].map((consumer) => consumer.progress.offset)
+    return offsets.length === 0 ? this.firstOffset : Math.min(...offsets)
+  }
+
+  /** Deletes segments from the oldest on, while every consumer is past them and `may` says so. */
+  async #retain(may: (segment: Segment) => boolean): Promise<void> {
+    const settled = this.#settledOffset()
+    let removed = 0
+    for (;;) {
+      const [oldest, next] = this.#segments
+      if (oldest === undefined || next === undefined || next.baseOffset > settled || !may(oldest)) break
+      this.#segments.shift()
+      await removeSegment(this.files, this.directory, oldest)
+      removed += 1
+    }
+    if (removed > 0) await this.files.syncDirectory(this.directory)
+  }
+
+  #wake(): void {
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const wake of waiting) wake()
+  }
+}
+
+async function takeLock(files: Files, directory: string): Promise<{ release(): Promise<void> }> {
+  let lock: { release(): Promise<void> } | undefined
+  try {
+    await files.makeDirectory(directory)
+    lock = await files.lock(join(directory, LOCK), `${process.pid}\n`)
+  } catch (error) {
+    throw unusable(directory, error)
+  }
+  if (lock) return lock
+  const holder = await readWhole(files, join(directory, LOCK)).catch(() => '')
+  throw new MillraceError(
+    'DATA_DIR_LOCKED',
+    `${directory} is in use by another Millrace (process ${String(holder).trim() || 'unknown'}): ` +
+      'stop that one, or set DATA_DIR to another directory',
+  )
+}
+
+/** The log's id: made on first open; taken from a segment when its file was lost or damaged. */
+async function identify(files: Files, directory: string): Promise<string> {
+  if ((await files.list(directory)).includes(IDENTITY)) {
+    try {
+      const { id } = JSON.parse((await readWhole(files, join(directory, IDENTITY))).toString())
+      if (typeof id === 'string' && id.length === 36) return id
+    } catch {}
+  }
+  const id = (await findLogId(files, directory)) ?? randomUUID()
+  const content = JSON.stringify({ version: FORMAT_VERSION, id, createdAt: new Date().toISOString() })
+  await replaceFile(files, directory, IDENTITY, Buffer.from(`${content}\n`))
+  return id
+}
+
+/** The segment, its header and its name are durable when this returns. */
+async function createSegment(files: Files, directory: string, logId: string, baseOffset: number): Promise<File> {
+  const path = join(directory, segmentName(baseOffset))
+  const file = await files.open(path, 'create')
+  try {
+    await writeFully(file, encodeSegmentHeader(logId, baseOffset, Date.now()), SEGMENT_HEADER_BYTES, 0)
+    await file.datasync()
+    await files.syncDirectory(directory)
+    return file
+  } catch (error) {
+    await file.close()
+    await files.remove(path).catch(() => undefined)
+    throw error
+  }
+}
+
+function diskFull(directory: string, cause: unknown): MillraceError {
+  const message = `no space left for ${directory} (${messageOf(cause)}): free some, writes go on by themselves`
+  return new MillraceError('DISK_FULL', message, { cause })
+}
+
+function unusable(directory: string, error: unknown): MillraceError {
+  if (error instanceof MillraceError) return error
+  return new MillraceError(
+    'DATA_DIR_UNUSABLE',
+    `cannot use ${directory} (${messageOf(error)}): make it writable for this user, or set DATA_DIR to another directory`,
+    { cause: error },
+  )
+}

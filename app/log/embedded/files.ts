@@ -1,0 +1,146 @@
+/**
+ * The file system as the embedded log uses it: small, so that a test can put one in its place that forgets what was
+ * not synced, tears writes, or returns ENOSPC and EIO.
+ */
+import { type FileHandle, mkdir, open, readdir, rename, unlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import { tryLock } from 'fs-native-extensions'
+
+export interface File {
+  /** Bytes read, 0 at the end. */
+  read(buffer: Buffer, offset: number, length: number, position: number): Promise<number>
+  /** Bytes written: may be fewer than asked. */
+  write(buffer: Buffer, offset: number, length: number, position: number): Promise<number>
+  truncate(bytes: number): Promise<void>
+  /** fdatasync(2): data, and the metadata needed to read it back. */
+  datasync(): Promise<void>
+  stat(): Promise<{ size: number; mtimeMs: number }>
+  close(): Promise<void>
+}
+
+export interface Files {
+  open(path: string, mode: 'read' | 'write' | 'create'): Promise<File>
+  list(directory: string): Promise<string[]>
+  makeDirectory(directory: string): Promise<void>
+  rename(from: string, to: string): Promise<void>
+  remove(path: string): Promise<void>
+  /** fsync(2) of a directory: makes created, renamed and removed names durable. */
+  syncDirectory(directory: string): Promise<void>
+  /**
+   * Takes the kernel's exclusive lock on a file and writes `note` into it; undefined when another process holds it.
+   * Not a pid file: the kernel lets go at once when the holder dies, and it means the same on a network file system.
+   */
+  lock(path: string, note: string): Promise<{ release(): Promise<void> } | undefined>
+}
+
+/** `create` fails when the file exists: a segment is never opened over another one. */
+const FLAGS = { read: 'r', write: 'r+', create: 'wx+' } as const
+
+class NodeFile implements File {
+  readonly #handle: FileHandle
+
+  constructor(handle: FileHandle) {
+    this.#handle = handle
+  }
+
+  async read(buffer: Buffer, offset: number, length: number, position: number): Promise<number> {
+    return (await this.#handle.read(buffer, offset, length, position)).bytesRead
+  }
+
+  async write(buffer: Buffer, offset: number, length: number, position: number): Promise<number> {
+    return (await this.#handle.write(buffer, offset, length, position)).bytesWritten
+  }
+
+  truncate(bytes: number): Promise<void> {
+    return this.#handle.truncate(bytes)
+  }
+
+  datasync(): Promise<void> {
+    return this.#handle.datasync()
+  }
+
+  stat(): Promise<{ size: number; mtimeMs: number }> {
+    return this.#handle.stat()
+  }
+
+  close(): Promise<void> {
+    return this.#handle.close()
+  }
+}
+
+export const nodeFiles: Files = {
+  open: async (path, mode) => new NodeFile(await open(path, FLAGS[mode])),
+  list: (directory) => readdir(directory),
+  makeDirectory: async (directory) => {
+    await mkdir(directory, { recursive: true })
+  },
+  rename,
+  remove: unlink,
+  syncDirectory: async (directory) => {
+    const handle = await open(directory, 'r')
+    try {
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+  },
+  lock: async (path, note) => {
+    const handle = await open(path, 'a+')
+    if (!tryLock(handle.fd)) {
+      await handle.close()
+      return undefined
+    }
+    await handle.truncate(0)
+    await handle.write(note)
+    return { release: () => handle.close() }
+  },
+}
+
+/** Writes all of it, however the system splits it. */
+export async function writeFully(file: File, buffer: Buffer, length: number, position: number): Promise<void> {
+  let done = 0
+  while (done < length) done += await file.write(buffer, done, length - done, position + done)
+}
+
+/** Fills `length` bytes of the buffer, or fewer at the end of the file. */
+export async function readFully(
+  file: File,
+  buffer: Buffer,
+  offset: number,
+  length: number,
+  position: number,
+): Promise<number> {
+  let done = 0
+  while (done < length) {
+    const bytes = await file.read(buffer, offset + done, length - done, position + done)
+    if (bytes === 0) break
+    done += bytes
+  }
+  return done
+}
+
+export async function readWhole(files: Files, path: string): Promise<Buffer> {
+  const file = await files.open(path, 'read')
+  try {
+    const { size } = await file.stat()
+    const buffer = Buffer.allocUnsafe(size)
+    return buffer.subarray(0, await readFully(file, buffer, 0, size, 0))
+  } finally {
+    await file.close()
+  }
+}
+
+/** Replaces a small file whole: after a crash a reader finds the old content or the new, never a mixture. */
+export async function replaceFile(files: Files, directory: string, name: string, content: Buffer): Promise<void> {
+  const temporary = join(directory, `${name}.tmp`)
+  await files.remove(temporary).catch(() => undefined)
+  const file = await files.open(temporary, 'create')
+  try {
+    await writeFully(file, content, content.length, 0)
+    await file.datasync()
+  } finally {
+    await file.close()
+  }
+  await files.rename(temporary, join(directory, name))
+  await files.syncDirectory(directory)
+}

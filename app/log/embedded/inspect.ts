@@ -1,0 +1,91 @@
+/**
+ * Reads a log directory without its lock and without changing it: for `log inspect`, `log verify` and lists of dead
+ * letters, beside a running writer or after a crash. Groups come in order; a torn tail shows as the last damage.
+ */
+import { join } from 'node:path'
+import type { Damage, Group } from '../log.ts'
+import { type Files, nodeFiles, readWhole } from './files.ts'
+import { segmentName } from './format.ts'
+import { SegmentScanner } from './segment-scanner.ts'
+import { findLogId, listSegments } from './segments.ts'
+
+export type Inspected =
+  | { readonly kind: 'segment'; readonly name: string; readonly bytes: number }
+  | {
+      readonly kind: 'group'
+      readonly group: Group
+      readonly logId: string
+      readonly segment: string
+      readonly position: number
+    }
+  | { readonly kind: 'damage'; readonly damage: Damage }
+
+export interface InspectOptions {
+  /** First offset wanted; segments wholly before it are not read. Default: 0. */
+  readonly fromOffset?: number
+  readonly onWarning?: (message: string) => void
+  readonly files?: Files
+}
+
+/** @throws MillraceError LOG_FORMAT; a system error when the directory cannot be read. */
+export async function* inspectLog(directory: string, options: InspectOptions = {}): AsyncGenerator<Inspected> {
+  const { fromOffset = 0, onWarning = () => undefined, files = nodeFiles } = options
+  const logId = (await findLogId(files, directory)) ?? ''
+  const segments = await listSegments(files, directory, logId, onWarning, { move: false })
+  let expected: number | undefined
+  for (const [at, { baseOffset, bytes }] of segments.entries()) {
+    const next = segments[at + 1]
+    if (next !== undefined && next.baseOffset <= fromOffset) continue
+    const segment = segmentName(baseOffset)
+    yield { kind: 'segment', name: segment, bytes }
+    const file = await files.open(join(directory, segment), 'read')
+    try {
+      const scanner = new SegmentScanner(file)
+      for (;;) {
+        const scanned = await scanner.next(bytes)
+        if (scanned === undefined) break
+        if (scanned.kind === 'damage') {
+          const { position, reason, tail } = scanned
+          const what = tail && next === undefined ? `${reason} (torn tail: the next start cuts it off)` : reason
+          yield { kind: 'damage', damage: { segment, position, bytes: scanned.bytes, events: 0, reason: what } }
+          continue
+        }
+        const { position, header, payload } = scanned
+        const end = header.baseOffset + header.count
+        if (expected !== undefined && header.baseOffset > expected) {
+          const events = header.baseOffset - expected
+          const damage = { segment, position, bytes: 0, events, reason: 'events are missing before this place' }
+          yield { kind: 'damage', damage }
+        }
+        expected = Math.max(expected ?? 0, end)
+        if (end > fromOffset) yield { kind: 'group', logId, segment, position, group: { ...header, payload } }
+      }
+    } finally {
+      await file.close()
+    }
+  }
+}
+
+/** The oldest `limit` records that `consumer` has not settled yet; none when there is no such log. */
+export async function readPending(directory: string, consumer: string, limit: number): Promise<unknown[]> {
+  const fromOffset = await readConsumerOffset(directory, consumer)
+  const records: unknown[] = []
+  if (fromOffset === undefined) return records
+  for await (const found of inspectLog(directory, { fromOffset })) {
+    if (found.kind !== 'group') continue
+    const { payload, baseOffset } = found.group
+    const lines = payload.toString().trimEnd().split('\n')
+    for (const line of lines.slice(Math.max(0, fromOffset - baseOffset))) records.push(JSON.parse(line))
+    if (records.length >= limit) break
+  }
+  return records.slice(0, limit)
+}
+
+async function readConsumerOffset(directory: string, name: string): Promise<number | undefined> {
+  try {
+    const { consumers } = JSON.parse((await readWhole(nodeFiles, join(directory, 'consumers.json'))).toString())
+    return consumers[name]?.offset ?? 0
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,27 @@
+/**
+ * Group commit: everything that queued up while the last group was being made durable becomes the next group, and one
+ * sync commits it. There is no timer: alone, an event waits for nothing; under load, groups grow by themselves.
+ *
+ *     receiver ─recvMany─▶ group ─append─▶ log ─▶ every write of the group succeeds or fails together
+ */
+import type { Receiver } from '../channel/channel.ts'
+import type { Write } from '../write.ts'
+import type { Log } from './log.ts'
+
+/**
+ * Runs until the channel is closed and drained.
+ * A group that the log refuses fails its own writes only; the next one is tried again.
+ * @param maxGroupBytes payload bytes in one group; a single larger write is a group of its own.
+ */
+export async function groupCommit(receiver: Receiver<Write>, log: Log, maxGroupBytes: number): Promise<void> {
+  const group: Write[] = []
+  while ((await receiver.recvMany(group, Number.POSITIVE_INFINITY, { maxBytes: maxGroupBytes })) > 0) {
+    try {
+      await log.append(group)
+      for (const write of group) write.succeed()
+    } catch (error) {
+      for (const write of group) write.fail(error)
+    }
+    group.length = 0
+  }
+}

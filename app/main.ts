@@ -1,0 +1,67 @@
+/** The process: configuration → app → listen; signals → close → exit code. */
+import closeWithGrace from 'close-with-grace'
+import { type Logger, pino } from 'pino'
+import pretty from 'pino-pretty'
+import { startApp } from './app.ts'
+import { type Config, loadConfig } from './config.ts'
+import { MillraceError } from './errors.ts'
+
+/** Room for what close does beside the grace and the drain, which have limits of their own. */
+const CLOSE_MARGIN_MS = 10_000
+
+/**
+ * Runs the service until a signal ends it.
+ * Exit codes: 0 stopped and nothing left behind; 1 a failure, or something begun was not finished; 2 invalid
+ * configuration, data directory or port, with one line that says what to do.
+ */
+export async function serve(environment: NodeJS.ProcessEnv): Promise<void> {
+  let config: Config
+  try {
+    config = loadConfig(environment)
+  } catch (error) {
+    return refuseToStart(error)
+  }
+  const logger = createLogger(config)
+  let failed: Error | undefined
+
+  try {
+    const app = await startApp(config, logger, (error) => {
+      failed = error
+      logger.fatal({ err: error }, 'the log failed: stopping, so that a restart can recover it')
+      closing.close()
+    })
+    const closing = closeWithGrace(
+      { delay: config.SHUTDOWN_GRACE_MS + config.SHUTDOWN_DRAIN_MS + CLOSE_MARGIN_MS, logger },
+      async ({ err, signal }) => {
+        if (err) logger.fatal({ err }, 'unexpected error: stopping')
+        logger.info(`${signal ?? 'failure'}: taking no more events, finishing what is begun`)
+        // Ctrl-C has no load balancer to wait for.
+        const finished = await app.close(signal === 'SIGTERM' ? config.SHUTDOWN_GRACE_MS : 0)
+        if (!finished) logger.error('stopped with work begun and not finished: it is tried again at the next start')
+        const exitCode = finished && !failed && !err ? 0 : 1
+        logger.info(`stopped, exit code ${exitCode}`)
+        process.exit(exitCode)
+      },
+    )
+    logger.info(`ready: send events to ${app.url}/v1/events · docs ${app.url}/docs · metrics ${app.adminUrl}/metrics`)
+  } catch (error) {
+    refuseToStart(error)
+  }
+}
+
+/** What the operator can mend gets one line and exit code 2; anything else is a bug and keeps its stack. */
+function refuseToStart(error: unknown): void {
+  console.error(error instanceof MillraceError ? `millrace: ${error.message}` : error)
+  process.exit(error instanceof MillraceError ? 2 : 1)
+}
+
+/** Pretty on a terminal, JSON lines otherwise; to stderr when stdout belongs to the stdout sink. */
+function createLogger(config: Config): Logger {
+  const stream = config.SINKS.includes('stdout') ? process.stderr : process.stdout
+  const options = { level: config.LOG_LEVEL, redact: ['req.headers.authorization', 'headers.authorization'] }
+  if (!stream.isTTY) return pino(options, stream)
+  return pino(
+    options,
+    pretty({ colorize: true, ignore: 'pid,hostname', translateTime: 'HH:MM:ss.l', destination: stream }),
+  )
+}

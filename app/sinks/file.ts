@@ -1,0 +1,137 @@
+/**
+ * The file sink: complete CloudEvents as NDJSON, one a line.
+ *
+ *     current.ndjson ─(full or old enough, or the process stops)─▶ events-20260131T120000.000Z-1.ndjson
+ *
+ * A finished file appears by rename, whole and synced, and is never written again. After a crash `current.ndjson` goes
+ * on behind its last whole line; what was not committed by then is delivered again, so lines can repeat (same id).
+ */
+import { type FileHandle, mkdir, open, rename } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Event } from '../event.ts'
+import { type Sink, SinkUnavailable } from './sink.ts'
+
+export interface FileSinkOptions {
+  readonly directory: string
+  /** Bytes after which a file is closed. */
+  readonly rollBytes: number
+  /** Milliseconds after which a file is closed. */
+  readonly rollMs: number
+}
+
+const CURRENT = 'current.ndjson'
+const MAX_BATCH_EVENTS = 1024
+const NEWLINE = 0x0a
+
+export class FileSink implements Sink {
+  readonly name = 'file'
+  readonly concurrency = 1
+  readonly maxBatchEvents = MAX_BATCH_EVENTS
+  readonly #options: FileSinkOptions
+  #file: FileHandle | undefined
+  #bytes = 0
+  #openedAtMs = 0
+  #rolled = 0
+  #timer: NodeJS.Timeout | undefined
+  /** One step at a time: a write, a flush and a roll never overlap. */
+  #last: Promise<unknown> = Promise.resolve()
+
+  constructor(options: FileSinkOptions) {
+    this.#options = options
+  }
+
+  write(events: readonly Event[]): Promise<undefined> {
+    let text = ''
+    for (const event of events) text += `${JSON.stringify(event)}\n`
+    return this.#next(() => this.#append(Buffer.from(text)))
+  }
+
+  flush(): Promise<void> {
+    return this.#next(async () => {
+      await this.#file?.datasync()
+      return undefined
+    })
+  }
+
+  close(): Promise<void> {
+    return this.#next(() => this.#roll())
+  }
+
+  /** What goes wrong here (permission, space) is the sink's trouble, never an event's. */
+  #next<T>(step: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(step).catch((cause: unknown) => {
+      throw new SinkUnavailable(`cannot write to ${this.#options.directory} (${cause})`, { cause })
+    })
+    this.#last = result.catch(() => undefined)
+    return result
+  }
+
+  async #append(bytes: Buffer): Promise<undefined> {
+    const file = await this.#open()
+    try {
+      for (let done = 0; done < bytes.length; ) {
+        const { bytesWritten } = await file.write(bytes, done, bytes.length - done, this.#bytes + done)
+        done += bytesWritten
+      }
+    } catch (error) {
+      // Take back what a full disk left of the batch: the retry writes all of it.
+      await file.truncate(this.#bytes).catch(() => undefined)
+      throw error
+    }
+    this.#bytes += bytes.length
+    if (this.#bytes >= this.#options.rollBytes) await this.#roll()
+    return undefined
+  }
+
+  async #open(): Promise<FileHandle> {
+    if (this.#file) return this.#file
+    const { directory, rollMs } = this.#options
+    await mkdir(directory, { recursive: true })
+    const file = await open(join(directory, CURRENT), 'a+').then(async (created) => {
+      await created.close() // positions are ours from here on: append mode would ignore them
+      return open(join(directory, CURRENT), 'r+')
+    })
+    this.#bytes = await endOfLastLine(file)
+    await file.truncate(this.#bytes)
+    await syncDirectory(directory)
+    this.#openedAtMs = Date.now()
+    this.#timer = setTimeout(() => void this.#next(() => this.#roll()).catch(() => undefined), rollMs).unref()
+    this.#file = file
+    return file
+  }
+
+  async #roll(): Promise<void> {
+    const file = this.#file
+    if (file === undefined) return
+    clearTimeout(this.#timer)
+    await file.datasync()
+    await file.close()
+    this.#file = undefined
+    if (this.#bytes === 0) return
+    const { directory } = this.#options
+    this.#rolled += 1
+    const stamp = new Date(this.#openedAtMs).toISOString().replaceAll(/[-:]/g, '')
+    await rename(join(directory, CURRENT), join(directory, `events-${stamp}-${this.#rolled}.ndjson`))
+    await syncDirectory(directory)
+  }
+}
+
+/** A crash may have left half a line: where the last whole one ends. */
+async function endOfLastLine(file: FileHandle): Promise<number> {
+  const chunk = Buffer.alloc(64 * 1024)
+  let { size } = await file.stat()
+  while (size > 0) {
+    const from = Math.max(0, size - chunk.length)
+    const { bytesRead } = await file.read(chunk, 0, size - from, from)
+    const newline = chunk.subarray(0, bytesRead).lastIndexOf(NEWLINE)
+    if (newline !== -1) return from + newline + 1
+    size = from
+  }
+  return 0
+}
+
+async function syncDirectory(directory: string): Promise<void> {
+  const handle = await open(directory, 'r')
+  await handle.sync()
+  await handle.close()
+}

@@ -1,0 +1,100 @@
+/**
+ * The http sink: one POST an event, as a structured-mode CloudEvent, signed as Standard Webhooks lays down
+ * (https://www.standardwebhooks.com: webhook-id, webhook-timestamp, webhook-signature).
+ *
+ *     2xx                                       delivered
+ *     408 425 429 502 503 504, no connection,   the sink is unavailable: all of it waits, Retry-After is honoured
+ *     no answer in time
+ *     other 4xx, 410 among them                 this event never will be taken: dead letter
+ *     anything else (500, 3xx, …)               this event failed: retried, then dead letter
+ */
+import { Webhook } from 'standardwebhooks'
+import { messageOf } from '../errors.ts'
+import type { Event } from '../event.ts'
+import { type Failure, type Sink, SinkUnavailable } from './sink.ts'
+
+export interface HttpSinkOptions {
+  readonly url: string
+  /** Base64, with or without `whsec_`; empty: requests are not signed. */
+  readonly secret: string
+  readonly timeoutMs: number
+  readonly concurrency: number
+}
+
+const UNAVAILABLE = new Set([408, 425, 429, 502, 503, 504])
+/** Of the answer's body, for the reason of a failure. */
+const MAX_REASON_CHARACTERS = 200
+
+export class HttpSink implements Sink {
+  readonly name = 'http'
+  readonly concurrency: number
+  readonly maxBatchEvents = 1
+  readonly #options: HttpSinkOptions
+  readonly #webhook: Webhook | undefined
+
+  constructor(options: HttpSinkOptions) {
+    this.#options = options
+    this.concurrency = options.concurrency
+    this.#webhook = options.secret === '' ? undefined : new Webhook(options.secret)
+  }
+
+  async write(events: readonly Event[], signal: AbortSignal): Promise<readonly Failure[]> {
+    const failures: Failure[] = []
+    // More than one only when a handler made several of one: they stay in order.
+    for (const [index, event] of events.entries()) {
+      const failure = await this.#post(event, signal)
+      if (failure) failures.push({ index, ...failure })
+    }
+    return failures
+  }
+
+  async close(): Promise<void> {}
+
+  async #post(event: Event, signal: AbortSignal): Promise<Omit<Failure, 'index'> | undefined> {
+    const { url, timeoutMs } = this.#options
+    const body = JSON.stringify(event)
+    let response: Response
+    let text: string
+    try {
+      response = await fetch(url, {
+        method: 'POST',
+        headers: this.#headers(event, body),
+        body,
+        redirect: 'manual', // a signed event goes where it was configured to go, nowhere else
+        signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
+      })
+      // Read to the end, or the connection is not used again.
+      text = await response.text()
+    } catch (error) {
+      const cause = error instanceof Error && error.cause ? error.cause : error
+      throw new SinkUnavailable(`no answer from ${new URL(url).origin} (${messageOf(cause)})`, { cause })
+    }
+    const { status } = response
+    if (status >= 200 && status < 300) return undefined
+    const reason = `${new URL(url).origin} answered ${status}: ${text.slice(0, MAX_REASON_CHARACTERS)}`
+    if (UNAVAILABLE.has(status)) {
+      throw new SinkUnavailable(reason, { retryAfterMs: parseRetryAfter(response.headers.get('retry-after')) })
+    }
+    return { reason, retryable: status < 400 || status >= 500 }
+  }
+
+  #headers(event: Event, body: string): Record<string, string> {
+    const headers: Record<string, string> = { 'content-type': 'application/cloudevents+json', 'user-agent': 'millrace' }
+    if (this.#webhook === undefined) return headers
+    const now = new Date()
+    // An id may hold what a header cannot.
+    const id = encodeURIComponent(event.id)
+    headers['webhook-id'] = id
+    headers['webhook-timestamp'] = String(Math.floor(now.getTime() / 1000))
+    headers['webhook-signature'] = this.#webhook.sign(id, now, body)
+    return headers
+  }
+}
+
+/** Seconds or an HTTP date (RFC 9110, section 10.2.3); milliseconds from now, or undefined. */
+export function parseRetryAfter(header: string | null, nowMs: number = Date.now()): number | undefined {
+  if (header === null) return undefined
+  if (/^\d+$/.test(header)) return Number(header) * 1000
+  const atMs = Date.parse(header)
+  return Number.isNaN(atMs) ? undefined : Math.max(0, atMs - nowMs)
+}

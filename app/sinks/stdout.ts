@@ -1,0 +1,33 @@
+/** The stdout sink: complete CloudEvents as NDJSON on standard output, for pipes. The process logs to stderr then. */
+import type { Writable } from 'node:stream'
+import type { Event } from '../event.ts'
+import { type Sink, SinkUnavailable } from './sink.ts'
+
+const MAX_BATCH_EVENTS = 1024
+
+export class StdoutSink implements Sink {
+  readonly name = 'stdout'
+  readonly concurrency = 1
+  readonly maxBatchEvents = MAX_BATCH_EVENTS
+  readonly #stream: Writable
+
+  constructor(stream: Writable = process.stdout) {
+    this.#stream = stream
+    // A reader that went away (EPIPE) shows in the callback of the next write; without a listener it would end the process.
+    stream.on('error', () => undefined)
+  }
+
+  /** Resolves when the reader of the pipe has taken it. */
+  write(events: readonly Event[]): Promise<undefined> {
+    let text = ''
+    for (const event of events) text += `${JSON.stringify(event)}\n`
+    return new Promise((resolve, reject) => {
+      this.#stream.write(text, (cause) => {
+        if (cause) reject(new SinkUnavailable(`standard output takes nothing (${cause.message})`, { cause }))
+        else resolve(undefined)
+      })
+    })
+  }
+
+  async close(): Promise<void> {}
+}

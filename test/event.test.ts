@@ -1,0 +1,108 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { complete, type Event, keyOf, MAX_ATTRIBUTE_LENGTH, validate } from '../app/event.ts'
+
+const cloudEvent = { specversion: '1.0', id: 'a', source: '/shop', type: 'order' }
+const origin = { logId: 'log', offset: 7, appendedAt: '2026-01-31T12:00:00.000Z' }
+
+describe('validate', () => {
+  test.each([
+    [{ id: 1, data: 'Event 1' }],
+    [{ data: null }],
+    [{ data: { __proto__: 1, constructor: 2 } }],
+    [JSON.parse('{"data":{"__proto__":{"polluted":true},"constructor":1}}')],
+    [{ data: 1, traceparent: '00-ab-cd-01', priority: 3, sampled: true }],
+    [{ data: 1, id: null, time: null }],
+    [cloudEvent],
+    [{ ...cloudEvent, data_base64: 'AAEC', time: '2026-01-31T12:00:00.123+01:00' }],
+    [{ ...cloudEvent, dataschema: 'https://example.com/schema', subject: 'x', datacontenttype: 'text/plain' }],
+  ])('accepts %j', (event) => {
+    expect(validate(event)).toBeUndefined()
+  })
+
+  test.each([
+    ['text', /must be a JSON object, not "text"/],
+    [null, /not null/],
+    [[1], /not an array/],
+    [{}, /^data is missing/],
+    [{ id: 1.5, data: 1 }, /^id must be a string or an integer/],
+    [{ id: '', data: 1 }, /^id must not be empty/],
+    [{ id: 'x'.repeat(MAX_ATTRIBUTE_LENGTH + 1), data: 1 }, /^id has 1025 characters, the limit is 1024/],
+    [{ type: 'x'.repeat(2000), data: 1 }, /^type has 2000 characters/],
+    [{ source: 'x'.repeat(2000), data: 1 }, /^source has 2000 characters/],
+    [{ source: 'my shop', data: 1 }, /^source must be a URI reference/],
+    [{ subject: 'a\u0000b', data: 1 }, /^subject holds a control character/],
+    [{ time: 'yesterday', data: 1 }, /^time must be an RFC 3339 time/],
+    [{ time: '2026-13-45T00:00:00Z', data: 1 }, /^time must be/],
+    [{ Upper: 1, data: 1 }, /"Upper" is not an attribute name/],
+    [JSON.parse('{"__proto__":1,"data":1}'), /"__proto__" is not an attribute name/],
+    [{ nested: {}, data: 1 }, /^nested must be a string, an integer or a boolean, not an object/],
+    [{ data: 1, data_base64: 'AAEC' }, /exclude each other/],
+    [{ data_base64: '***' }, /^data_base64 must be base64/],
+    [{ ...cloudEvent, specversion: '0.3' }, /^specversion must be "1.0"/],
+    [{ ...cloudEvent, id: 5 }, /^id must be a string in a CloudEvent/],
+    [{ specversion: '1.0', id: 'a', source: '/a' }, /^type is missing/],
+    [{ ...cloudEvent, source: null }, /^source is missing/],
+    [{ ...cloudEvent, dataschema: 'relative' }, /^dataschema must be an absolute URI/],
+  ])('refuses %j', (event, reason) => {
+    expect(validate(event)).toMatch(reason)
+  })
+
+  test('strict takes only complete CloudEvents', () => {
+    expect(validate({ data: 1 }, 'strict')).toMatch(/specversion is missing/)
+    expect(validate(cloudEvent, 'strict')).toBeUndefined()
+  })
+
+  test('property: never throws, whatever JSON holds', () => {
+    fc.assert(
+      fc.property(fc.jsonValue(), fc.constantFrom('strict' as const, 'lenient' as const), (value, strictness) => {
+        const reason = validate(value, strictness)
+        expect(reason === undefined || reason.length > 0).toBe(true)
+      }),
+    )
+  })
+})
+
+describe('complete', () => {
+  test('fills in what is missing, from the place in the log', () => {
+    expect(complete({ data: 1 }, origin)).toEqual({
+      specversion: '1.0',
+      id: 'log-7',
+      source: 'millrace',
+      type: 'event',
+      time: origin.appendedAt,
+      data: 1,
+    })
+  })
+
+  test('a number as id becomes a string', () => {
+    expect(complete({ id: 0, data: 'x' }, origin).id).toBe('0')
+  })
+
+  test('leaves a complete CloudEvent alone, but for absent attributes sent as null', () => {
+    expect(complete(cloudEvent, origin)).toBe(cloudEvent)
+    expect(complete({ ...cloudEvent, subject: null, data: null }, origin)).toEqual({ ...cloudEvent, data: null })
+  })
+
+  test('property: whatever is accepted completes to a valid CloudEvent, the same one every time', () => {
+    const text = fc.string({ minLength: 1, maxLength: 20 })
+    const event = fc.record(
+      { id: fc.oneof(text, fc.integer(), fc.constant(null)), type: text, subject: text, data: fc.jsonValue() },
+      { requiredKeys: ['data'] },
+    )
+    fc.assert(
+      fc.property(event, (received) => {
+        fc.pre(validate(received) === undefined)
+        const once = complete(received, origin)
+        expect(validate(once, 'strict')).toBeUndefined()
+        expect(complete(received, origin)).toEqual(once)
+        expect(once.data).toEqual(received.data)
+      }),
+    )
+  })
+
+  test('the key is the subject, else the source', () => {
+    expect(keyOf({ ...cloudEvent, subject: 's' } as Event)).toBe('s')
+    expect(keyOf(cloudEvent as Event)).toBe('/shop')
+  })
+})

@@ -1,0 +1,189 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { decode } from '../../app/delivery/decode.ts'
+import { readBody } from '../../app/http/body.ts'
+
+const NDJSON = { 'content-type': 'application/x-ndjson' }
+const JSON_TYPE = { 'content-type': 'application/json' }
+const LIMIT = 1000
+
+function read(text: string | Buffer, headers: Record<string, string>, limit = LIMIT) {
+  const { payload, count, rejected } = readBody(Buffer.from(text), headers, limit)
+  return { lines: payload.toString().split('\n'), count, rejected }
+}
+
+/** What delivery makes of a body. */
+function delivered(text: string, headers: Record<string, string>) {
+  const { payload, count } = readBody(Buffer.from(text), headers, LIMIT)
+  return decode({ payload: Buffer.concat([payload, Buffer.from('\n')]), count, baseOffset: 0, appendedAtMs: 0 }, 'log')
+}
+
+describe('application/json', () => {
+  test('one object is kept as it came, on one line', () => {
+    expect(read('{"id":1,\n  "data": 1.0 }', JSON_TYPE).lines).toEqual(['{"id":1,   "data": 1.0 }'])
+  })
+
+  test('an array gives one line an event, and a reason for each bad one', () => {
+    const { lines, count, rejected } = read('[{"data":1},{"dat":2},7,{"data":"a\\nb"}]', JSON_TYPE)
+    expect(lines).toEqual(['{"data":1}', '{"data":"a\\nb"}'])
+    expect(count).toBe(2)
+    expect(rejected.map(({ index }) => index)).toEqual([1, 2])
+  })
+
+  test('malformed JSON names the place', () => {
+    expect(() => read('{"data":1,\n"id" 2}', JSON_TYPE)).toThrow(/position 16 \(line 2, column 6\)/)
+    expect(() => read('hello', JSON_TYPE)).toThrow(/malformed JSON at position 0/)
+    expect(() => read('{"data":1', JSON_TYPE)).toThrow(/position 9/)
+  })
+
+  test.each([
+    ['', 'MALFORMED', /empty/],
+    ['[]', 'NO_VALID_EVENT', /array is empty/],
+    ['{"id":1}', 'NO_VALID_EVENT', /event 0: data is missing/],
+    ['"text"', 'NO_VALID_EVENT', /must be a JSON object/],
+  ])('%j is refused as %s', (body, code, message) => {
+    expect(() => read(body, JSON_TYPE)).toThrow(
+      expect.objectContaining({ code, message: expect.stringMatching(message) }),
+    )
+  })
+
+  test('bytes that are not UTF-8 are refused with their place', () => {
+    expect(() => read(Buffer.from([0x7b, 0x22, 0xff, 0x22]), JSON_TYPE)).toThrow(/not UTF-8: see byte 2/)
+  })
+
+  test('more events than the limit are refused as too many', () => {
+    expect(() => read('[{"data":1},{"data":2}]', JSON_TYPE, 1)).toThrow(
+      expect.objectContaining({ code: 'TOO_MANY_EVENTS' }),
+    )
+  })
+
+  test('a charset other than UTF-8 is refused', () => {
+    expect(() => read('{"data":1}', { 'content-type': 'application/json; charset=latin1' })).toThrow(/charset "latin1"/)
+    expect(read('{"data":1}', { 'content-type': 'application/json; charset=UTF-8' }).count).toBe(1)
+  })
+})
+
+describe('application/x-ndjson', () => {
+  test('lines are kept byte for byte', () => {
+    const { lines, count } = read('{"data":1.0}\n {"data":"\\u00e9"} \r\n{"data":[{"x":1},{"y":2}]}\n', NDJSON)
+    expect(lines).toEqual(['{"data":1.0}', ' {"data":"\\u00e9"} \r', '{"data":[{"x":1},{"y":2}]}'])
+    expect(count).toBe(3)
+  })
+
+  test('blank lines are no events', () => {
+    expect(read('\n{"data":1}\n\n  \n{"data":2}\n\n', NDJSON).lines).toEqual(['{"data":1}', '{"data":2}'])
+  })
+
+  test('a malformed line costs only itself', () => {
+    const { lines, rejected } = read('{"data":1}\n{"data":\n{"data":3}\n{"nodata":4}', NDJSON)
+    expect(lines).toEqual(['{"data":1}', '{"data":3}'])
+    expect(rejected).toMatchObject([
+      { index: 1, reason: expect.stringMatching(/malformed JSON at position 8/) },
+      { index: 3, reason: expect.stringMatching(/not an attribute|data is missing/) },
+    ])
+  })
+
+  test('two events on one line, made up for by one over two lines, are not taken for three', () => {
+    const { lines, rejected } = read('{"data":0},{"data":1}\n{"data":[{"x":1}\n{"y":2}]}\n{"data":"ok"}', NDJSON)
+    expect(lines).toEqual(['{"data":"ok"}'])
+    expect(rejected.map(({ index }) => index)).toEqual([0, 1, 2])
+  })
+
+  test('only malformed lines is a malformed body; only invalid events is a body without an acceptable event', () => {
+    expect(() => read('a\nb', NDJSON)).toThrow(expect.objectContaining({ code: 'MALFORMED' }))
+    expect(() => read('{"id":1}\nb', NDJSON)).toThrow(expect.objectContaining({ code: 'NO_VALID_EVENT' }))
+    expect(() => read('\n\n', NDJSON)).toThrow(expect.objectContaining({ code: 'MALFORMED' }))
+  })
+
+  test('property: parsing in one call accepts exactly the lines that are events by themselves', () => {
+    const line = fc.oneof(
+      fc.jsonValue().map((data) => JSON.stringify({ data })),
+      fc.constantFrom(
+        '{"data":[1',
+        '2]}',
+        '{"data":1},{"data":2}',
+        '{"data":{"a":1}',
+        '{"b":2}}',
+        '',
+        ' ',
+        '[]',
+        '0',
+        '{"data":"x"}\r',
+      ),
+      fc.json(),
+    )
+    const isEvent = (text: string) => {
+      try {
+        const value = JSON.parse(text)
+        return (
+          typeof value === 'object' &&
+          value !== null &&
+          !Array.isArray(value) &&
+          Object.keys(value).every((key) => key === 'data') &&
+          'data' in value
+        )
+      } catch {
+        return false
+      }
+    }
+    fc.assert(
+      fc.property(fc.array(line, { minLength: 1, maxLength: 8 }), (lines) => {
+        const expected = lines.filter(isEvent)
+        fc.pre(expected.length > 0)
+        const result = read(lines.join('\n'), NDJSON)
+        expect(result.lines.map((text) => text.trim())).toEqual(expected.map((text) => text.trim()))
+        expect(result.count).toBe(expected.length)
+        expect(delivered(lines.join('\n'), NDJSON).map(({ data }) => data)).toEqual(
+          expected.map((text) => JSON.parse(text).data),
+        )
+      }),
+      { numRuns: 500 },
+    )
+  })
+})
+
+describe('CloudEvents', () => {
+  const event = { specversion: '1.0', id: 'a', source: '/s', type: 't', data: { x: 1 } }
+
+  test('structured mode, one and a batch', () => {
+    expect(delivered(JSON.stringify(event), { 'content-type': 'application/cloudevents+json' })).toEqual([event])
+    expect(delivered(JSON.stringify([event, event]), { 'content-type': 'application/cloudevents-batch+json' })).toEqual(
+      [event, event],
+    )
+  })
+
+  test('structured mode takes no short events', () => {
+    expect(() => read('{"data":1}', { 'content-type': 'application/cloudevents+json' })).toThrow(
+      /specversion is missing/,
+    )
+    expect(() => read('{}', { 'content-type': 'application/cloudevents-batch+json' })).toThrow(/must be a JSON array/)
+  })
+
+  const headers = { 'ce-specversion': '1.0', 'ce-id': 'a', 'ce-source': '/s', 'ce-type': 't' }
+  test.each([
+    ['{"x":1}', 'application/json', { data: { x: 1 } }],
+    ['{"x":1}', 'application/vnd.acme+json', { data: { x: 1 } }],
+    ['plain', 'text/plain', { data: 'plain' }],
+    ['\u0001', 'application/octet-stream', { data_base64: 'AQ==' }],
+  ])('binary mode: %s as %s', (body, type, expected) => {
+    expect(delivered(body, { ...headers, 'content-type': type })).toMatchObject([
+      { id: 'a', source: '/s', datacontenttype: type, ...expected },
+    ])
+  })
+
+  test('binary mode decodes percent-encoded headers and refuses broken ones', () => {
+    expect(delivered('', { ...headers, 'ce-subject': 'Euro%20%E2%82%AC' })).toMatchObject([{ subject: 'Euro €' }])
+    expect(() => read('', { ...headers, 'ce-subject': '%E2%82' })).toThrow(/ce-subject is not sound percent-encoding/)
+  })
+
+  test('binary mode: a header cannot reach a prototype', () => {
+    expect(() => read('1', { ...headers, 'ce-__proto__': 'x', 'content-type': 'application/json' })).toThrow(
+      /__proto__/,
+    )
+  })
+})
+
+test('an unknown type is refused with the known ones', () => {
+  expect(() => read('a=1', { 'content-type': 'application/x-www-form-urlencoded' })).toThrow(/use application\/json/)
+  expect(() => read('{"data":1}', {})).toThrow(expect.objectContaining({ code: 'UNSUPPORTED_TYPE' }))
+})
