@@ -72,7 +72,8 @@ export async function startApp(
   const committing = groupCommit(receiver, log, config.GROUP_MAX_BYTES)
 
   const deliveries: Delivery[] = []
-  for (const sink of config.SINKS.map((name) => createSink(name, config))) {
+  for (const name of config.SINKS) {
+    const sink = await openSink(name, config)
     deliveries.push(
       await Delivery.start({
         log,
@@ -173,10 +174,10 @@ function openLog(config: Config, directory: string, maxBytes: number, observer: 
   })
 }
 
-function createSink(name: Config['SINKS'][number], config: Config): Sink {
+async function openSink(name: Config['SINKS'][number], config: Config): Promise<Sink> {
   switch (name) {
     case 'file':
-      return new FileSink({
+      return FileSink.open({
         directory: config.FILE_SINK_DIR,
         rollBytes: config.FILE_SINK_ROLL_BYTES,
         rollMs: config.FILE_SINK_ROLL_MS,

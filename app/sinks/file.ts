@@ -6,8 +6,9 @@
  * A finished file appears by rename, whole and synced, and is never written again. After a crash `current.ndjson` goes
  * on behind its last whole line; what was not committed by then is delivered again, so lines can repeat (same id).
  */
-import { type FileHandle, mkdir, open, rename } from 'node:fs/promises'
+import { access, constants, type FileHandle, mkdir, open, rename } from 'node:fs/promises'
 import { join } from 'node:path'
+import { MillraceError, messageOf } from '../errors.ts'
 import type { Event } from '../event.ts'
 import { type Sink, SinkUnavailable } from './sink.ts'
 
@@ -36,8 +37,23 @@ export class FileSink implements Sink {
   /** One step at a time: a write, a flush and a roll never overlap. */
   #last: Promise<unknown> = Promise.resolve()
 
-  constructor(options: FileSinkOptions) {
+  private constructor(options: FileSinkOptions) {
     this.#options = options
+  }
+
+  /** @throws MillraceError DATA_DIR_UNUSABLE when the directory cannot be made or written. */
+  static async open(options: FileSinkOptions): Promise<FileSink> {
+    const { directory } = options
+    try {
+      await mkdir(directory, { recursive: true })
+      await access(directory, constants.W_OK | constants.X_OK)
+    } catch (cause) {
+      const fix = 'make it writable for this user, or set FILE_SINK_DIR to another directory'
+      throw new MillraceError('DATA_DIR_UNUSABLE', `cannot write to ${directory} (${messageOf(cause)}): ${fix}`, {
+        cause,
+      })
+    }
+    return new FileSink(options)
   }
 
   write(events: readonly Event[]): Promise<undefined> {
@@ -60,7 +76,7 @@ export class FileSink implements Sink {
   /** What goes wrong here (permission, space) is the sink's trouble, never an event's. */
   #next<T>(step: () => Promise<T>): Promise<T> {
     const result = this.#last.then(step).catch((cause: unknown) => {
-      throw new SinkUnavailable(`cannot write to ${this.#options.directory} (${cause})`, { cause })
+      throw new SinkUnavailable(`cannot write to ${this.#options.directory} (${messageOf(cause)})`, { cause })
     })
     this.#last = result.catch(() => undefined)
     return result

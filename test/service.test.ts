@@ -1,0 +1,240 @@
+/** The whole service as its users meet it: a process, its ports, its directory, its signals. */
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { startLoad } from './support/load.ts'
+import { deliveredIn, type Service, scrape, startService, until } from './support/service.ts'
+import { temporaryDirectory } from './support/temporary.ts'
+
+/** An http endpoint that can be switched off, and what it received. */
+async function startEndpoint() {
+  const received: { id: string; subject: string; data: { seq: number } }[] = []
+  const state = { status: 200 }
+  const server: Server = createServer((request, response) => {
+    let body = ''
+    request.setEncoding('utf8').on('data', (text) => {
+      body += text
+    })
+    request.on('end', () => {
+      if (state.status < 300) received.push(JSON.parse(body))
+      response.writeHead(state.status).end()
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  return { received, state, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook` }
+}
+
+function sum(samples: Map<string, number>, prefix: string): number {
+  return [...samples].filter(([name]) => name.startsWith(prefix)).reduce((total, [, value]) => total + value, 0)
+}
+
+async function expectConserved(service: Service, sinks: readonly string[]): Promise<Map<string, number>> {
+  const samples = await scrape(service)
+  const value = (name: string) => samples.get(`millrace_${name}`) ?? Number.NaN
+  const committed = value('events_committed_total')
+  const rejected = sum(samples, 'millrace_events_rejected_total')
+  expect(value('events_received_total')).toBe(committed + rejected + value('events_in_flight'))
+  for (const sink of sinks) {
+    const per = (name: string) => value(`${name}{sink="${sink}"}`)
+    const settled = per('events_delivered_total') + per('events_dead_lettered_total') + per('events_damaged_total')
+    expect(committed, sink).toBe(settled + per('delivery_lag_events'))
+  }
+  return samples
+}
+
+const post = (service: Service, body: unknown) =>
+  fetch(`${service.url}/v1/events`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  })
+
+test('the first event: accepted, and in the file sink a moment later', async () => {
+  const directory = temporaryDirectory()
+  const service = await startService(directory)
+  const response = await post(service, { id: 1, data: 'Event 1' })
+  expect([response.status, await response.json()]).toEqual([202, { accepted: 1 }])
+  const delivered = join(directory, 'data/delivered')
+  await until(() => deliveredIn(delivered).length === 1, 1000, 'the event in the file sink')
+  expect(deliveredIn(delivered)[0]).toMatchObject({ specversion: '1.0', id: '1', data: 'Event 1' })
+  expect(await service.stop()).toBe(0)
+})
+
+test('the published sample: three events, a channel of 100, a handler of 200 ms, one after the other', async () => {
+  const directory = temporaryDirectory()
+  const service = await startService(directory, { HANDLERS: 'sample', CHANNEL_CAPACITY_EVENTS: '100' })
+  for (const id of [1, 2, 3]) expect((await post(service, { id, data: `Event ${id}` })).status).toBe(202)
+  const delivered = join(directory, 'data/delivered')
+  await until(() => deliveredIn(delivered).length === 3, 3000, 'three events handled')
+  const handled = deliveredIn(delivered) as unknown as { id: string; handledat: string }[]
+  expect(handled.map(({ id }) => id)).toEqual(['1', '2', '3'])
+  const times = handled.map(({ handledat }) => Date.parse(handledat))
+  expect((times[2] ?? 0) - (times[0] ?? 0)).toBeGreaterThanOrEqual(390)
+})
+
+test('killed again and again under load, nothing acknowledged is lost and nothing unknown appears', async () => {
+  const rounds = Number(process.env.MILLRACE_KILLS ?? 5)
+  const directory = temporaryDirectory()
+  const sent = new Set<string>()
+  const acknowledged = new Set<string>()
+  let slowestReadyMs = 0
+  for (let round = 0; round < rounds; round++) {
+    const service = await startService(directory)
+    slowestReadyMs = Math.max(slowestReadyMs, service.readyAfterMs)
+    const single = startLoad(service.url, { connections: 4, batch: 1, prefix: `a${round}-` })
+    const bulk = startLoad(service.url, { connections: 4, batch: 50, prefix: `b${round}-` })
+    await new Promise((resolve) => setTimeout(resolve, 150 + Math.random() * 300))
+    expect(await service.stop('SIGKILL')).toBe('SIGKILL')
+    await Promise.all([single.stop(), bulk.stop()])
+    for (const load of [single, bulk]) {
+      for (const id of load.sent) sent.add(id)
+      for (const id of load.acknowledged) acknowledged.add(id)
+    }
+  }
+  const service = await startService(directory)
+  await until(
+    async () => (await scrape(service)).get('millrace_delivery_lag_events{sink="file"}') === 0,
+    20_000,
+    'all delivered',
+  )
+  await expectConserved(service, ['file'])
+  expect(await service.stop()).toBe(0)
+  const delivered = deliveredIn(join(directory, 'data/delivered'))
+  const ids = new Set(delivered.map(({ id }) => id))
+  expect([...acknowledged].filter((id) => !ids.has(id))).toEqual([])
+  expect([...ids].filter((id) => !sent.has(id))).toEqual([])
+  expect(acknowledged.size).toBeGreaterThan(100 * rounds)
+  expect(slowestReadyMs).toBeLessThan(10_000)
+  console.error(
+    `  ${rounds} kills: ${acknowledged.size} acknowledged, 0 lost, 0 unknown, ${delivered.length - ids.size} repeated; ready again in at most ${Math.round(slowestReadyMs)} ms`,
+  )
+}, 120_000)
+
+test('SIGTERM under load: every acknowledged event is delivered, exit code 0', async () => {
+  const directory = temporaryDirectory()
+  const service = await startService(directory, { SHUTDOWN_GRACE_MS: '200' })
+  const load = startLoad(service.url, { connections: 16, batch: 10 })
+  await new Promise((resolve) => setTimeout(resolve, 500))
+  expect(await service.stop('SIGTERM'), service.output()).toBe(0)
+  await load.stop()
+  const ids = new Set(deliveredIn(join(directory, 'data/delivered')).map(({ id }) => id))
+  expect(load.acknowledged.size).toBeGreaterThan(100)
+  expect([...load.acknowledged].filter((id) => !ids.has(id))).toEqual([])
+  expect([...load.statuses.keys()].filter((status) => ![202, 503, 0].includes(status))).toEqual([])
+})
+
+test('readiness fails during the grace of a shutdown, while requests are still served', async () => {
+  const service = await startService(temporaryDirectory(), { SHUTDOWN_GRACE_MS: '600' })
+  const stopped = service.stop('SIGTERM')
+  await until(async () => (await fetch(`${service.url}/health/ready`)).status === 503, 500, 'not ready')
+  expect((await post(service, { data: 1 })).status).toBe(202)
+  expect(await stopped).toBe(0)
+})
+
+test('a sink that is down: its events wait, the other sink goes on, all arrive in order per key', async () => {
+  const downMs = Number(process.env.MILLRACE_SINK_DOWN_MS ?? 2000)
+  const directory = temporaryDirectory()
+  const endpoint = await startEndpoint()
+  const service = await startService(directory, {
+    SINKS: 'file,http',
+    HTTP_SINK_URL: endpoint.url,
+    RETRY_MAX_MS: '500',
+  })
+  const lag = async (sink: string) => (await scrape(service)).get(`millrace_delivery_lag_events{sink="${sink}"}`) ?? -1
+  const load = startLoad(service.url, { connections: 4, batch: 1, pauseMs: 10 })
+  await until(() => endpoint.received.length > 20, 5000, 'the endpoint receives')
+
+  endpoint.state.status = 503
+  await new Promise((resolve) => setTimeout(resolve, downMs))
+  expect(await lag('http')).toBeGreaterThan(50)
+  expect(await lag('file')).toBeLessThan(100)
+  expect([...load.statuses.keys()]).toEqual([202])
+
+  endpoint.state.status = 200
+  await load.stop()
+  await until(async () => (await lag('http')) === 0 && (await lag('file')) === 0, 30_000, 'both sinks have caught up')
+  await expectConserved(service, ['file', 'http'])
+  expect(await service.stop()).toBe(0)
+
+  for (const events of [
+    endpoint.received,
+    deliveredIn(join(directory, 'data/delivered')) as typeof endpoint.received,
+  ]) {
+    const ids = new Set(events.map(({ id }) => id))
+    expect([...load.acknowledged].filter((id) => !ids.has(id))).toEqual([])
+    const last = new Map<string, number>()
+    for (const { subject, data } of events) {
+      expect(data.seq).toBeGreaterThan(last.get(subject) ?? -1)
+      last.set(subject, data.seq)
+    }
+  }
+  console.error(
+    `  sink down for ${downMs} ms: ${load.acknowledged.size} events, all delivered by both sinks in key order`,
+  )
+}, 180_000)
+
+describe('when there is no room', () => {
+  test('a full log: 503 with Retry-After at once, memory stays flat, and writing goes on by itself', async () => {
+    const seconds = Number(process.env.MILLRACE_OVERLOAD_SECONDS ?? 3)
+    const directory = temporaryDirectory()
+    const endpoint = await startEndpoint()
+    endpoint.state.status = 503
+    const service = await startService(directory, {
+      SINKS: 'http',
+      HTTP_SINK_URL: endpoint.url,
+      HTTP_SINK_CONCURRENCY: '4',
+      LOG_MAX_BYTES: String(8 * 1024 * 1024),
+      RETRY_MAX_MS: '200',
+    })
+    const load = startLoad(service.url, { connections: 16, batch: 100, dataLength: 200, pauseMs: 1 })
+    await until(() => (load.statuses.get(503) ?? 0) > 0, 20_000, 'the log is full')
+    let peakBytes = 0
+    const deadline = performance.now() + seconds * 1000
+    while (performance.now() < deadline) {
+      peakBytes = Math.max(peakBytes, (await scrape(service)).get('process_resident_memory_bytes') ?? 0)
+      await new Promise((resolve) => setTimeout(resolve, 200))
+    }
+    const refused = await post(service, { data: 'x'.repeat(900_000) })
+    expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '1'])
+    expect(await refused.json()).toMatchObject({ type: 'urn:millrace:problem:log-full', status: 503 })
+    await load.stop()
+    expect(peakBytes).toBeLessThan(200 * 1024 * 1024)
+    const samples = await expectConserved(service, ['http'])
+    expect(samples.get('millrace_log_bytes')).toBeLessThanOrEqual(8 * 1024 * 1024)
+    expect(samples.get('millrace_saturation_ratio')).toBeGreaterThan(0.7)
+
+    endpoint.state.status = 200
+    await until(async () => (await post(service, { data: 1 })).status === 202, 20_000, 'taken again')
+    console.error(
+      `  ${seconds} s with a stalled sink: peak ${Math.round(peakBytes / 2 ** 20)} MiB, slowest refusal ${Math.round(load.slowestRefusalMs)} ms, answers ${JSON.stringify([...load.statuses])}`,
+    )
+  }, 400_000)
+})
+
+test('what was counted holds after a restart, and after a kill', async () => {
+  const directory = temporaryDirectory()
+  const endpoint = await startEndpoint()
+  endpoint.state.status = 400
+  const environment = { SINKS: 'file,http', HTTP_SINK_URL: endpoint.url }
+  const first = await startService(directory, environment)
+  for (let id = 0; id < 20; id++) await post(first, [{ id, data: 1 }, { id }])
+  await until(async () => (await scrape(first)).get('millrace_delivery_lag_events{sink="http"}') === 0, 5000, 'settled')
+  const before = await expectConserved(first, ['file', 'http'])
+  expect(before.get('millrace_events_received_total')).toBe(40)
+  expect(before.get('millrace_events_rejected_total{reason="invalid"}')).toBe(20)
+  expect(before.get('millrace_events_dead_lettered_total{sink="http"}')).toBe(20)
+  await first.stop()
+
+  const conserved = [...before].filter(([name]) => /_total|lag_events/.test(name) && /millrace_events|lag/.test(name))
+  for (const end of ['SIGTERM', 'SIGKILL'] as const) {
+    const again = await startService(directory, environment)
+    const after = await expectConserved(again, ['file', 'http'])
+    expect([...after].filter(([name]) => conserved.some(([known]) => known === name))).toEqual(conserved)
+    await again.stop(end)
+  }
+})

@@ -1,0 +1,87 @@
+/** A client that sends as fast as it is answered and remembers which ids were acknowledged and which were only sent. */
+import { Agent, request } from 'node:http'
+
+export interface Load {
+  readonly sent: Set<string>
+  readonly acknowledged: Set<string>
+  /** Answers by status; `0` counts connections that broke. */
+  readonly statuses: Map<number, number>
+  /** Slowest answer with a status of 5xx, milliseconds. */
+  slowestRefusalMs: number
+  stop(): Promise<void>
+}
+
+export interface LoadOptions {
+  readonly connections: number
+  /** Events in one request; 1 sends JSON, more NDJSON. */
+  readonly batch: number
+  /** Prefix of the ids, so that several loads do not collide. */
+  readonly prefix?: string
+  /** How many subjects the events are spread over. */
+  readonly subjects?: number
+  /** Characters of data in each event. */
+  readonly dataLength?: number
+  /** Pause of each connection after an answer. */
+  readonly pauseMs?: number
+}
+
+/** Runs until stopped. The number in `data.seq` of one subject only rises. */
+export function startLoad(url: string, options: LoadOptions): Load {
+  const { connections, batch, prefix = 'e', subjects = 10, dataLength = 0, pauseMs = 0 } = options
+  const agent = new Agent({ keepAlive: true, maxSockets: connections })
+  const padding = 'x'.repeat(dataLength)
+  let next = 0
+  let stopped = false
+  const load = {
+    sent: new Set<string>(),
+    acknowledged: new Set<string>(),
+    statuses: new Map<number, number>(),
+    slowestRefusalMs: 0,
+  }
+  const connection = async (lane: number) => {
+    while (!stopped) {
+      const ids: string[] = []
+      let body = ''
+      for (let at = 0; at < batch; at++) {
+        const seq = next++
+        const id = `${prefix}${seq}`
+        // A subject belongs to one connection, or its order would be nobody's promise.
+        const subject = `${prefix}s${lane}-${seq % subjects}`
+        ids.push(id)
+        load.sent.add(id)
+        body += `${JSON.stringify({ id, subject, data: { seq, padding } })}\n`
+      }
+      const startedAt = performance.now()
+      const status = await post(agent, url, body, batch > 1)
+      load.statuses.set(status, (load.statuses.get(status) ?? 0) + 1)
+      if (status === 202) for (const id of ids) load.acknowledged.add(id)
+      if (status >= 500) load.slowestRefusalMs = Math.max(load.slowestRefusalMs, performance.now() - startedAt)
+      const waitMs = status === 0 || status >= 500 ? Math.max(pauseMs, 5) : pauseMs
+      if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs))
+    }
+  }
+  const running = Promise.all(Array.from({ length: connections }, (_, lane) => connection(lane)))
+  return Object.assign(load, {
+    stop: async () => {
+      stopped = true
+      await running
+      agent.destroy()
+    },
+  })
+}
+
+/** Status of the answer, 0 when there was none. */
+function post(agent: Agent, url: string, body: string, ndjson: boolean): Promise<number> {
+  return new Promise((resolve) => {
+    const headers = {
+      'content-type': ndjson ? 'application/x-ndjson' : 'application/json',
+      'content-length': Buffer.byteLength(body),
+    }
+    const sending = request(`${url}/v1/events`, { method: 'POST', agent, headers }, (response) => {
+      response.on('error', () => resolve(0))
+      response.resume().on('end', () => resolve(response.statusCode ?? 0))
+    })
+    sending.on('error', () => resolve(0))
+    sending.end(body)
+  })
+}
