@@ -5,7 +5,6 @@
  */
 import { readFileSync } from 'node:fs'
 import Type, { type Static } from 'typebox'
-import { Value } from 'typebox/value'
 import { MillraceError, messageOf } from './errors.ts'
 
 const KIB = 1024
@@ -169,7 +168,10 @@ export const ConfigSchema = Type.Object({
 
 export type Config = Readonly<Static<typeof ConfigSchema>> & { readonly apiKeys: ReadonlyMap<string, string> }
 
-/** The variables a container may be given: what `infra/` types its task definitions with. */
+/**
+ * The variables a container may be given: what `infra/` types its task definitions with.
+ * @public
+ */
 export type Environment = Partial<Record<keyof Static<typeof ConfigSchema>, string>>
 
 interface Variable {
@@ -193,7 +195,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv): Config {
     const given = environment[name]
     values[name] = given === undefined || given === '' ? variable.default : convert(name, variable, given)
   }
-  const config = Value.Parse(ConfigSchema, values)
+  const config = values as Static<typeof ConfigSchema> // each value was converted by its own schema
   const apiKeys = readKeys(config.API_KEYS, config.API_KEYS_FILE)
   checkTogether(config, apiKeys)
   // The keys live in one place only: nothing that prints the config can print them.

@@ -1,6 +1,7 @@
 /** A handler: the user's function. Every event passes through the handlers named in `HANDLERS`, in order. */
 import type { Event } from '../event.ts'
 
+/** @public */
 export interface HandlerContext {
   /** 1 for the first attempt. A handler may see an event again after a crash or a failed sink. */
   readonly attempt: number

@@ -19,7 +19,7 @@ export interface Body {
   readonly rejected: Rejected
 }
 
-export const CONTENT_TYPES = [
+const CONTENT_TYPES = [
   'application/json',
   'application/x-ndjson',
   'application/cloudevents+json',

@@ -9,7 +9,7 @@ export function batchOf(...ids: (number | string)[]): Batch {
 }
 
 /** The ids in a group, in order. */
-export function idsOf(group: Group): unknown[] {
+function idsOf(group: Group): unknown[] {
   return group.payload
     .toString()
     .trimEnd()
