@@ -9,6 +9,9 @@
 import { MillraceError } from '../errors.ts'
 import { RingBuffer } from './ring-buffer.ts'
 
+/** `undefined` cannot travel: it is what the receiver gets at the end. */
+export type Sendable = NonNullable<unknown> | null
+
 export interface ChannelOptions<T> {
   /** Slots an item takes: an integer from 1 to the capacity, always the same for the same item. Default: 1. */
   readonly slots?: (value: T) => number
@@ -225,5 +228,3 @@ export class ChannelState<T> {
     }
   }
 }
-
-export type { Waiter }

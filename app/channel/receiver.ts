@@ -1,0 +1,90 @@
+/** The receiving end. */
+import type { ChannelState, Sendable } from './channel-state.ts'
+
+interface ReceiveOptions {
+  /** Aborting a wait loses nothing: what comes later is there for the next call. */
+  readonly signal?: AbortSignal
+}
+
+/** The end that receives; one call waits at a time. */
+export class Receiver<T extends Sendable> {
+  readonly #state: ChannelState<T>
+
+  /** @internal made by {@link channel}. */
+  constructor(state: ChannelState<T>) {
+    this.#state = state
+  }
+
+  /** The next item; undefined at the end. Rejects with the signal's reason when aborted. */
+  async recv({ signal }: ReceiveOptions = {}): Promise<T | undefined> {
+    const state = this.#state
+    while (state.length === 0) {
+      if (state.isDrained) return undefined
+      await state.untilReadable(signal)
+    }
+    return state.shift()
+  }
+
+  /** The next item if there is one now; whether more can come, {@link isDrained} tells. */
+  tryRecv(): T | undefined {
+    return this.#state.shift()
+  }
+
+  /**
+   * Appends to `out` what is queued, waiting for at least one item; resolves to how many, 0 at the end.
+   * @param max most items, from 1.
+   * @param options.maxBytes most bytes; a single larger item comes alone. Default: no limit.
+   */
+  async recvMany(out: T[], max: number, options: ReceiveOptions & { maxBytes?: number } = {}): Promise<number> {
+    if (!(max >= 1)) throw new RangeError(`max must be at least 1, not ${max}`)
+    const state = this.#state
+    while (state.length === 0) {
+      if (state.isDrained) return 0
+      await state.untilReadable(options.signal)
+    }
+    return state.shiftInto(out, max, options.maxBytes ?? Number.POSITIVE_INFINITY)
+  }
+
+  /** As {@link recvMany}, without waiting. */
+  tryRecvMany(out: T[], max: number, { maxBytes = Number.POSITIVE_INFINITY }: { maxBytes?: number } = {}): number {
+    return this.#state.shiftInto(out, max, maxBytes)
+  }
+
+  /** Nothing new is accepted: who waits is refused. What is queued or held by a permit still arrives. Idempotent. */
+  close(): void {
+    this.#state.closeReceiver()
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  /** Everything has arrived: `recv` will only give undefined. */
+  get isDrained(): boolean {
+    return this.#state.isDrained
+  }
+
+  get isClosed(): boolean {
+    return this.#state.receiverClosed || this.#state.senders === 0
+  }
+
+  /** Items queued. */
+  get length(): number {
+    return this.#state.length
+  }
+
+  /** Slots that the queued items take. */
+  get slots(): number {
+    return this.#state.capacity - this.#state.freeSlots - this.#state.reservedSlots
+  }
+
+  /** Bytes that the queued items take; 0 without `maxBytes`. */
+  get bytes(): number {
+    const { maxBytes, freeBytes, reservedBytes } = this.#state
+    return Number.isFinite(maxBytes) ? maxBytes - freeBytes - reservedBytes : 0
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<T, void> {
+    for (let value = await this.recv(); value !== undefined; value = await this.recv()) yield value
+  }
+}
