@@ -11,16 +11,16 @@ import packageJson from '../package.json' with { type: 'json' }
 import { createAdmin } from './admin/server.ts'
 import { channel } from './channel/channel.ts'
 import type { Config } from './config.ts'
-import { type DeadLetter, REPLAY_CONSUMER } from './delivery/dead-letters.ts'
+import { REPLAY_CONSUMER } from './delivery/dead-letters.ts'
 import { Delivery } from './delivery/delivery.ts'
 import { MillraceError, messageOf, systemCode } from './errors.ts'
 import type { Handler } from './handlers/handler.ts'
-import { handlers } from './handlers/index.ts'
+import { handlers as knownHandlers } from './handlers/index.ts'
 import { createServer } from './http/server.ts'
 import { EmbeddedLog } from './log/embedded/embedded-log.ts'
 import { readPending } from './log/embedded/inspect.ts'
 import { groupCommit } from './log/group-commit.ts'
-import type { LogObserver } from './log/log.ts'
+import type { Log, LogObserver } from './log/log.ts'
 import { Metrics } from './metrics.ts'
 import { FileSink } from './sinks/file.ts'
 import { HttpSink } from './sinks/http.ts'
@@ -46,22 +46,11 @@ export async function startApp(
   logger: FastifyBaseLogger,
   onFailure: (error: Error) => void,
 ): Promise<App> {
-  const metrics = new Metrics(packageJson.version, config.ROLE)
-  const observer: LogObserver = {
-    onSync: (durationMs, groupEvents) => metrics.synced(durationMs, groupEvents),
-    onDamage: (damage) => {
-      metrics.damaged()
-      logger.warn(
-        { damage },
-        'the log is damaged here; the bytes are copied to its quarantine directory, the rest is read',
-      )
-    },
-    onWarning: (message) => logger.warn(message),
-    onFailure,
-  }
-  const pickedHandlers = pickHandlers(config.HANDLERS)
+  const { version } = packageJson
+  const metrics = new Metrics(version, config.ROLE)
 
-  const log = await openLog(config, join(config.DATA_DIR, 'log'), config.LOG_MAX_BYTES, observer)
+  const observer = { ...observe(logger, metrics), onFailure }
+  const log = await openLog(config, 'log', config.LOG_MAX_BYTES, observer)
   metrics.ingest.restore(config.DATA_DIR, log.endOffset)
 
   const { sender, receiver } = channel<Write>(config.CHANNEL_CAPACITY_EVENTS, {
@@ -71,102 +60,87 @@ export async function startApp(
   })
   const committing = groupCommit(receiver, log, config.GROUP_MAX_BYTES)
 
+  const handlers = pickHandlers(config.HANDLERS)
   const deliveries: Delivery[] = []
-  for (const name of config.SINKS) {
-    const sink = await openSink(name, config)
-    deliveries.push(
-      await Delivery.start({
-        log,
-        sink,
-        deadLetterLog: await openLog(config, deadLetterDirectory(config, sink.name), config.DEAD_LETTER_MAX_BYTES, {
-          ...observer,
-          onSync: () => undefined,
-          onFailure: (error) => logger.error({ err: error }, `dead letters of ${sink.name}`),
-        }),
-        handlers: pickedHandlers,
-        handlerConcurrency: config.HANDLER_CONCURRENCY,
-        retry: { baseMs: config.RETRY_BASE_MS, maxMs: config.RETRY_MAX_MS, maxAttempts: config.RETRY_MAX_ATTEMPTS },
-        laneBytes: 2 * Math.max(config.MAX_BODY_BYTES, config.GROUP_MAX_BYTES),
-        onWarning: (message) => logger.warn(message),
-      }),
-    )
-  }
-  const idle = log.idleConsumers
-  if (idle.length > 0)
-    logger.warn(`sinks ${idle.join(', ')} are not in SINKS any more: what they had not taken may be deleted`)
+  for (const name of config.SINKS) deliveries.push(await startDelivery(name, config, log, handlers, observer))
+  for (const name of log.idleConsumers)
+    logger.warn(`sink ${name} is not in SINKS: what it has not taken may be deleted`)
 
-  const view = {
-    channel: receiver,
-    capacityEvents: config.CHANNEL_CAPACITY_EVENTS,
-    capacityBytes: config.CHANNEL_CAPACITY_BYTES,
-    log,
-    deliveries,
-  }
-  metrics.observe(view)
+  const { CHANNEL_CAPACITY_EVENTS: capacityEvents, CHANNEL_CAPACITY_BYTES: capacityBytes } = config
+  metrics.observe({ channel: receiver, capacityEvents, capacityBytes, log, deliveries })
 
-  let shuttingDown = false
-  let drained = false
-  const notReady = () => {
-    if (shuttingDown) return 'shutting down'
-    return log.failure?.message
-  }
-  const server = await createServer({
-    config,
-    logger,
-    sender,
-    counts: metrics.ingest,
-    version: packageJson.version,
-    notReady,
-    isShuttingDown: () => drained,
-  })
-  const delivery = (sink: string) => deliveries.find((candidate) => candidate.sink === sink)
+  let phase: 'serving' | 'grace' | 'draining' = 'serving'
+  const notReady = () => (phase === 'serving' ? log.failure?.message : 'shutting down')
+  const isDraining = () => phase === 'draining'
+  const server = await createServer({ config, logger, sender, counts: metrics.ingest, version, notReady, isDraining })
   const admin = createAdmin({
     logger,
     host: config.ADMIN_HOST,
     notReady,
-    scrape: async () => {
-      const text = await metrics.registry.metrics()
-      metrics.ingest.save(config.DATA_DIR)
-      return { contentType: metrics.registry.contentType, text }
-    },
-    status: () => ({
-      name: 'millrace',
-      version: packageJson.version,
-      role: config.ROLE,
-      sinks: deliveries.map(describe),
-    }),
+    scrape: () => metrics.scrape(config.DATA_DIR),
+    status: () => ({ name: 'millrace', version, role: config.ROLE, sinks: deliveries.map(describe) }),
     sinks: config.SINKS,
-    deadLetters: async (sink, limit) =>
-      (await readPending(deadLetterDirectory(config, sink), REPLAY_CONSUMER, limit)) as DeadLetter[],
-    replay: async (sink) => delivery(sink)?.replay(),
+    deadLetters: (sink, limit) => readPending(join(config.DATA_DIR, deadLetterDirectory(sink)), REPLAY_CONSUMER, limit),
+    replay: async (sink) => deliveries.find((delivery) => delivery.sink === sink)?.replay(),
   })
-
   const url = await listen(server, config.HOST, config.PORT, 'PORT')
   const adminUrl = await listen(admin, config.ADMIN_HOST, config.ADMIN_PORT, 'ADMIN_PORT')
 
+  const close = async (graceMs: number) => {
+    phase = 'grace' // readiness fails: load balancers look elsewhere while requests are still served
+    await new Promise((resolve) => setTimeout(resolve, graceMs))
+    phase = 'draining'
+    await server.close() // no new connections; requests in hand are answered
+    sender.close()
+    await committing
+    const finished = await Promise.all(deliveries.map((delivery) => delivery.close(config.SHUTDOWN_DRAIN_MS)))
+    await admin.close()
+    await log.close()
+    metrics.close(config.DATA_DIR)
+    return finished.every(Boolean) && metrics.ingest.inFlight === 0
+  }
+  return { url, adminUrl, close }
+}
+
+function observe(logger: FastifyBaseLogger, metrics: Metrics): Required<Omit<LogObserver, 'onFailure'>> {
   return {
-    url,
-    adminUrl,
-    close: async (graceMs) => {
-      shuttingDown = true // readiness fails: load balancers look elsewhere while requests are still served
-      await new Promise((resolve) => setTimeout(resolve, graceMs))
-      drained = true
-      await server.close() // no new connections; requests in hand are answered
-      sender.close()
-      await committing
-      const finished = await Promise.all(deliveries.map((one) => one.close(config.SHUTDOWN_DRAIN_MS)))
-      await admin.close()
-      await log.close()
-      metrics.ingest.save(config.DATA_DIR)
-      metrics.close()
-      return finished.every(Boolean) && metrics.ingest.inFlight === 0
+    onSync: (durationMs, groupEvents) => metrics.synced(durationMs, groupEvents),
+    onDamage: (damage) => {
+      metrics.damaged()
+      logger.warn(
+        { damage },
+        'the log is damaged here: the bytes are copied to its quarantine directory, the rest is read',
+      )
     },
+    onWarning: (message) => logger.warn(message),
   }
 }
 
-function openLog(config: Config, directory: string, maxBytes: number, observer: LogObserver): Promise<EmbeddedLog> {
+/** One sink with its own offset in the log and its own dead letters. */
+async function startDelivery(
+  name: Config['SINKS'][number],
+  config: Config,
+  log: Log,
+  handlers: readonly Handler[],
+  observer: Required<LogObserver>,
+): Promise<Delivery> {
+  // Syncs of dead letters are not what the metrics of the log are about.
+  const deadLetterObserver = { ...observer, onSync: () => undefined }
+  return Delivery.start({
+    log,
+    sink: await openSink(name, config),
+    deadLetterLog: await openLog(config, deadLetterDirectory(name), config.DEAD_LETTER_MAX_BYTES, deadLetterObserver),
+    handlers,
+    handlerConcurrency: config.HANDLER_CONCURRENCY,
+    retry: { baseMs: config.RETRY_BASE_MS, maxMs: config.RETRY_MAX_MS, maxAttempts: config.RETRY_MAX_ATTEMPTS },
+    laneBytes: 2 * Math.max(config.MAX_BODY_BYTES, config.GROUP_MAX_BYTES),
+    onWarning: observer.onWarning,
+  })
+}
+
+function openLog(config: Config, name: string, maxBytes: number, observer: LogObserver): Promise<EmbeddedLog> {
   return EmbeddedLog.open({
-    directory,
+    directory: join(config.DATA_DIR, name),
     maxBytes,
     segmentBytes: Math.min(config.LOG_SEGMENT_BYTES, Math.floor(maxBytes / 4)),
     retentionMs: config.LOG_RETENTION_MS,
@@ -196,9 +170,9 @@ async function openSink(name: Config['SINKS'][number], config: Config): Promise<
 
 function pickHandlers(names: readonly string[]): Handler[] {
   return names.map((name) => {
-    const handler = Object.hasOwn(handlers, name) ? handlers[name] : undefined
+    const handler = Object.hasOwn(knownHandlers, name) ? knownHandlers[name] : undefined
     if (handler) return handler
-    const known = Object.keys(handlers).join(', ')
+    const known = Object.keys(knownHandlers).join(', ')
     throw new MillraceError(
       'CONFIG_INVALID',
       `HANDLERS: there is no handler "${name}" in app/handlers/index.ts, which has ${known}`,
@@ -206,8 +180,8 @@ function pickHandlers(names: readonly string[]): Handler[] {
   })
 }
 
-function deadLetterDirectory(config: Config, sink: string): string {
-  return join(config.DATA_DIR, 'dead-letters', sink)
+function deadLetterDirectory(sink: string): string {
+  return join('dead-letters', sink)
 }
 
 function describe({ sink, lagEvents, deadLettersPending, failure }: Delivery): object {

@@ -59,6 +59,12 @@ export const ConfigSchema = Type.Object({
   ),
   MAX_BODY_BYTES: integer(KIB, 64 * MIB, MIB, 'Largest request body, before and after decompression.'),
   MAX_REQUEST_EVENTS: integer(1, 1_000_000, 10_000, 'Most events in one request; never more than the channel holds.'),
+  IN_PROGRESS_MAX_BYTES: integer(
+    KIB,
+    16 * GIB,
+    64 * MIB,
+    'Bytes of all request bodies in progress, by their Content-Length (without one, `MAX_BODY_BYTES`); beyond that requests get 503.',
+  ),
   CHANNEL_CAPACITY_EVENTS: integer(
     1,
     10_000_000,
@@ -278,6 +284,12 @@ function checkTogether(config: Static<typeof ConfigSchema>, apiKeys: ReadonlyMap
     throw invalid(
       'CHANNEL_CAPACITY_BYTES',
       `${config.CHANNEL_CAPACITY_BYTES} cannot hold one body of MAX_BODY_BYTES=${config.MAX_BODY_BYTES}`,
+    )
+  }
+  if (config.IN_PROGRESS_MAX_BYTES < config.MAX_BODY_BYTES) {
+    throw invalid(
+      'IN_PROGRESS_MAX_BYTES',
+      `${config.IN_PROGRESS_MAX_BYTES} cannot hold one body of MAX_BODY_BYTES=${config.MAX_BODY_BYTES}`,
     )
   }
   if (config.SINKS.includes('http') && !URL.canParse(config.HTTP_SINK_URL)) {

@@ -25,6 +25,7 @@ export const ERRORS = {
   UNSUPPORTED_ENCODING: { status: 415, retryable: false, title: 'Content encoding not supported' },
   NO_VALID_EVENT: { status: 422, retryable: false, title: 'No event was acceptable' },
   OVER_QUOTA: { status: 429, retryable: true, title: 'Over the quota of this client' },
+  OVERLOADED: { status: 503, retryable: true, title: 'Too many requests in progress' },
   // The pipeline
   CHANNEL_CLOSED: { status: 503, retryable: true, title: 'The channel is closed' },
   CHANNEL_FULL: { status: 503, retryable: true, title: 'The channel is full' },

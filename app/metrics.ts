@@ -247,8 +247,16 @@ export class Metrics {
     return Math.min(1, Math.max(this.#loopUse, channel.slots / capacityEvents, channel.bytes / capacityBytes, log.fill))
   }
 
-  close(): void {
+  /** The metrics in Prometheus text format; what they count is saved first, so that no restart takes it back. */
+  async scrape(directory: string): Promise<{ contentType: string; text: string }> {
+    const text = await this.registry.metrics()
+    this.ingest.save(directory)
+    return { contentType: this.registry.contentType, text }
+  }
+
+  close(directory: string): void {
     clearInterval(this.#timer)
+    this.ingest.save(directory)
   }
 
   #sampleLoop(): void {

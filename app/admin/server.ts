@@ -6,7 +6,7 @@
 import { type FastifyBaseLogger, type FastifyInstance, fastify, LogController } from 'fastify'
 import Type from 'typebox'
 import { isLoopback } from '../config.ts'
-import type { DeadLetter, ReplayResult } from '../delivery/dead-letters.ts'
+import type { ReplayResult } from '../delivery/dead-letters.ts'
 import { MillraceError } from '../errors.ts'
 import { healthRoutes } from '../http/health.ts'
 import { sendProblem } from '../http/problem.ts'
@@ -20,7 +20,8 @@ export interface AdminOptions {
   /** What the service is and does, for people. */
   readonly status: () => object
   readonly sinks: readonly string[]
-  readonly deadLetters: (sink: string, limit: number) => Promise<DeadLetter[]>
+  /** The oldest dead letters of a sink that were not replayed yet. */
+  readonly deadLetters: (sink: string, limit: number) => Promise<unknown[]>
   readonly replay: (sink: string) => Promise<ReplayResult | undefined>
 }
 

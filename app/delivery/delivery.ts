@@ -52,6 +52,7 @@ export class Delivery implements DeliveryView {
   #deadOffsets: number[] = []
   #deadLettered: number
   #failingNoted = false
+  #commitFailing = false
   #replayed = 0
   #commitTimer: NodeJS.Timeout | undefined
   #lastCommitMs = Number.NEGATIVE_INFINITY
@@ -264,9 +265,13 @@ export class Delivery implements DeliveryView {
       await this.#consumer.commit(offset, this.#deadLettered + passed.length)
       this.#deadLettered += passed.length
       this.#deadOffsets = this.#deadOffsets.filter((dead) => dead >= offset)
+      this.#commitFailing = false
       return true
     } catch (error) {
-      this.#options.onWarning(`sink ${this.sink}: its offset could not be committed, trying again: ${messageOf(error)}`)
+      if (!this.#commitFailing) {
+        this.#options.onWarning(`sink ${this.sink}: its offset cannot be committed, trying again: ${messageOf(error)}`)
+      }
+      this.#commitFailing = true
       return false
     }
   }

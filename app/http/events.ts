@@ -18,7 +18,7 @@ export interface EventsOptions {
   readonly ack: 'durable' | 'memory'
   readonly maxBodyBytes: number
   readonly maxRequestEvents: number
-  readonly isShuttingDown: () => boolean
+  readonly isDraining: () => boolean
 }
 
 const attribute = (description: string) =>
@@ -105,7 +105,7 @@ const schema = {
 }
 
 export function eventsRoute(app: FastifyInstance, options: EventsOptions): void {
-  const { sender, counts, quota, ack, maxBodyBytes, maxRequestEvents, isShuttingDown } = options
+  const { sender, counts, quota, ack, maxBodyBytes, maxRequestEvents, isDraining } = options
   app.addSchema(ProblemSchema)
   app.addSchema(Accepted)
 
@@ -123,7 +123,7 @@ export function eventsRoute(app: FastifyInstance, options: EventsOptions): void 
       validatorCompiler: () => () => true,
     },
     async (request, reply) => {
-      if (isShuttingDown()) throw new MillraceError('SHUTTING_DOWN', 'shutting down: send it to another instance')
+      if (isDraining()) throw new MillraceError('SHUTTING_DOWN', 'shutting down: send it to another instance')
       const encoding = request.headers['content-encoding']
       const bytes = request.body ?? Buffer.alloc(0)
       const body = encoding === undefined ? bytes : await inflate(encoding, bytes, maxBodyBytes)

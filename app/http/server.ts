@@ -13,6 +13,7 @@ import type { Config } from '../config.ts'
 import { MillraceError } from '../errors.ts'
 import type { IngestCounts } from '../metrics.ts'
 import type { Write } from '../write.ts'
+import { boundRequestsInProgress } from './admission.ts'
 import { requireKey } from './auth.ts'
 import { eventsRoute } from './events.ts'
 import { healthRoutes } from './health.ts'
@@ -32,11 +33,11 @@ export interface ServerOptions {
   readonly version: string
   /** Why events cannot be taken now, or undefined. */
   readonly notReady: () => string | undefined
-  readonly isShuttingDown: () => boolean
+  readonly isDraining: () => boolean
 }
 
 export async function createServer(options: ServerOptions): Promise<FastifyInstance> {
-  const { config, logger, sender, counts, version, notReady, isShuttingDown } = options
+  const { config, logger, sender, counts, version, notReady, isDraining } = options
   const app = fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -88,6 +89,7 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
           new MillraceError('OVER_QUOTA', `over ${max} requests a second: send again in a moment`),
       })
     }
+    boundRequestsInProgress(scope, config.IN_PROGRESS_MAX_BYTES, config.MAX_BODY_BYTES)
     eventsRoute(scope, {
       sender,
       counts,
@@ -95,7 +97,7 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
       ack: config.ACK,
       maxBodyBytes: config.MAX_BODY_BYTES,
       maxRequestEvents: Math.min(config.MAX_REQUEST_EVENTS, config.CHANNEL_CAPACITY_EVENTS),
-      isShuttingDown,
+      isDraining,
     })
   })
   return app

@@ -23,11 +23,13 @@ export interface LoadOptions {
   readonly dataLength?: number
   /** Pause of each connection after an answer. */
   readonly pauseMs?: number
+  /** false keeps no ids: for loads that run for minutes. Default: true. */
+  readonly remember?: boolean
 }
 
 /** Runs until stopped. The number in `data.seq` of one subject only rises. */
 export function startLoad(url: string, options: LoadOptions): Load {
-  const { connections, batch, prefix = 'e', subjects = 10, dataLength = 0, pauseMs = 0 } = options
+  const { connections, batch, prefix = 'e', subjects = 10, dataLength = 0, pauseMs = 0, remember = true } = options
   const agent = new Agent({ keepAlive: true, maxSockets: connections })
   const padding = 'x'.repeat(dataLength)
   let next = 0
@@ -47,8 +49,10 @@ export function startLoad(url: string, options: LoadOptions): Load {
         const id = `${prefix}${seq}`
         // A subject belongs to one connection, or its order would be nobody's promise.
         const subject = `${prefix}s${lane}-${seq % subjects}`
-        ids.push(id)
-        load.sent.add(id)
+        if (remember) {
+          ids.push(id)
+          load.sent.add(id)
+        }
         body += `${JSON.stringify({ id, subject, data: { seq, padding } })}\n`
       }
       const startedAt = performance.now()

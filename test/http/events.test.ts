@@ -1,0 +1,336 @@
+import { connect } from 'node:net'
+import { promisify } from 'node:util'
+import zlib from 'node:zlib'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { MillraceError } from '../../app/errors.ts'
+import { HEADERS_TIMEOUT_MS, KEEP_ALIVE_TIMEOUT_MS } from '../../app/http/server.ts'
+import { type Harness, post, startHttp } from '../support/http.ts'
+import { until } from '../support/service.ts'
+
+const NDJSON = { 'content-type': 'application/x-ndjson' }
+
+async function expectProblem(response: Response, status: number, code: string, detail = /./): Promise<void> {
+  const body = (await response.json()) as { type: string; detail: string }
+  expect([response.status, body.type], body.detail).toEqual([status, `urn:millrace:problem:${code}`])
+  expect(response.headers.get('content-type')).toContain('application/problem+json')
+  expect(body).toMatchObject({ status, title: expect.any(String), detail: expect.stringMatching(detail) })
+  expect(response.headers.has('retry-after')).toBe(status === 503 || status === 429)
+}
+
+/** Sends bytes as they are and collects what comes back until the other side closes. */
+function raw({ url }: Harness, bytes: string, { end = false } = {}): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(Number(new URL(url).port), '127.0.0.1', () =>
+      end ? socket.end(bytes) : socket.write(bytes),
+    )
+    let answer = ''
+    socket.setEncoding('utf8').on('data', (text) => {
+      answer += text
+    })
+    socket.on('close', () => resolve(answer)).on('error', reject)
+    onTestFinished(() => void socket.destroy())
+  })
+}
+
+describe('accepted', () => {
+  test('one event: durable when answered, the list of rejected ones absent', async () => {
+    const http = await startHttp()
+    const response = await post(http, '{"id":1,"data":"Event 1"}')
+    expect([response.status, await response.text()]).toEqual([202, '{"accepted":1}'])
+    expect(await http.stored()).toEqual(['{"id":1,"data":"Event 1"}'])
+  })
+
+  test('some of many: the others with index and reason', async () => {
+    const http = await startHttp()
+    const response = await post(http, '{"data":1}\nnot json\n{"data":3}\n', NDJSON)
+    expect([response.status, await response.json()]).toEqual([
+      202,
+      { accepted: 2, rejected: [{ index: 1, reason: expect.stringMatching(/malformed JSON at position 0/) }] },
+    ])
+    expect([http.counts.receivedTotal, http.counts.rejectedTotal.get('invalid'), http.counts.inFlight]).toEqual([
+      3, 1, 0,
+    ])
+  })
+
+  test('from memory only when asked for, and then the answer says so', async () => {
+    const http = await startHttp({ ACK: 'memory' })
+    expect(await (await post(http, '{"data":1}')).json()).toEqual({ accepted: 1, ack: 'memory' })
+    await until(async () => (await http.stored()).length === 1, 1000, 'written all the same')
+  })
+
+  test.each([
+    ['gzip', promisify(zlib.gzip)],
+    ['deflate', promisify(zlib.deflate)],
+    ['deflate', promisify(zlib.deflateRaw)],
+    ['br', promisify(zlib.brotliCompress)],
+    ['zstd', promisify(zlib.zstdCompress)],
+    ['identity', async (body: Buffer) => body],
+  ] as [string, (body: Buffer) => Promise<Buffer<ArrayBuffer>>][])('encoded as %s', async (encoding, encode) => {
+    const http = await startHttp()
+    const body = await encode(Buffer.from('{"data":1}\n{"data":2}'))
+    expect((await post(http, body, { ...NDJSON, 'content-encoding': encoding })).status).toBe(202)
+    expect(await http.stored()).toEqual(['{"data":1}', '{"data":2}'])
+  })
+})
+
+describe('refused for good', () => {
+  test.each([
+    ['malformed JSON', '{"data"', {}, 400, 'malformed', /position 7/],
+    ['an empty body', '', {}, 400, 'malformed', /empty/],
+    ['no acceptable event', '[{"id":1},{"id":2}]', {}, 422, 'no-valid-event', /event 0: data is missing/],
+    [
+      'an unknown type',
+      'a=1',
+      { 'content-type': 'application/x-www-form-urlencoded' },
+      415,
+      'unsupported-type',
+      /use application\/json/,
+    ],
+    [
+      'an unknown encoding',
+      '{"data":1}',
+      { 'content-encoding': 'compress' },
+      415,
+      'unsupported-encoding',
+      /gzip, deflate, br, zstd/,
+    ],
+    ['two encodings', '{"data":1}', { 'content-encoding': 'gzip, br' }, 415, 'unsupported-encoding', /gzip, br/],
+    ['not what the encoding says', '{"data":1}', { 'content-encoding': 'gzip' }, 400, 'malformed', /not sound gzip/],
+    ['constructor as encoding', '{"data":1}', { 'content-encoding': 'constructor' }, 415, 'unsupported-encoding', /./],
+  ])('%s', async (_name, body, headers, status, code, detail) => {
+    const http = await startHttp()
+    await expectProblem(await post(http, body, headers as Record<string, string>), status, code, detail)
+    expect(await http.stored()).toEqual([])
+  })
+
+  test('a 422 lists every reason', async () => {
+    const response = await post(await startHttp(), '[{"id":1},{"data":1,"time":"now"}]')
+    expect(await response.json()).toMatchObject({
+      rejected: [
+        { index: 0, reason: expect.stringMatching(/^data/) },
+        { index: 1, reason: expect.stringMatching(/^time/) },
+      ],
+    })
+  })
+
+  test('a body over the limit, with its length and chunked', async () => {
+    const http = await startHttp({ MAX_BODY_BYTES: '2000' })
+    const body = JSON.stringify({ data: 'x'.repeat(3000) })
+    await expectProblem(await post(http, body), 413, 'body-too-large')
+    const chunks = new ReadableStream({
+      start: (stream) => {
+        for (let at = 0; at < body.length; at += 500) stream.enqueue(Buffer.from(body.slice(at, at + 500)))
+        stream.close()
+      },
+    })
+    const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body: chunks, duplex: 'half' }
+    const response = await fetch(`${http.url}/v1/events`, init as RequestInit).catch(() => undefined)
+    if (response) await expectProblem(response, 413, 'body-too-large')
+    expect(await http.stored()).toEqual([])
+  })
+
+  test.each([
+    ['gzip', zlib.gzipSync],
+    ['deflate', zlib.deflateSync],
+    ['deflate', zlib.deflateRawSync],
+    ['br', zlib.brotliCompressSync],
+    ['zstd', zlib.zstdCompressSync],
+  ])('a bomb of %s is stopped at the limit', async (encoding, compress) => {
+    const http = await startHttp()
+    const bomb = compress(Buffer.alloc(200 * 1024 * 1024, 0x20))
+    const before = process.memoryUsage.rss()
+    await expectProblem(
+      await post(http, bomb, { 'content-encoding': encoding }),
+      413,
+      'body-too-large',
+      /inflates to more than 1048576/,
+    )
+    expect(process.memoryUsage.rss() - before).toBeLessThan(100 * 1024 * 1024)
+  })
+
+  test('a truncated encoding', async () => {
+    const http = await startHttp()
+    const body = zlib.gzipSync('{"data":1}')
+    await expectProblem(
+      await post(http, body.subarray(0, body.length - 5), { 'content-encoding': 'gzip' }),
+      400,
+      'malformed',
+    )
+  })
+
+  test('more events than a request may have, or the channel can ever hold', async () => {
+    const body = '[{"data":1},{"data":2},{"data":3}]'
+    await expectProblem(await post(await startHttp({ MAX_REQUEST_EVENTS: '2' }), body), 413, 'too-many-events')
+    await expectProblem(await post(await startHttp({ CHANNEL_CAPACITY_EVENTS: '2' }), body), 413, 'too-many-events')
+  })
+
+  test('an upload that breaks off: nothing is written', async () => {
+    const http = await startHttp()
+    await raw(
+      http,
+      'POST /v1/events HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 50\r\n\r\n{"data":1}',
+      { end: true },
+    )
+    expect(await http.stored()).toEqual([])
+    expect((await post(http, '{"data":2}')).status).toBe(202)
+  })
+
+  test.each([
+    ['no HTTP', 'NONSENSE\r\n\r\n'],
+    ['two lengths', 'POST /v1/events HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n{}'],
+    [
+      'length and chunks (smuggling)',
+      'POST /v1/events HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n',
+    ],
+    ['a header without end', `POST /v1/events HTTP/1.1\r\nx: ${'y'.repeat(40_000)}\r\n\r\n`],
+  ])('%s is answered with 4xx and the connection is closed', async (_name, bytes) => {
+    const http = await startHttp()
+    expect(await raw(http, bytes)).toMatch(/^HTTP\/1.1 4\d\d /)
+    expect(await http.stored()).toEqual([])
+  })
+
+  test('a route that is not there', async () => {
+    const http = await startHttp()
+    await expectProblem(await fetch(`${http.url}/v2/events`), 404, 'not-found', /no GET \/v2\/events/)
+  })
+})
+
+describe('API keys', () => {
+  const keys = { API_KEYS: 'shop:0123456789abcdef,till:fedcba9876543210' }
+
+  test('a known key sends, others are told how', async () => {
+    const http = await startHttp(keys)
+    expect((await post(http, '{"data":1}', { authorization: 'Bearer 0123456789abcdef' })).status).toBe(202)
+    expect((await post(http, '{"data":1}', { authorization: 'bearer fedcba9876543210' })).status).toBe(202)
+    for (const authorization of ['', 'Bearer', 'Bearer wrong', 'Basic 0123456789abcdef', 'Bearer 0123456789abcdef0']) {
+      const response = await post(http, '{"data":1}', authorization === '' ? {} : { authorization })
+      expect(response.headers.get('www-authenticate')).toMatch(/^Bearer/)
+      await expectProblem(response, 401, 'unauthorized', /Authorization: Bearer/)
+    }
+    expect(await http.stored()).toHaveLength(2)
+  })
+
+  test('health and docs need none', async () => {
+    const http = await startHttp(keys)
+    for (const path of ['/health/live', '/health/ready', '/openapi.json', '/docs']) {
+      expect((await fetch(http.url + path)).status, path).toBe(200)
+    }
+  })
+
+  test('neither keys nor payloads are logged, at any level', async () => {
+    const http = await startHttp(keys)
+    for (const authorization of ['Bearer 0123456789abcdef', 'Bearer stolen-key-0000000']) {
+      await post(http, '{"data":"secret payload"}', { authorization })
+      await post(http, '{"data":"secret payload"', { authorization })
+      await post(http, '{"dat":"secret payload"}', { authorization })
+    }
+    const log = http.logged.join('')
+    for (const secret of ['0123456789abcdef', 'stolen-key', 'secret payload']) expect(log).not.toContain(secret)
+  })
+
+  test('requests a second are limited for each key on its own', async () => {
+    const http = await startHttp({ ...keys, RATE_LIMIT_REQUESTS_PER_SECOND: '3' })
+    const shop = { authorization: 'Bearer 0123456789abcdef' }
+    const responses = await Promise.all(Array.from({ length: 5 }, () => post(http, '{"data":1}', shop)))
+    expect(responses.map(({ status }) => status).sort()).toEqual([202, 202, 202, 429, 429])
+    await expectProblem(
+      responses.find(({ status }) => status === 429) as Response,
+      429,
+      'over-quota',
+      /3 requests a second/,
+    )
+    expect((await post(http, '{"data":1}', { authorization: 'Bearer fedcba9876543210' })).status).toBe(202)
+  })
+
+  test('events a second are limited for each key on its own; what never fits is 413', async () => {
+    const http = await startHttp({ ...keys, QUOTA_EVENTS_PER_SECOND: '1' })
+    const shop = { authorization: 'Bearer 0123456789abcdef' }
+    const events = (count: number) => JSON.stringify(Array.from({ length: count }, () => ({ data: 1 })))
+    await expectProblem(await post(http, events(11), shop), 413, 'too-many-events', /quota allows 10/)
+    expect((await post(http, events(8), shop)).status).toBe(202)
+    await expectProblem(await post(http, events(8), shop), 429, 'over-quota', /1 events a second/)
+    expect((await post(http, events(8), { authorization: 'Bearer fedcba9876543210' })).status).toBe(202)
+    expect(http.counts.rejectedTotal.get('over_quota')).toBe(8)
+  })
+})
+
+describe('refused for now', () => {
+  const stall = () => ({ append: () => new Promise<void>(() => undefined) })
+
+  test('a full channel: 503 with Retry-After, at once', async () => {
+    const http = await startHttp({ CHANNEL_CAPACITY_EVENTS: '5' }, () => ({
+      append: () => new Promise((resolve) => setTimeout(resolve, 600)),
+    }))
+    const waiting = [post(http, '{"data":0}')]
+    await until(() => http.counts.inFlight === 1, 1000, 'the log is busy')
+    for (let at = 0; at < 5; at++) waiting.push(post(http, '{"data":1}'))
+    await until(() => http.counts.inFlight === 6, 1000, 'the channel is full')
+    const startedAt = performance.now()
+    const response = await post(http, '{"data":2}')
+    expect(performance.now() - startedAt).toBeLessThan(50)
+    await expectProblem(response, 503, 'channel-full')
+    expect((await Promise.all(waiting)).map(({ status }) => status)).toEqual([202, 202, 202, 202, 202, 202])
+    expect((await post(http, '{"data":3}')).status).toBe(202)
+    expect(http.counts.rejectedTotal.get('channel_full')).toBe(1)
+  })
+
+  test.each([
+    ['LOG_FULL', 'log-full'],
+    ['DISK_FULL', 'disk-full'],
+    ['LOG_FAILED', 'log-failed'],
+  ] as const)('%s: nothing of the request is kept', async (code, problem) => {
+    let broken = true
+    const http = await startHttp({}, (log) => ({
+      append: (batches) => (broken ? Promise.reject(new MillraceError(code, 'made up')) : log.append(batches)),
+    }))
+    await expectProblem(await post(http, '{"data":1}\n{"data":2}', NDJSON), 503, problem)
+    expect(http.counts.rejectedTotal.get(code.toLowerCase())).toBe(2)
+    broken = false
+    expect((await post(http, '{"data":3}')).status).toBe(202)
+    expect(await http.stored()).toEqual(['{"data":3}'])
+  })
+
+  test('shutting down', async () => {
+    const http = await startHttp()
+    http.state.draining = true
+    await expectProblem(await post(http, '{"data":1}'), 503, 'shutting-down')
+  })
+
+  test('more bodies in progress than fit in memory are refused before they are read, and room comes back', async () => {
+    const http = await startHttp({ MAX_BODY_BYTES: '4096', IN_PROGRESS_MAX_BYTES: '5000' })
+    const slow = connect(Number(new URL(http.url).port), '127.0.0.1')
+    slow.on('error', () => undefined)
+    slow.write('POST /v1/events HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 4000\r\n\r\n{')
+    const big = JSON.stringify({ data: 'x'.repeat(2000) })
+    let response = await post(http, big)
+    const isRefused = async () => {
+      response = await post(http, big)
+      return response.status === 503
+    }
+    await until(isRefused, 2000, 'refused')
+    await expectProblem(response, 503, 'overloaded')
+    expect((await post(http, '{"data":1}')).status).toBe(202)
+    slow.destroy()
+    await until(async () => (await post(http, big)).status === 202, 2000, 'accepted again')
+  })
+
+  test('readiness says why', async () => {
+    const http = await startHttp({}, stall)
+    expect(await (await fetch(`${http.url}/health/ready`)).json()).toEqual({ status: 'ready' })
+    http.state.notReady = 'the log failed'
+    const response = await fetch(`${http.url}/health/ready`)
+    expect([response.status, await response.json()]).toEqual([503, { status: 'not ready', reason: 'the log failed' }])
+    expect((await fetch(`${http.url}/health/live`)).status).toBe(200)
+  })
+})
+
+test('time-outs suit a load balancer that keeps idle connections for 60 s', async () => {
+  const { server } = await startHttp()
+  expect(60_000).toBeLessThan(KEEP_ALIVE_TIMEOUT_MS)
+  expect(KEEP_ALIVE_TIMEOUT_MS).toBeLessThan(HEADERS_TIMEOUT_MS)
+  expect([server.server.keepAliveTimeout, server.server.headersTimeout]).toEqual([
+    KEEP_ALIVE_TIMEOUT_MS,
+    HEADERS_TIMEOUT_MS,
+  ])
+  expect(server.server.requestTimeout).toBeGreaterThan(0)
+})

@@ -1,0 +1,93 @@
+/** The public listener with a real channel, group commit and log, without a process around it. */
+import { join } from 'node:path'
+import type { FastifyInstance } from 'fastify'
+import { pino } from 'pino'
+import { Histogram, Registry } from 'prom-client'
+import { onTestFinished } from 'vitest'
+import { channel } from '../../app/channel/channel.ts'
+import { loadConfig } from '../../app/config.ts'
+import { createServer } from '../../app/http/server.ts'
+import { EmbeddedLog } from '../../app/log/embedded/embedded-log.ts'
+import { groupCommit } from '../../app/log/group-commit.ts'
+import type { Log } from '../../app/log/log.ts'
+import { IngestCounts } from '../../app/metrics.ts'
+import type { Write } from '../../app/write.ts'
+import { temporaryDirectory } from './temporary.ts'
+
+export interface Harness {
+  readonly server: FastifyInstance
+  readonly url: string
+  readonly log: EmbeddedLog
+  readonly counts: IngestCounts
+  /** Everything logged, at level trace. */
+  readonly logged: string[]
+  /** What the log holds. */
+  stored(): Promise<string[]>
+  state: { notReady: string | undefined; draining: boolean }
+}
+
+/**
+ * @param environment as the process would get it.
+ * @param wrapLog puts something in front of the log: a stall, a failure.
+ */
+export async function startHttp(
+  environment: Record<string, string> = {},
+  wrapLog: (log: Log) => Pick<Log, 'append'> = (log) => log,
+): Promise<Harness> {
+  const directory = temporaryDirectory()
+  const config = loadConfig({ DATA_DIR: directory, ...environment })
+  const log = await EmbeddedLog.open({
+    directory: join(directory, 'log'),
+    segmentBytes: 1024 * 1024,
+    maxBytes: 64 * 1024 * 1024,
+    retentionMs: 0,
+  })
+  const { sender, receiver } = channel<Write>(config.CHANNEL_CAPACITY_EVENTS, {
+    slots: (write) => write.count,
+    bytes: (write) => write.payload.length,
+    maxBytes: config.CHANNEL_CAPACITY_BYTES,
+  })
+  const committing = groupCommit(receiver, wrapLog(log) as Log, config.GROUP_MAX_BYTES)
+  const counts = new IngestCounts(new Histogram({ name: 'w', help: 'w', registers: [new Registry()] }))
+  const logged: string[] = []
+  const state: Harness['state'] = { notReady: undefined, draining: false }
+  const server = await createServer({
+    config,
+    logger: pino({ level: 'trace' }, { write: (line: string) => void logged.push(line) }),
+    sender,
+    counts,
+    version: '0.0.0',
+    notReady: () => state.notReady,
+    isDraining: () => state.draining,
+  })
+  const url = await server.listen({ host: '127.0.0.1', port: 0 })
+  onTestFinished(async () => {
+    server.server.closeAllConnections()
+    await server.close()
+    sender.close()
+    await committing
+    await log.close()
+  })
+  const stored = async () => {
+    const consumer = await log.consumer(`reader-${Math.random()}`)
+    const lines: string[] = []
+    for (;;) {
+      const group = await consumer.read(AbortSignal.timeout(20))
+      if (group === undefined) return lines
+      lines.push(...group.payload.toString().trimEnd().split('\n'))
+    }
+  }
+  return { server, url, log, counts, logged, stored, state }
+}
+
+export function post(
+  { url }: { url: string },
+  body: NonNullable<RequestInit['body']>,
+  headers: Record<string, string> = {},
+): Promise<Response> {
+  return fetch(`${url}/v1/events`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body,
+  })
+}
