@@ -1,0 +1,345 @@
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import type { Event } from '../../app/event.ts'
+import type { Handler } from '../../app/handlers/handler.ts'
+import { readPending } from '../../app/log/embedded/inspect.ts'
+import type { Failure } from '../../app/sinks/sink.ts'
+import { SinkUnavailable } from '../../app/sinks/sink.ts'
+import { numbered, openLog, QUICK, ScriptedSink, startDelivery } from '../support/delivery.ts'
+import { until } from '../support/service.ts'
+import { temporaryDirectory } from '../support/temporary.ts'
+
+/** The first time each id was taken, by key, as numbers. */
+function firstTaken(taken: readonly Event[]): Map<string, number[]> {
+  const byKey = new Map<string, number[]>()
+  const seen = new Set<string>()
+  for (const { id, subject = '' } of taken) {
+    if (seen.has(id)) continue
+    seen.add(id)
+    byKey.set(subject, [...(byKey.get(subject) ?? []), Number(id)])
+  }
+  return byKey
+}
+
+function expectOrdered(taken: readonly Event[]): void {
+  for (const numbers of firstTaken(taken).values()) expect(numbers).toEqual(numbers.toSorted((a, b) => a - b))
+}
+
+const settled = (delivery: { lagEvents: number }) => until(() => delivery.lagEvents === 0, 10_000, 'no lag')
+
+describe('at least once and in order per key', () => {
+  test('property: whatever the sink does, every event is taken or a dead letter, in order per key, over restarts', async () => {
+    const script = fc.infiniteStream(fc.constantFrom('ok', 'ok', 'ok', 'ok', 'retry', 'never', 'throw', 'slow'))
+    await fc.assert(
+      fc.asyncProperty(
+        script,
+        fc.integer({ min: 1, max: 4 }),
+        fc.integer({ min: 1, max: 5 }),
+        fc.array(fc.integer({ min: 1, max: 30 }), { minLength: 1, maxLength: 4 }),
+        fc.boolean(),
+        async (outcomes, concurrency, maxBatchEvents, appends, handled) => {
+          const directory = temporaryDirectory()
+          // Failures inside one batch may break the order only by the sink's own doing: all of it fails, or none.
+          const behaviour = async (events: readonly Event[]): Promise<Failure[] | undefined> => {
+            const outcome = outcomes.next().value
+            if (outcome === 'throw') throw new SinkUnavailable('down')
+            if (outcome === 'slow') await new Promise((resolve) => setTimeout(resolve, 1))
+            if (outcome !== 'retry' && outcome !== 'never') return undefined
+            return events.map((_, index) => ({ index, reason: outcome, retryable: outcome === 'retry' }))
+          }
+          const taken: Event[] = []
+          const letters: { event: Event }[] = []
+          let sent = 0
+          for (const events of appends) {
+            const sink = new ScriptedSink({ concurrency, maxBatchEvents })
+            sink.behaviour = behaviour
+            const rig = await startDelivery(directory, sink, { handlers: handled ? [(event) => event] : [] })
+            await rig.log.append([numbered(sent, sent + events)])
+            sent += events
+            // Stopped anywhere: what is not settled by then is delivered by the next start.
+            await new Promise((resolve) => setTimeout(resolve, outcomes.next().value === 'ok' ? 0 : 3))
+            await rig.close(0)
+            expectOrdered(sink.taken)
+            taken.push(...sink.taken)
+          }
+          const last = new ScriptedSink({ concurrency, maxBatchEvents })
+          const rig = await startDelivery(directory, last)
+          await settled(rig.delivery)
+          const { deliveredTotal, deadLetteredTotal, damagedTotal } = rig.delivery
+          expect(deliveredTotal + deadLetteredTotal + damagedTotal).toBe(sent)
+          expect(rig.delivery.deadLettersPending).toBeGreaterThanOrEqual(deadLetteredTotal)
+          await rig.close()
+          taken.push(...last.taken)
+          letters.push(
+            ...((await readPending(join(directory, 'dead/scripted'), 'replay', 10_000)) as { event: Event }[]),
+          )
+          const arrived = new Set([...taken, ...letters.map(({ event }) => event)].map(({ id }) => id))
+          expect(arrived).toEqual(new Set(Array.from({ length: sent }, (_, id) => String(id))))
+        },
+      ),
+      { numRuns: 60 },
+    )
+  })
+
+  test('an event that fails is retried in its place: the same key waits, lanes of other keys go on', async () => {
+    const sink = new ScriptedSink({ concurrency: 8, maxBatchEvents: 1 })
+    let failures = 2
+    sink.behaviour = async ([event]) => {
+      if (event?.id !== '0' || failures-- <= 0) return undefined
+      return [{ index: 0, reason: 'not now', retryable: true }]
+    }
+    const rig = await startDelivery(temporaryDirectory(), sink, { retry: { baseMs: 40, maxMs: 40, maxAttempts: 5 } })
+    await rig.log.append([numbered(0, 9)])
+    await settled(rig.delivery)
+    expectOrdered(sink.taken)
+    expect(sink.ids).toHaveLength(9)
+    await rig.close()
+  })
+
+  test('the offset is committed only after the sink is flushed', async () => {
+    const directory = temporaryDirectory()
+    const sink = new ScriptedSink()
+    let flushed = 0
+    sink.flush = async () => {
+      flushed = sink.taken.length
+    }
+    const rig = await startDelivery(directory, sink)
+    await rig.log.append([numbered(0, 50)])
+    await until(
+      () => {
+        expect(rig.delivery.deliveredTotal).toBeLessThanOrEqual(flushed)
+        return rig.delivery.lagEvents === 0
+      },
+      5000,
+      'delivered',
+    )
+    await rig.close()
+  })
+})
+
+describe('dead letters', () => {
+  const poison: ScriptedSink['behaviour'] = async (events) =>
+    events.flatMap(({ id }, index) => (id === '1' ? [{ index, reason: 'no good', retryable: false }] : []))
+
+  test('what can never succeed is one at once, with reason and attempts; the rest goes on', async () => {
+    const directory = temporaryDirectory()
+    const sink = new ScriptedSink({ maxBatchEvents: 1 })
+    sink.behaviour = poison
+    const rig = await startDelivery(directory, sink)
+    await rig.log.append([numbered(0, 4)])
+    await settled(rig.delivery)
+    expect(sink.ids).toEqual(['0', '2', '3'])
+    expect([rig.delivery.deliveredTotal, rig.delivery.deadLetteredTotal, rig.delivery.deadLettersPending]).toEqual([
+      3, 1, 1,
+    ])
+    const [letter] = await readPending(join(directory, 'dead/scripted'), 'replay', 10)
+    expect(letter).toMatchObject({ offset: 1, attempts: 1, reason: 'no good', event: { id: '1', data: 1 } })
+    await rig.close()
+  })
+
+  test('a failing handler: tried as often as configured, then a dead letter with the stack, in order per key', async () => {
+    const directory = temporaryDirectory()
+    let tried = 0
+    const throws: Handler = (event) => {
+      if (event.id !== '0') return event
+      tried += 1
+      throw new Error('handler broke')
+    }
+    const sink = new ScriptedSink()
+    const rig = await startDelivery(directory, sink, { handlers: [throws] })
+    await rig.log.append([numbered(0, 6, 2)])
+    await settled(rig.delivery)
+    expect(tried).toBe(QUICK.maxAttempts)
+    expect(firstTaken(sink.taken)).toEqual(
+      new Map([
+        ['k1', [1, 3, 5]],
+        ['k0', [2, 4]],
+      ]),
+    )
+    const [letter] = (await readPending(join(directory, 'dead/scripted'), 'replay', 10)) as {
+      reason: string
+      attempts: number
+    }[]
+    expect(letter).toMatchObject({
+      attempts: QUICK.maxAttempts,
+      reason: expect.stringMatching(/Error: handler broke\n +at /),
+    })
+    await rig.close()
+  })
+
+  test('a sink that cannot be used spends no attempts, whatever it takes', async () => {
+    const sink = new ScriptedSink()
+    let downs = 20
+    sink.behaviour = async () => {
+      if (downs-- > 0) throw new SinkUnavailable('down', { retryAfterMs: 1 })
+      return undefined
+    }
+    const rig = await startDelivery(temporaryDirectory(), sink)
+    await rig.log.append([numbered(0, 10)])
+    await until(() => rig.delivery.failing, 1000, 'failing')
+    await settled(rig.delivery)
+    expect([sink.ids.length, rig.delivery.deadLetteredTotal, rig.delivery.failing]).toEqual([10, 0, false])
+    expect(rig.warnings).toEqual([
+      expect.stringMatching(/fails, its events wait in the log: down/),
+      expect.stringMatching(/works again/),
+    ])
+    await rig.close()
+  })
+
+  test('a full log of dead letters stops its sink, and loses nothing', async () => {
+    const directory = temporaryDirectory()
+    const sink = new ScriptedSink({ maxBatchEvents: 1 })
+    sink.behaviour = async () => [{ index: 0, reason: 'x'.repeat(20_000), retryable: false }]
+    const rig = await startDelivery(directory, sink, { deadLetterMaxBytes: 100_000 })
+    await rig.log.append([numbered(0, 20)])
+    await until(() => rig.delivery.failing, 2000, 'failing')
+    expect(rig.delivery.lagEvents).toBeGreaterThan(10)
+    expect(rig.delivery.failure).toMatch(/the log holds/)
+    await rig.close(0)
+    const healed = new ScriptedSink()
+    const again = await startDelivery(directory, healed, { deadLetterMaxBytes: 100_000 })
+    await settled(again.delivery)
+    const letters = (await readPending(join(directory, 'dead/scripted'), 'replay', 100)) as { event: Event }[]
+    expect(new Set([...healed.ids, ...letters.map(({ event }) => event.id)]).size).toBe(20)
+    await again.close()
+  })
+
+  test('a replay delivers them; what fails again waits for the next one', async () => {
+    const directory = temporaryDirectory()
+    const sink = new ScriptedSink({ maxBatchEvents: 1 })
+    sink.behaviour = async () => [{ index: 0, reason: 'broken', retryable: false }]
+    const rig = await startDelivery(directory, sink)
+    await rig.log.append([numbered(0, 5)])
+    await settled(rig.delivery)
+    expect(rig.delivery.deadLettersPending).toBe(5)
+
+    sink.behaviour = poison
+    const [first, second] = await Promise.all([rig.delivery.replay(), rig.delivery.replay()])
+    expect([first, second]).toEqual([{ letters: 5, failedAgain: 1 }, undefined])
+    expect(new Set(sink.ids)).toEqual(new Set(['0', '2', '3', '4']))
+    expect([rig.delivery.deadLettersPending, rig.delivery.replayedTotal, rig.delivery.deadLetteredTotal]).toEqual([
+      1, 4, 5,
+    ])
+    await rig.close()
+
+    const again = await startDelivery(directory, new ScriptedSink())
+    expect(again.delivery.deadLettersPending).toBe(1)
+    expect(await again.delivery.replay()).toEqual({ letters: 1, failedAgain: 0 })
+    expect(again.delivery.deadLettersPending).toBe(0)
+    expect(await again.delivery.replay()).toEqual({ letters: 0, failedAgain: 0 })
+    await again.close()
+  })
+})
+
+describe('handlers', () => {
+  test('one event can become several, none, or another; several handlers run in order', async () => {
+    const several: Handler = (event) => (event.id === '0' ? [event, { ...event, id: '0b' }] : event)
+    const drop: Handler = async (event) => (event.id === '1' ? undefined : event)
+    const mark: Handler = (event) => ({ ...event, marked: true })
+    const sink = new ScriptedSink()
+    const rig = await startDelivery(temporaryDirectory(), sink, { handlers: [several, drop, mark] })
+    await rig.log.append([numbered(0, 3)])
+    await settled(rig.delivery)
+    expect(sink.ids).toEqual(['0', '0b', '2'])
+    expect(sink.taken.every(({ marked }) => marked === true)).toBe(true)
+    expect(rig.delivery.deliveredTotal).toBe(3)
+    await rig.close()
+  })
+
+  test('something that is no event is a failure of that handler', async () => {
+    const directory = temporaryDirectory()
+    const rig = await startDelivery(directory, new ScriptedSink(), {
+      handlers: [() => ({ nonsense: {} }) as unknown as Event],
+    })
+    await rig.log.append([numbered(0, 1)])
+    await settled(rig.delivery)
+    const [letter] = await readPending(join(directory, 'dead/scripted'), 'replay', 1)
+    expect(letter).toMatchObject({ reason: expect.stringMatching(/returned something that is not an event/) })
+    await rig.close()
+  })
+
+  test('several run at once, never two with the same key', async () => {
+    const running = new Map<string, number>()
+    let most = 0
+    const slow: Handler = async (event) => {
+      const key = event.subject ?? ''
+      running.set(key, (running.get(key) ?? 0) + 1)
+      expect(running.get(key)).toBe(1)
+      most = Math.max(
+        most,
+        [...running.values()].reduce((sum, count) => sum + count, 0),
+      )
+      await new Promise((resolve) => setTimeout(resolve, 2))
+      running.set(key, (running.get(key) ?? 0) - 1)
+      return event
+    }
+    const sink = new ScriptedSink()
+    const rig = await startDelivery(temporaryDirectory(), sink, { handlers: [slow] })
+    await rig.log.append([numbered(0, 40, 8)])
+    await settled(rig.delivery)
+    expect(most).toBe(4) // the concurrency of the rig
+    expect(rig.delivery.deadLetteredTotal).toBe(0)
+    expectOrdered(sink.taken)
+    await rig.close()
+  })
+})
+
+describe('several sinks and stopping', () => {
+  test('one that is down holds back only itself', async () => {
+    const directory = temporaryDirectory()
+    const log = await openLog(join(directory, 'log'))
+    const [down, up] = [new ScriptedSink({ name: 'down' }), new ScriptedSink({ name: 'up' })]
+    down.behaviour = async () => {
+      throw new Error('down')
+    }
+    const rigs = [await startDelivery(directory, down, { log }), await startDelivery(directory, up, { log })]
+    await log.append([numbered(0, 100)])
+    await until(() => rigs[1]?.delivery.lagEvents === 0, 2000, 'up has all')
+    expect(rigs[0]?.delivery.lagEvents).toBe(100)
+    expect(rigs[0]?.delivery.lagSeconds).toBeGreaterThan(0)
+    expect(rigs[1]?.delivery.lagSeconds).toBe(0)
+    down.behaviour = async () => undefined
+    await until(() => rigs[0]?.delivery.lagEvents === 0, 2000, 'down has caught up')
+    for (const rig of rigs) await rig.close()
+    await log.close()
+  })
+
+  test('closing delivers what is in the log while the sink works', async () => {
+    const sink = new ScriptedSink({ maxBatchEvents: 10 })
+    sink.behaviour = () => new Promise((resolve) => setTimeout(resolve, 2, undefined))
+    const rig = await startDelivery(temporaryDirectory(), sink)
+    await rig.log.append([numbered(0, 200)])
+    expect(await rig.close(5000)).toBe(true)
+    expect(sink.ids).toHaveLength(200)
+  })
+
+  test('closing does not wait for a sink that is down; the next start delivers', async () => {
+    const directory = temporaryDirectory()
+    const sink = new ScriptedSink()
+    sink.behaviour = async () => {
+      throw new SinkUnavailable('down', { retryAfterMs: 60_000 })
+    }
+    const rig = await startDelivery(directory, sink, { retry: { baseMs: 60_000, maxMs: 60_000, maxAttempts: 3 } })
+    await rig.log.append([numbered(0, 5000)])
+    await until(() => rig.delivery.failing, 1000, 'failing')
+    const startedAt = performance.now()
+    expect(await rig.close(5000)).toBe(true)
+    expect(performance.now() - startedAt).toBeLessThan(1000)
+
+    const healed = new ScriptedSink()
+    const again = await startDelivery(directory, healed)
+    await settled(again.delivery)
+    expect(healed.ids).toHaveLength(5000)
+    await again.close()
+  })
+
+  test('a sink that hangs past the deadline leaves its events for the next start, and says so', async () => {
+    const sink = new ScriptedSink()
+    sink.behaviour = () => new Promise((resolve) => setTimeout(resolve, 400, undefined))
+    const rig = await startDelivery(temporaryDirectory(), sink)
+    await rig.log.append([numbered(0, 1)])
+    await new Promise((resolve) => setTimeout(resolve, 30))
+    expect(await rig.close(50)).toBe(false)
+  })
+})
