@@ -97,6 +97,43 @@ describe('at least once and in order per key', () => {
     await rig.close()
   })
 
+  test('a handler that fails at first: what has the same key does not overtake', async () => {
+    let failures = 2
+    const flaky: Handler = (event) => {
+      if (event.id === '0' && failures-- > 0) throw new Error('not yet')
+      return event
+    }
+    const sink = new ScriptedSink()
+    const rig = await startDelivery(temporaryDirectory(), sink, { handlers: [flaky] })
+    await rig.log.append([numbered(0, 6, 2)])
+    await settled(rig.delivery)
+    expect(firstTaken(sink.taken)).toEqual(
+      new Map([
+        ['k1', [1, 3, 5]],
+        ['k0', [0, 2, 4]],
+      ]),
+    )
+    await rig.close()
+  })
+
+  test('what is committed is not delivered again, not even the first half of a group', async () => {
+    const directory = temporaryDirectory()
+    const sink = new ScriptedSink({ maxBatchEvents: 5 })
+    sink.behaviour = async (events) => {
+      if (events.some(({ id }) => id === '5')) throw new SinkUnavailable('down')
+      return undefined
+    }
+    const rig = await startDelivery(directory, sink)
+    await rig.log.append([numbered(0, 10)])
+    await until(() => rig.delivery.deliveredTotal === 5, 2000, 'half of it')
+    await rig.close(0)
+    const healed = new ScriptedSink()
+    const again = await startDelivery(directory, healed)
+    await settled(again.delivery)
+    expect(healed.ids).toEqual(['5', '6', '7', '8', '9'])
+    await again.close()
+  })
+
   test('the offset is committed only after the sink is flushed', async () => {
     const directory = temporaryDirectory()
     const sink = new ScriptedSink()

@@ -1,4 +1,4 @@
-import type { Batch, Consumer, Group } from '../../app/log/log.ts'
+import type { Batch, Consumer, Group, Log } from '../../app/log/log.ts'
 
 /** A batch of small events with these ids. */
 export function batchOf(...ids: (number | string)[]): Batch {
@@ -17,12 +17,14 @@ function idsOf(group: Group): unknown[] {
     .map((line) => JSON.parse(line).id)
 }
 
-/** Everything the consumer can read until it has been idle for a moment. */
-export async function readAll(consumer: Consumer, idleMs = 50): Promise<unknown[]> {
+/** Everything from where the consumer is up to the end of the log. */
+export async function readAll(consumer: Consumer, { endOffset }: Log): Promise<unknown[]> {
   const ids: unknown[] = []
-  for (;;) {
-    const group = await consumer.read(AbortSignal.timeout(idleMs))
-    if (group === undefined) return ids
+  for (let next = consumer.progress.offset; next < endOffset; ) {
+    const group = await consumer.read(AbortSignal.timeout(5000))
+    if (group === undefined) throw new Error(`nothing to read at offset ${next}, the log ends at ${endOffset}`)
     ids.push(...idsOf(group))
+    next = group.baseOffset + group.count
   }
+  return ids
 }

@@ -53,8 +53,8 @@ describe('append and read', () => {
     const [a, b] = [await log.consumer('a'), await log.consumer('b')]
     await log.append([batchOf(1, 2), batchOf(3)])
     await log.append([batchOf(4)])
-    expect(await readAll(a)).toEqual([1, 2, 3, 4])
-    expect(await readAll(b)).toEqual([1, 2, 3, 4])
+    expect(await readAll(a, log)).toEqual([1, 2, 3, 4])
+    expect(await readAll(b, log)).toEqual([1, 2, 3, 4])
     expect(log.endOffset).toBe(4)
   })
 
@@ -83,13 +83,53 @@ describe('append and read', () => {
     expect(read).toEqual(ids)
   })
 
+  test('no wake-up is lost, at whichever step of a read the sync returns', async () => {
+    let gate = Promise.resolve()
+    let gated = false
+    const wrap = (file: File): File => ({
+      read: (...args) => file.read(...args),
+      write: (...args) => file.write(...args),
+      truncate: (bytes) => file.truncate(bytes),
+      stat: () => file.stat(),
+      close: () => file.close(),
+      datasync: () => (gated ? gate : file.datasync()),
+    })
+    const files: Files = { ...nodeFiles, open: async (path, mode) => wrap(await nodeFiles.open(path, mode)) }
+    const log = await open(temporaryDirectory(), { files })
+    const consumer = await log.consumer('a')
+    await log.append([batchOf('first')])
+    await consumer.read(AbortSignal.timeout(1000))
+    gated = true
+    for (let step = 0; step < 12; step++) {
+      const sync = Promise.withResolvers<void>()
+      gate = sync.promise
+      const appending = log.append([batchOf(step)])
+      await new Promise((resolve) => setTimeout(resolve, 5)) // written, the sync is under way
+      const reading = consumer.read(AbortSignal.timeout(1000))
+      sync.resolve()
+      for (let turn = 0; turn < step; turn++) await Promise.resolve()
+      await appending
+      expect((await reading)?.count, `step ${step}`).toBe(1)
+      // Another order: the sync returns first, the read begins so many steps later.
+      const next = Promise.withResolvers<void>()
+      gate = next.promise
+      const second = log.append([batchOf(`${step}b`)])
+      await new Promise((resolve) => setTimeout(resolve, 5))
+      next.resolve()
+      for (let turn = 0; turn < step; turn++) await Promise.resolve()
+      const late = consumer.read(AbortSignal.timeout(1000))
+      await second
+      expect((await late)?.count, `step ${step}`).toBe(1)
+    }
+  })
+
   test('an event larger than a segment and than the read-ahead gets through', async () => {
     const log = await open(temporaryDirectory())
     const consumer = await log.consumer('a')
     const payload = Buffer.from(JSON.stringify({ id: 'big', data: 'x'.repeat(400_000) }))
     await log.append([{ payload, count: 1 }])
     await log.append([batchOf('after')])
-    expect(await readAll(consumer)).toEqual(['big', 'after'])
+    expect(await readAll(consumer, log)).toEqual(['big', 'after'])
   })
 })
 
@@ -99,7 +139,7 @@ describe('reopening', () => {
     const first = await open(directory)
     const consumer = await first.consumer('a')
     await first.append([batchOf(0, 1, 2, 3)])
-    await readAll(consumer)
+    await readAll(consumer, first)
     await consumer.commit(2, 1)
     await first.close()
 
@@ -141,7 +181,7 @@ describe('reopening', () => {
         let sent = 0
         const got: unknown[] = []
         const consume = async () => {
-          got.push(...(await readAll(consumer, 3)))
+          got.push(...(await readAll(consumer, log)))
           await consumer.commit(log.endOffset, 0)
         }
         for (const step of steps) {
@@ -183,7 +223,9 @@ describe('segments and retention', () => {
     await slow.commit(50, 0)
     expect(log.firstOffset).toBeGreaterThan(0)
     expect(log.firstOffset).toBeLessThanOrEqual(50)
-    expect(await readAll(slow)).toEqual(Array.from({ length: 100 - log.firstOffset }, (_, at) => at + log.firstOffset))
+    expect(await readAll(slow, log)).toEqual(
+      Array.from({ length: 100 - log.firstOffset }, (_, at) => at + log.firstOffset),
+    )
   })
 
   test('a full log refuses, keeps what it has, and takes more once a consumer has moved on', async () => {
@@ -200,10 +242,10 @@ describe('segments and retention', () => {
     await expect(fill()).rejects.toMatchObject({ code: 'LOG_FULL', retryable: true })
     expect(log.sizeBytes).toBeLessThanOrEqual(4096)
     expect(log.fill).toBeGreaterThan(0.9)
-    expect(await readAll(consumer)).toHaveLength(accepted)
+    expect(await readAll(consumer, log)).toHaveLength(accepted)
     await consumer.commit(accepted, 0)
     await log.append([batchOf(accepted)])
-    expect(await readAll(consumer)).toEqual([accepted])
+    expect(await readAll(consumer, log)).toEqual([accepted])
   })
 
   test('a consumed log is not full, however old what it keeps', async () => {
@@ -230,7 +272,7 @@ describe('segments and retention', () => {
     const again = await second.consumer('a')
     await second.append([batchOf('rolled')])
     expect(readdirSync(directory).filter((name) => name.endsWith('.idx'))).toHaveLength(1)
-    expect(await readAll(again)).toEqual([27, 28, 29, 'rolled'])
+    expect(await readAll(again, second)).toEqual([27, 28, 29, 'rolled'])
   })
 })
 
@@ -250,7 +292,7 @@ describe('damage', () => {
     for (let bytes = 0; bytes < whole.length; bytes++) {
       writeFileSync(path, whole.subarray(0, bytes))
       const log = await EmbeddedLog.open({ ...SMALL, directory })
-      const ids = await readAll(await log.consumer('a'), 2)
+      const ids = await readAll(await log.consumer('a'), log)
       expect(ids).toEqual([0, 1, 2, 3].slice(0, ids.length))
       expect(log.endOffset).toBe(ids.length)
       await log.append([batchOf('next')])
@@ -281,7 +323,7 @@ describe('damage', () => {
       await log.append([batchOf('next')])
       const hit = at < SEGMENT_HEADER_BYTES ? -1 : Math.floor((at - SEGMENT_HEADER_BYTES) / group)
       const consumer = await log.consumer('a')
-      expect(await readAll(consumer, 2)).toEqual([...[0, 1, 2, 3].filter((id) => id !== hit), 'next'])
+      expect(await readAll(consumer, log)).toEqual([...[0, 1, 2, 3].filter((id) => id !== hit), 'next'])
       if (hit >= 0) expect(damages).toHaveLength(1)
       if (hit >= 0 && hit < 3) {
         expect(damages[0]?.events).toBe(1)
@@ -305,7 +347,7 @@ describe('damage', () => {
       { payload: Buffer.from(JSON.stringify({ id: 'forged', data: header.toString('latin1') })), count: 1 },
     ])
     await log.append([batchOf('end')])
-    expect(await readAll(await log.consumer('a'))).toEqual([0, 'forged', 'end'])
+    expect(await readAll(await log.consumer('a'), log)).toEqual([0, 'forged', 'end'])
   })
 
   test('a missing segment is stepped over and its events are counted', async () => {
@@ -318,7 +360,7 @@ describe('damage', () => {
     truncateSync(join(directory, lost), 0)
     const damages: Damage[] = []
     const again = await open(directory, { observer: { onDamage: (damage) => damages.push(damage) } })
-    const ids = await readAll(await again.consumer('a'))
+    const ids = await readAll(await again.consumer('a'), again)
     expect(damages.reduce((sum, { events }) => sum + events, 0)).toBe(20 - ids.length)
     expect(ids.length).toBeGreaterThan(10)
     expect(ids).toContain(19)
@@ -331,7 +373,7 @@ describe('damage', () => {
     writeFileSync(join(mine, '00000000000000000002.seg'), foreign)
     const warnings: string[] = []
     const log = await open(mine, { observer: { onWarning: (message) => warnings.push(message) } })
-    expect(await readAll(await log.consumer('a'))).toEqual([0, 1])
+    expect(await readAll(await log.consumer('a'), log)).toEqual([0, 1])
     expect(warnings.join()).toMatch(/belongs to another log/)
     expect(readdirSync(join(mine, 'quarantine'))).toEqual(['00000000000000000002.seg'])
   })
@@ -342,7 +384,7 @@ describe('damage', () => {
     writeFileSync(join(directory, 'consumers.json'), '{"version":1,"consumers":{"a":{"offset":"x"}}}')
     const warnings: string[] = []
     const log = await open(directory, { observer: { onWarning: (message) => warnings.push(message) } })
-    expect(await readAll(await log.consumer('a'))).toEqual([0, 1, 2])
+    expect(await readAll(await log.consumer('a'), log)).toEqual([0, 1, 2])
     expect(warnings.join()).toMatch(/consumers\.json is damaged/)
   })
 
@@ -356,7 +398,7 @@ describe('damage', () => {
     const again = await open(directory)
     expect(again.endOffset).toBe(3)
     await again.append([batchOf('new')])
-    expect(await readAll(await again.consumer('a'))).toEqual(['new'])
+    expect(await readAll(await again.consumer('a'), again)).toEqual(['new'])
   })
 })
 
@@ -380,9 +422,10 @@ describe('when the disk fails', () => {
     await expect(log.append([batchOf('refused')])).rejects.toMatchObject({ code: 'DISK_FULL', retryable: true })
     full = false
     await log.append([batchOf(2)])
-    expect(await readAll(consumer)).toEqual([1, 2])
+    expect(await readAll(consumer, log)).toEqual([1, 2])
     await log.close()
-    expect(await readAll(await (await open(directory)).consumer('a'))).toEqual([1, 2])
+    const again = await open(directory)
+    expect(await readAll(await again.consumer('a'), again)).toEqual([1, 2])
   })
 
   test('after a failed sync nothing is acknowledged, the file is not synced again, and every append says so', async () => {
