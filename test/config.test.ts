@@ -1,0 +1,75 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { configTable, loadConfig, VARIABLES } from '../app/config.ts'
+import { temporaryDirectory } from './support/temporary.ts'
+
+describe('configuration', () => {
+  test('needs nothing: every default is valid and inside its own range', () => {
+    const config = loadConfig({}) as unknown as Record<string, unknown>
+    for (const [name, variable] of Object.entries(VARIABLES)) {
+      expect(config[name], name).toEqual(variable.default)
+      if (typeof variable.default !== 'number') continue
+      expect(variable.default, name).toBeGreaterThanOrEqual(variable.minimum ?? Number.NaN)
+      expect(variable.default, name).toBeLessThanOrEqual(variable.maximum ?? Number.NaN)
+    }
+    expect(Object.isFrozen(config)).toBe(true)
+  })
+
+  test('an empty variable is as good as none', () => {
+    expect(loadConfig({ PORT: '' }).PORT).toBe(3000)
+  })
+
+  test.each([
+    [{ PORT: 'http' }, /^PORT: "http" is not a whole number from 0 to 65535\. Port of the public/],
+    [{ PORT: '70000' }, /^PORT: "70000" is not a whole number from 0 to 65535/],
+    [{ CHANNEL_CAPACITY_EVENTS: '0' }, /^CHANNEL_CAPACITY_EVENTS: "0" is not a whole number from 1/],
+    [{ LOG_RETENTION_MS: '-1' }, /^LOG_RETENTION_MS: "-1" is not/],
+    [{ LOG_RETENTION_MS: '1e3' }, /^LOG_RETENTION_MS: "1e3" is not/],
+    [{ ROLE: 'everything' }, /^ROLE: "everything" is not one of all/],
+    [{ ALLOW_ANONYMOUS: 'yes' }, /^ALLOW_ANONYMOUS: "yes" is not true or false/],
+    [{ SINKS: 'file,kinesis' }, /^SINKS: "file,kinesis" is not a list of file, stdout, http/],
+    [{ SINKS: 'file,file' }, /^SINKS: "file,file" is not a list without repetitions/],
+    [{ SINKS: 'http' }, /^HTTP_SINK_URL: SINKS has http/],
+    [{ SINKS: 'http', HTTP_SINK_URL: 'ftp://example.com' }, /^HTTP_SINK_URL: it must begin with http/],
+    [{ HOST: '0.0.0.0' }, /^HOST: 0\.0\.0\.0 is open to others and no key is set: set API_KEYS/],
+    [{ CHANNEL_CAPACITY_BYTES: '2000' }, /^CHANNEL_CAPACITY_BYTES: 2000 cannot hold one body/],
+    [{ IN_PROGRESS_MAX_BYTES: '2000' }, /^IN_PROGRESS_MAX_BYTES: 2000 cannot hold one body/],
+    [{ API_KEYS_FILE: '/does/not/exist' }, /^API_KEYS_FILE: cannot read it \(ENOENT/],
+    [{ API_KEYS_FILE: '/x', API_KEYS: 'a:0123456789abcdef' }, /^API_KEYS_FILE: API_KEYS is set as well/],
+  ])('%j is refused in one line that names the variable', (environment, message) => {
+    expect(() => loadConfig(environment)).toThrow(message)
+    expect(() => loadConfig(environment)).toThrow(/^[^\n]*$/)
+  })
+
+  test.each([
+    [{ API_KEYS: 'shop:hunter2' }, /entry 1 is not "name:key"/],
+    [{ API_KEYS: 'shop:0123456789abcdef,shop:hunter2hunter2hunter2' }, /entry 2 repeats the name shop/],
+    [{ HTTP_SINK_SECRET: 'hunter2 hunter2' }, /HTTP_SINK_SECRET: the given value is not base64/],
+  ])('a bad secret is refused without being shown', (environment, message) => {
+    expect(() => loadConfig(environment)).toThrow(message)
+    expect(() => loadConfig(environment)).not.toThrow(/hunter2/)
+  })
+
+  test('keys come from the environment or a file, and are nowhere else in the configuration', () => {
+    const path = join(temporaryDirectory(), 'keys')
+    writeFileSync(path, '# tills\ntill:fedcba9876543210\n\nshop:0123456789abcdef\n')
+    for (const environment of [{ API_KEYS: 'till:fedcba9876543210,shop:0123456789abcdef' }, { API_KEYS_FILE: path }]) {
+      const config = loadConfig({ ...environment, HOST: '0.0.0.0' })
+      expect([...config.apiKeys]).toEqual([
+        ['till', 'fedcba9876543210'],
+        ['shop', '0123456789abcdef'],
+      ])
+      expect(JSON.stringify(config)).not.toContain('0123456789abcdef')
+    }
+  })
+
+  test('anyone may send from outside only when that is said', () => {
+    expect(loadConfig({ HOST: '0.0.0.0', ALLOW_ANONYMOUS: 'true' }).HOST).toBe('0.0.0.0')
+    for (const HOST of ['127.0.0.1', '::1', 'localhost']) expect(loadConfig({ HOST }).HOST).toBe(HOST)
+  })
+
+  test('the table has a row for each variable', () => {
+    expect(configTable().split('\n')).toHaveLength(Object.keys(VARIABLES).length + 2)
+  })
+})

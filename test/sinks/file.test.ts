@@ -1,0 +1,108 @@
+import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import type { Event } from '../../app/event.ts'
+import { FileSink } from '../../app/sinks/file.ts'
+import { until } from '../support/service.ts'
+import { temporaryDirectory } from '../support/temporary.ts'
+
+const event = (id: number): Event => ({
+  specversion: '1.0',
+  id: String(id),
+  source: '/s',
+  type: 't',
+  data: { text: 'a\nb' },
+})
+const events = (from: number, to: number) => Array.from({ length: to - from }, (_, at) => event(from + at))
+const idsIn = (path: string) =>
+  readFileSync(path, 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line).id)
+const finished = (directory: string) => readdirSync(directory).filter((name) => name.startsWith('events-'))
+
+describe('file sink', () => {
+  test('writes complete CloudEvents, one a line, and finishes the file by rename when it is closed', async () => {
+    const directory = temporaryDirectory()
+    const sink = await FileSink.open({ directory, rollBytes: 1e6, rollMs: 1e6 })
+    await sink.write([event(1), event(2)])
+    await sink.flush()
+    const lines = readFileSync(join(directory, 'current.ndjson'), 'utf8')
+    expect(lines).toBe(`${JSON.stringify(event(1))}\n${JSON.stringify(event(2))}\n`)
+    await sink.close()
+    expect(readdirSync(directory)).toEqual([expect.stringMatching(/^events-\d{8}T\d{6}\.\d{3}Z-1\.ndjson$/)])
+    expect(readFileSync(join(directory, finished(directory)[0] ?? ''), 'utf8')).toBe(lines)
+  })
+
+  test('rolls by size, and by age without further events', async () => {
+    const directory = temporaryDirectory()
+    const sink = await FileSink.open({ directory, rollBytes: 1024, rollMs: 100 })
+    for (let id = 0; id < 40; id++) await sink.write([event(id)])
+    const bySize = finished(directory).length
+    expect(bySize).toBeGreaterThan(2)
+    await until(() => finished(directory).length === bySize + 1, 2000, 'rolled by age')
+    expect(
+      finished(directory)
+        .flatMap((name) => idsIn(join(directory, name)))
+        .sort(),
+    ).toEqual(
+      events(0, 40)
+        .map(({ id }) => id)
+        .sort(),
+    )
+    await sink.close()
+  })
+
+  test('after a crash goes on behind the last whole line', async () => {
+    const directory = temporaryDirectory()
+    const crashed = await FileSink.open({ directory, rollBytes: 1e6, rollMs: 1e6 })
+    await crashed.write(events(0, 3))
+    appendFileSync(join(directory, 'current.ndjson'), '{"specversion":"1.0","id":"ha')
+    const sink = await FileSink.open({ directory, rollBytes: 1e6, rollMs: 1e6 })
+    await sink.write([event(3)])
+    expect(idsIn(join(directory, 'current.ndjson'))).toEqual(['0', '1', '2', '3'])
+    await sink.close()
+  })
+
+  test('what is left of only half a line begins anew', async () => {
+    const directory = temporaryDirectory()
+    writeFileSync(join(directory, 'current.ndjson'), 'x'.repeat(200_000))
+    const sink = await FileSink.open({ directory, rollBytes: 1e6, rollMs: 1e6 })
+    await sink.write([event(1)])
+    expect(idsIn(join(directory, 'current.ndjson'))).toEqual(['1'])
+    await sink.close()
+  })
+
+  test('writes at the same time do not mix, and flushes and rolls come between them', async () => {
+    const directory = temporaryDirectory()
+    const sink = await FileSink.open({ directory, rollBytes: 5000, rollMs: 1e6 })
+    await Promise.all(
+      Array.from({ length: 50 }, (_, at) => [sink.write(events(at * 10, at * 10 + 10)), sink.flush()]).flat(),
+    )
+    await sink.close()
+    const ids = finished(directory).flatMap((name) => idsIn(join(directory, name)))
+    expect(ids.map(Number).sort((a, b) => a - b)).toEqual(Array.from({ length: 500 }, (_, id) => id))
+  })
+
+  test('a directory that cannot be used is refused at the start, with what to do', async () => {
+    const path = join(temporaryDirectory(), 'file')
+    writeFileSync(path, '')
+    await expect(FileSink.open({ directory: path, rollBytes: 1, rollMs: 1 })).rejects.toMatchObject({
+      code: 'DATA_DIR_UNUSABLE',
+      message: expect.stringMatching(/set FILE_SINK_DIR/),
+    })
+  })
+
+  test('what goes wrong later is the trouble of the sink, not of an event, and it recovers', async () => {
+    const directory = join(temporaryDirectory(), 'out')
+    const sink = await FileSink.open({ directory, rollBytes: 1e6, rollMs: 1e6 })
+    rmSync(directory, { recursive: true })
+    writeFileSync(directory, 'in the way')
+    await expect(sink.write([event(1)])).rejects.toThrow(/cannot write to/)
+    rmSync(directory)
+    mkdirSync(directory)
+    await sink.write([event(1)])
+    expect(idsIn(join(directory, 'current.ndjson'))).toEqual(['1'])
+    await sink.close()
+  })
+})
