@@ -6,9 +6,9 @@ import { MillraceError } from '../errors.ts'
 import { DEFAULT_SOURCE, DEFAULT_TYPE, MAX_ATTRIBUTE_LENGTH } from '../event.ts'
 import type { IngestCounts } from '../metrics.ts'
 import { Write } from '../write.ts'
-import { readBody } from './body.ts'
+import { type Body, readBody } from './body.ts'
 import { inflate } from './inflate.ts'
-import { ProblemSchema, RejectedSchema } from './problem.ts'
+import { ProblemSchema, Refusal, type Rejected, RejectedSchema } from './problem.ts'
 import type { Quota } from './quota.ts'
 
 export interface EventsOptions {
@@ -128,9 +128,8 @@ export function eventsRoute(app: FastifyInstance, options: EventsOptions): void 
       const bytes = request.body ?? Buffer.alloc(0)
       const body = encoding === undefined ? bytes : await inflate(encoding, bytes, maxBodyBytes)
       const startedAt = performance.now()
-      const { payload, count, rejected } = readBody(body, request.headers, maxRequestEvents)
-      counts.received(count + rejected.length)
-      if (rejected.length > 0) counts.reject('invalid', rejected.length)
+      const { payload, count, rejected } = countInvalid(counts, () => readBody(body, request.headers, maxRequestEvents))
+      counts.received(count)
       try {
         quota?.take(request.client, count)
         const write = new Write(payload, count)
@@ -155,6 +154,22 @@ export function eventsRoute(app: FastifyInstance, options: EventsOptions): void 
       })
     },
   )
+}
+
+/** Counts what was not acceptable, in a request that is accepted for the rest of it as in one that is not. */
+function countInvalid(counts: IngestCounts, read: () => Body): Body {
+  const count = (rejected: Rejected) => {
+    counts.received(rejected.length)
+    counts.reject('invalid', rejected.length)
+  }
+  try {
+    const body = read()
+    if (body.rejected.length > 0) count(body.rejected)
+    return body
+  } catch (error) {
+    if (error instanceof Refusal) count(error.rejected)
+    throw error
+  }
 }
 
 async function settle(write: Write, counts: IngestCounts): Promise<void> {
