@@ -16,7 +16,8 @@ import type { Sink } from '../sinks/sink.ts'
 import type { RetryPolicy } from './backoff.ts'
 import { type DeadLetter, DeadLetters, type ReplayResult } from './dead-letters.ts'
 import { decode } from './decode.ts'
-import { type Delivery as Item, Lane, type LaneOptions } from './lane.ts'
+import type { Task } from './handle.ts'
+import { Lane, type LaneOptions } from './lane.ts'
 
 export interface DeliveryOptions {
   readonly log: Log
@@ -136,8 +137,8 @@ export class Delivery implements DeliveryView {
     const deliver = async (letters: readonly DeadLetter[]) => {
       const failedBefore = failedAgain
       for (const { event, offset } of letters) {
-        const item: Item = { event, offset, appendedAtMs: Date.now(), bytes: 0, attempts: 0, outputs: undefined }
-        if (!(lane.trySend(item) || (await lane.send(item)))) return
+        const task: Task = { event, offset, appendedAtMs: Date.now(), bytes: 0, attempts: 0, outputs: undefined }
+        if (!(lane.trySend(task) || (await lane.send(task)))) return
       }
       while (lane.pending > 0 && !this.#stop.signal.aborted) await new Promise((resolve) => setTimeout(resolve, 10))
       await this.#options.sink.flush?.()
@@ -188,17 +189,17 @@ export class Delivery implements DeliveryView {
         const event = events[index]
         if (event === undefined || signal.aborted) return
         const offset = group.baseOffset + index
-        const item: Item = { event, offset, appendedAtMs, bytes, attempts: 0, outputs: undefined }
-        const lane = this.#laneFor(item)
+        const task: Task = { event, offset, appendedAtMs, bytes, attempts: 0, outputs: undefined }
+        const lane = this.#laneFor(task)
         this.#next = offset + 1
-        if (!(lane.trySend(item) || (await lane.send(item)))) return
+        if (!(lane.trySend(task) || (await lane.send(task)))) return
       }
       // Damage may have been stepped over.
       this.#next = group.baseOffset + group.count
     }
   }
 
-  #laneFor({ event }: Item): Lane {
+  #laneFor({ event }: Task): Lane {
     const first = this.#lanes[0]
     if (first === undefined) throw new Error('a sink has at least one lane')
     if (this.#lanes.length === 1) return first

@@ -1,7 +1,18 @@
 /** Runs the handlers over one batch: several events at once, never two with the same key, results in order. */
 import { type Event, keyOf, validate } from '../event.ts'
 import type { Handler } from '../handlers/handler.ts'
-import type { Delivery } from './lane.ts'
+
+/** One event on its way to one sink. */
+export interface Task {
+  readonly event: Event
+  readonly offset: number
+  readonly appendedAtMs: number
+  readonly bytes: number
+  /** Attempts that failed for reasons of its own. */
+  attempts: number
+  /** What the handlers made of it; undefined until they ran. */
+  outputs: readonly Event[] | undefined
+}
 
 export interface HandleOptions {
   readonly handlers: readonly Handler[]
@@ -10,27 +21,27 @@ export interface HandleOptions {
   readonly signal: AbortSignal
 }
 
-/** Failed deliveries with the reason; every other delivery has its `outputs` set. */
-export type HandleFailures = Map<Delivery, string>
+/** Failed tasks with the reason; every other task has its `outputs` set. */
+export type HandleFailures = Map<Task, string>
 
-export async function handleBatch(batch: readonly Delivery[], options: HandleOptions): Promise<HandleFailures> {
+export async function handleBatch(batch: readonly Task[], options: HandleOptions): Promise<HandleFailures> {
   const failures: HandleFailures = new Map()
-  const chains = new Map<string, Delivery[]>()
-  for (const delivery of batch) {
-    const key = keyOf(delivery.event)
+  const chains = new Map<string, Task[]>()
+  for (const task of batch) {
+    const key = keyOf(task.event)
     const chain = chains.get(key)
-    if (chain) chain.push(delivery)
-    else chains.set(key, [delivery])
+    if (chain) chain.push(task)
+    else chains.set(key, [task])
   }
   const waiting = chains.values()
   const worker = async () => {
     for (const chain of waiting) {
-      for (const delivery of chain) {
+      for (const task of chain) {
         if (options.signal.aborted) return
         try {
-          delivery.outputs ??= await runHandlers(delivery, options)
+          task.outputs ??= await runHandlers(task, options)
         } catch (error) {
-          failures.set(delivery, error instanceof Error ? (error.stack ?? error.message) : String(error))
+          failures.set(task, error instanceof Error ? (error.stack ?? error.message) : String(error))
           break // what has the same key waits behind it
         }
       }
@@ -40,9 +51,9 @@ export async function handleBatch(batch: readonly Delivery[], options: HandleOpt
   return failures
 }
 
-async function runHandlers(delivery: Delivery, { handlers, sink, signal }: HandleOptions): Promise<readonly Event[]> {
-  const context = { attempt: delivery.attempts + 1, sink, signal }
-  let events: readonly Event[] = [delivery.event]
+async function runHandlers(task: Task, { handlers, sink, signal }: HandleOptions): Promise<readonly Event[]> {
+  const context = { attempt: task.attempts + 1, sink, signal }
+  let events: readonly Event[] = [task.event]
   for (const handler of handlers) {
     const next: Event[] = []
     for (const event of events) {

@@ -16,19 +16,7 @@ import type { Handler } from '../handlers/handler.ts'
 import { type Failure, type Sink, SinkUnavailable } from '../sinks/sink.ts'
 import { backoffMs, pause, type RetryPolicy } from './backoff.ts'
 import type { DeadLetter } from './dead-letters.ts'
-import { handleBatch } from './handle.ts'
-
-/** One event on its way to one sink. */
-export interface Delivery {
-  readonly event: Event
-  readonly offset: number
-  readonly appendedAtMs: number
-  readonly bytes: number
-  /** Attempts that failed for reasons of its own. */
-  attempts: number
-  /** What the handlers made of it; undefined until they ran. */
-  outputs: readonly Event[] | undefined
-}
+import { handleBatch, type Task } from './handle.ts'
 
 export interface LaneOptions {
   readonly sink: Sink
@@ -42,7 +30,7 @@ export interface LaneOptions {
   readonly onAttempt: (outcome: 'delivered' | 'retried' | 'unavailable' | 'dead_lettered') => void
   /** Called after `failure` of a lane changed. */
   readonly onState: () => void
-  readonly onSettled: (batch: readonly Delivery[]) => void
+  readonly onSettled: (batch: readonly Task[]) => void
   /** Aborted when what is not settled yet is to be left for the next start. */
   readonly signal: AbortSignal
 }
@@ -51,8 +39,8 @@ export interface LaneOptions {
 const HANDLER_BATCH_EVENTS = 32
 
 export class Lane {
-  readonly sender: Sender<Delivery>
-  readonly #receiver: Receiver<Delivery>
+  readonly sender: Sender<Task>
+  readonly #receiver: Receiver<Task>
   readonly #options: LaneOptions
   readonly #maxBatchEvents: number
   readonly #keyed: boolean
@@ -69,50 +57,50 @@ export class Lane {
     this.#options = options
     this.#keyed = handlers.length > 0
     this.#maxBatchEvents = this.#keyed ? Math.min(sink.maxBatchEvents, HANDLER_BATCH_EVENTS) : sink.maxBatchEvents
-    const { sender, receiver } = channel<Delivery>(Math.max(16, 2 * this.#maxBatchEvents), {
+    const { sender, receiver } = channel<Task>(Math.max(16, 2 * this.#maxBatchEvents), {
       maxBytes: capacityBytes,
-      bytes: (delivery) => delivery.bytes,
+      bytes: (task) => task.bytes,
     })
     this.sender = sender
     this.#receiver = receiver
   }
 
-  /** Queues a delivery, waiting for room; false once the signal is aborted. */
-  async send(delivery: Delivery): Promise<boolean> {
-    this.#expect(delivery)
+  /** Queues a task, waiting for room; false once the signal is aborted. */
+  async send(task: Task): Promise<boolean> {
+    this.#expect(task)
     try {
-      await this.sender.send(delivery, { signal: this.#options.signal })
+      await this.sender.send(task, { signal: this.#options.signal })
       return true
     } catch {
       return false
     }
   }
 
-  /** Queues a delivery if there is room now. */
-  trySend(delivery: Delivery): boolean {
-    if (this.sender.trySend(delivery) !== 'sent') return false
-    this.#expect(delivery)
+  /** Queues a task if there is room now. */
+  trySend(task: Task): boolean {
+    if (this.sender.trySend(task) !== 'sent') return false
+    this.#expect(task)
     return true
   }
 
   /** Runs until the channel is closed and drained, or the signal is aborted. */
   async run(): Promise<void> {
-    const batch: Delivery[] = []
+    const batch: Task[] = []
     while (!this.#options.signal.aborted && (await this.#receiver.recvMany(batch, this.#maxBatchEvents)) > 0) {
       await this.#settle(batch)
       batch.length = 0
     }
   }
 
-  #expect(delivery: Delivery): void {
+  #expect(task: Task): void {
     if (this.pending === 0) {
-      this.floor = delivery.offset
-      this.floorAppendedAtMs = delivery.appendedAtMs
+      this.floor = task.offset
+      this.floorAppendedAtMs = task.appendedAtMs
     }
     this.pending += 1
   }
 
-  async #settle(batch: readonly Delivery[]): Promise<void> {
+  async #settle(batch: readonly Task[]): Promise<void> {
     const { signal, retry, giveUp, onAttempt, onSettled } = this.#options
     let open = batch
     for (let unavailable = 0; open.length > 0; ) {
@@ -121,20 +109,20 @@ export class Lane {
         const failures = await this.#attempt(open)
         if (signal.aborted) return
         const letters: DeadLetter[] = []
-        const again: Delivery[] = []
-        for (const delivery of open) {
-          const failure = failures.get(delivery)
+        const again: Task[] = []
+        for (const task of open) {
+          const failure = failures.get(task)
           if (failure === undefined) continue
-          if (failure === HELD) again.push(delivery)
-          else if (++delivery.attempts < retry.maxAttempts && failure.retryable) again.push(delivery)
-          else letters.push(deadLetter(delivery, failure.reason))
+          if (failure === HELD) again.push(task)
+          else if (++task.attempts < retry.maxAttempts && failure.retryable) again.push(task)
+          else letters.push(deadLetter(task, failure.reason))
         }
         if (letters.length > 0) await giveUp(letters)
         for (const _ of letters) onAttempt('dead_lettered')
         onAttempt(again.length > 0 ? 'retried' : 'delivered')
         unavailable = 0
         open = again
-        const first = again.map((delivery) => failures.get(delivery)).find((failure) => failure !== HELD)
+        const first = again.map((task) => failures.get(task)).find((failure) => failure !== HELD)
         this.#setFailure(first?.reason)
         // With none but held ones left, what they waited for is a dead letter now: no reason to wait.
         waitMs = first ? backoffMs(Math.max(1, ...again.map(({ attempts }) => attempts)), retry) : 0
@@ -166,37 +154,36 @@ export class Lane {
   }
 
   /** Handlers, then the sink. Says what failed; throws when the sink cannot be used. */
-  async #attempt(open: readonly Delivery[]): Promise<Map<Delivery, Omit<Failure, 'index'>>> {
+  async #attempt(open: readonly Task[]): Promise<Map<Task, Omit<Failure, 'index'>>> {
     const { sink, handlers, handlerConcurrency, signal } = this.#options
-    const failures = new Map<Delivery, Omit<Failure, 'index'>>()
+    const failures = new Map<Task, Omit<Failure, 'index'>>()
     if (!this.#keyed) {
       const failed = await sink.write(
         open.map(({ event }) => event),
         signal,
       )
       for (const { index, reason, retryable } of failed ?? []) {
-        const delivery = open[index]
-        if (delivery) failures.set(delivery, { reason, retryable })
+        const task = open[index]
+        if (task) failures.set(task, { reason, retryable })
       }
       return failures
     }
     const options = { handlers, concurrency: handlerConcurrency, sink: sink.name, signal }
-    for (const [delivery, reason] of await handleBatch(open, options))
-      failures.set(delivery, { reason, retryable: true })
+    for (const [task, reason] of await handleBatch(open, options)) failures.set(task, { reason, retryable: true })
     const outputs: Event[] = []
-    const owners: Delivery[] = []
-    for (const delivery of open) {
-      if (failures.has(delivery)) continue
-      if (delivery.outputs === undefined) failures.set(delivery, HELD)
-      for (const output of delivery.outputs ?? []) {
+    const owners: Task[] = []
+    for (const task of open) {
+      if (failures.has(task)) continue
+      if (task.outputs === undefined) failures.set(task, HELD)
+      for (const output of task.outputs ?? []) {
         outputs.push(output)
-        owners.push(delivery)
+        owners.push(task)
       }
     }
     if (outputs.length === 0) return failures
     for (const { index, reason, retryable } of (await sink.write(outputs, signal)) ?? []) {
-      const delivery = owners[index]
-      if (delivery) failures.set(delivery, { reason, retryable })
+      const task = owners[index]
+      if (task) failures.set(task, { reason, retryable })
     }
     return failures
   }
@@ -205,7 +192,7 @@ export class Lane {
 /** Not tried: an earlier event with the same key failed, and this one must not overtake it. */
 const HELD = { reason: 'waits for an earlier event with the same key', retryable: true }
 
-function deadLetter(delivery: Delivery, reason: string): DeadLetter {
-  const { event, offset, attempts } = delivery
+function deadLetter(task: Task, reason: string): DeadLetter {
+  const { event, offset, attempts } = task
   return { event, offset, attempts, reason, failedAt: new Date().toISOString() }
 }

@@ -66,3 +66,9 @@ export function unusable(directory: string, error: unknown): MillraceError {
     { cause: error },
   )
 }
+
+/** Room may come back: refused, not failed. */
+export function diskFull(directory: string, cause: unknown): MillraceError {
+  const message = `no space left for ${directory} (${messageOf(cause)}): free some, writes go on by themselves`
+  return new MillraceError('DISK_FULL', message, { cause })
+}

@@ -17,7 +17,7 @@
 import { MillraceError, messageOf, systemCode } from '../../errors.ts'
 import type { Batch, Consumer, Damage, Log, LogObserver } from '../log.ts'
 import { ConsumerStore } from './consumer-store.ts'
-import { createSegment, identify, takeLock, unusable } from './directory.ts'
+import { createSegment, diskFull, identify, takeLock, unusable } from './directory.ts'
 import { type ConsumerHost, EmbeddedConsumer } from './embedded-consumer.ts'
 import { type File, type Files, nodeFiles, writeFully } from './files.ts'
 import { GROUP_HEADER_BYTES, SEGMENT_HEADER_BYTES, writeGroupHeader } from './format.ts'
@@ -347,9 +347,4 @@ export class EmbeddedLog implements Log, ConsumerHost {
     this.#waiting = []
     for (const wake of waiting) wake()
   }
-}
-
-function diskFull(directory: string, cause: unknown): MillraceError {
-  const message = `no space left for ${directory} (${messageOf(cause)}): free some, writes go on by themselves`
-  return new MillraceError('DISK_FULL', message, { cause })
 }
