@@ -10,6 +10,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import packageJson from '../package.json' with { type: 'json' }
 import { createAdmin } from './admin/server.ts'
 import { channel } from './channel/channel.ts'
+import { publishToCloudWatch } from './cloudwatch.ts'
 import type { Config } from './config.ts'
 import { REPLAY_CONSUMER } from './delivery/dead-letters.ts'
 import { Delivery } from './delivery/delivery.ts'
@@ -67,7 +68,18 @@ export async function startApp(
     logger.warn(`sink ${name} is not in SINKS: what it has not taken may be deleted`)
 
   const { CHANNEL_CAPACITY_EVENTS: capacityEvents, CHANNEL_CAPACITY_BYTES: capacityBytes } = config
-  metrics.observe({ channel: receiver, capacityEvents, capacityBytes, log, deliveries })
+  const view = { channel: receiver, capacityEvents, capacityBytes, log, deliveries }
+  metrics.observe(view)
+  const stopPublishing = publishToCloudWatch({
+    intervalMs: config.CLOUDWATCH_INTERVAL_MS,
+    environment: config.ENVIRONMENT,
+    role: config.ROLE,
+    read: () => ({
+      saturation: metrics.saturation(view),
+      lagEvents: Math.max(0, ...deliveries.map((delivery) => delivery.lagEvents)),
+    }),
+    write: (line) => (config.SINKS.includes('stdout') ? process.stderr : process.stdout).write(line),
+  })
 
   let phase: 'serving' | 'grace' | 'draining' = 'serving'
   const notReady = () => (phase === 'serving' ? log.failure?.message : 'shutting down')
@@ -94,6 +106,7 @@ export async function startApp(
     sender.close()
     await committing
     const finished = await Promise.all(deliveries.map((delivery) => delivery.close(config.SHUTDOWN_DRAIN_MS)))
+    stopPublishing()
     await admin.close()
     await log.close()
     metrics.close(config.DATA_DIR)

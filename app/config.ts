@@ -39,11 +39,26 @@ export const ConfigSchema = Type.Object({
   PORT: integer(0, 65_535, 3000, 'Port of the public listener; 0 takes any free one.'),
   ADMIN_HOST: text('127.0.0.1', 'Address of the admin listener (metrics, health, dead letters): keep it private.'),
   ADMIN_PORT: integer(0, 65_535, 9464, 'Port of the admin listener; 0 takes any free one.'),
-  ROLE: choice(['all'], 'all', 'What this process does: `all` takes events in and delivers them.'),
+  ROLE: choice(
+    ['all', 'ingest', 'deliver'],
+    'all',
+    'What this process does: `all` takes events in and delivers them; `ingest` and `deliver` do half each, around Kafka.',
+  ),
   LOG_ENGINE: choice(
-    ['embedded'],
+    ['embedded', 'kafka'],
     'embedded',
-    'What makes events durable: `embedded` keeps segment files in `DATA_DIR`.',
+    'What makes events durable: `embedded` keeps segment files in `DATA_DIR`; `kafka` is not in this version yet.',
+  ),
+  KAFKA_BROKERS: names('Brokers of `LOG_ENGINE=kafka`, `host:port` separated by commas.'),
+  ENVIRONMENT: text(
+    'local',
+    'Name of the deployment, such as `dev` or `prod`; a dimension of what CloudWatch is told.',
+  ),
+  CLOUDWATCH_INTERVAL_MS: integer(
+    0,
+    5 * 60 * SECOND_MS,
+    0,
+    'How often saturation and lag are printed for CloudWatch (Embedded Metric Format); 0 is never.',
   ),
   DATA_DIR: text('./data', 'Directory of the log, the dead letters and the counters; one process at a time.'),
   LOG_LEVEL: choice(
@@ -279,6 +294,12 @@ function checkTogether(config: Static<typeof ConfigSchema>, apiKeys: ReadonlyMap
       'HOST',
       `${config.HOST} is open to others and no key is set: set API_KEYS or API_KEYS_FILE, or ALLOW_ANONYMOUS=true`,
     )
+  }
+  if (config.ROLE !== 'all' && config.LOG_ENGINE !== 'kafka') {
+    throw invalid('ROLE', `${config.ROLE} shares its log with other processes: that needs LOG_ENGINE=kafka`)
+  }
+  if (config.LOG_ENGINE === 'kafka') {
+    throw invalid('LOG_ENGINE', 'kafka is not in this version yet: use embedded')
   }
   if (config.CHANNEL_CAPACITY_BYTES < config.MAX_BODY_BYTES) {
     throw invalid(

@@ -1,0 +1,199 @@
+/**
+ * Checks `config.ts` before anything is built from it. Types say what may be written; this says what is possible, in one
+ * line that names the value. Runs at every synth, since Node strips the types.
+ */
+import type { Account, Environment, Tasks } from './environment.ts'
+
+/** Its message is for the person who edits `config.ts`. */
+export class ConfigError extends Error {}
+
+/** Memory in GiB that Fargate offers beside so many CPU units: [least, most, step]. Source: Fargate task definition parameters. */
+const FARGATE_MEMORY_GIB: Readonly<Record<number, readonly [number, number, number]>> = {
+  256: [0.5, 2, 0.5],
+  512: [1, 4, 1],
+  1024: [2, 8, 1],
+  2048: [4, 16, 1],
+  4096: [8, 30, 1],
+  8192: [16, 60, 4],
+  16384: [32, 120, 8],
+}
+/** Source: CloudWatch Logs, PutRetentionPolicy. */
+const RETENTION_DAYS = [
+  1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
+]
+const NAMES = ['dev', 'staging', 'prod']
+/** Private ranges of RFC 1918. */
+const PRIVATE_RANGES = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16']
+
+export function checkConfig(account: Account, environments: readonly Environment[]): void {
+  checkAccount(account)
+  const seen = new Set<string>()
+  for (const environment of environments) {
+    const { name } = environment
+    if (!NAMES.includes(name)) fail('environments', `unknown environment "${name}"`, `use ${NAMES.join(', ')}`)
+    if (seen.has(name)) fail('environments', `${name} is there twice`, 'keep one')
+    seen.add(name)
+    checkEnvironment(environment)
+  }
+}
+
+/** The environment of that name. */
+export function findEnvironment(environments: readonly Environment[], name: string): Environment {
+  const found = environments.find((environment) => environment.name === name)
+  if (found) return found
+  const known = environments.map((environment) => environment.name).join(', ')
+  return fail('environments', `unknown environment "${name}"`, `infra/config.ts has ${known}`)
+}
+
+function checkAccount({ id, region, alertsEmail, github, bootstrapState, awsProviderVersion }: Account): void {
+  if (!/^\d{12}$/.test(id ?? '')) fail('account.id', `${show(id)} is not an AWS account`, 'write its twelve digits')
+  if (!/^[a-z]{2}(-[a-z]+)+-\d$/.test(region ?? '')) {
+    fail('account.region', `${show(region)} is not an AWS region`, 'write one such as eu-central-1')
+  }
+  if (!/^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(alertsEmail ?? '')) {
+    fail('account.alertsEmail', `${show(alertsEmail)} is not an e-mail address`, 'alarms need someone who reads them')
+  }
+  for (const key of ['owner', 'repository'] as const) {
+    if (!/^[\w.-]+$/.test(github?.[key] ?? '')) {
+      fail(`account.github.${key}`, `${show(github?.[key])} is not a name on GitHub`, 'write it as in the URL')
+    }
+  }
+  if ((github.ownerId === undefined) !== (github.repositoryId === undefined)) {
+    fail('account.github', 'ownerId and repositoryId belong together', 'give both or none')
+  }
+  if (bootstrapState !== 'local' && bootstrapState !== 'bucket') {
+    fail('account.bootstrapState', `${show(bootstrapState)} is neither local nor bucket`, 'begin with local')
+  }
+  if (!/^\d+\.\d+\.\d+$/.test(awsProviderVersion ?? '')) {
+    fail('account.awsProviderVersion', `${show(awsProviderVersion)} is not a version`, 'write one such as 6.25.0')
+  }
+}
+
+function checkEnvironment(environment: Environment): void {
+  const { name, production, profile, zones, natGateways, image, spotShare, tasks, kafka, domain } = environment
+  const at = (key: string) => `${name}.${key}`
+  checkVpcRange(at('cidr'), environment.cidr)
+  if (zones !== 2 && zones !== 3) fail(at('zones'), `${show(zones)} is neither 2 nor 3`, 'a load balancer needs two')
+  if (natGateways !== 'one' && natGateways !== 'per-zone') {
+    fail(at('natGateways'), `${show(natGateways)} is neither one nor per-zone`, 'use per-zone in production')
+  }
+  if (production && (image === undefined || !('digest' in image))) {
+    fail(at('image'), 'production runs an image by its digest only', "write { digest: 'sha256:…' }")
+  }
+  if (image === undefined) fail(at('image'), 'it is missing', "write { digest: 'sha256:…' } or { tag: '…' }")
+  if ('digest' in image && !/^sha256:[0-9a-f]{64}$/.test(image.digest ?? '')) {
+    fail(at('image.digest'), `${show(image.digest)} is not a digest`, 'write sha256: and 64 hexadecimal digits')
+  }
+  if ('tag' in image && !/^\w[\w.-]{0,127}$/.test(image.tag ?? '')) {
+    fail(at('image.tag'), `${show(image.tag)} is not a tag`, 'write one such as 0.1.0')
+  }
+  if (!(spotShare >= 0 && spotShare <= 1)) fail(at('spotShare'), `${show(spotShare)} is no share`, 'write 0 to 1')
+  if (production && spotShare > 0) fail(at('spotShare'), 'AWS may take a Spot task away at any time', 'use 0 here')
+
+  const wanted: readonly (keyof Environment['tasks'])[] = profile === 'single' ? ['all'] : ['ingest', 'deliver']
+  if (profile !== 'single' && profile !== 'scaled') {
+    fail(at('profile'), `${show(profile)} is neither single nor scaled`, 'begin with single')
+  }
+  for (const role of wanted) checkTasks(at(`tasks.${role}`), tasks?.[role], profile)
+  if (profile === 'scaled' && zones !== 3) fail(at('zones'), 'one broker a zone, and there are three', 'use 3')
+  if (profile === 'scaled' && kafka === undefined) fail(at('kafka'), 'the scaled profile needs brokers', 'size them')
+  if (kafka !== undefined && !(kafka.storageGiB >= 1 && kafka.storageGiB <= 16384)) {
+    fail(at('kafka.storageGiB'), `${show(kafka.storageGiB)} is out of range`, 'write 1 to 16384')
+  }
+  if (domain !== undefined && !/^([a-z0-9-]+\.)+[a-z]{2,}$/.test(domain.name ?? '')) {
+    fail(at('domain.name'), `${show(domain.name)} is not a domain`, 'write one such as events.example.com')
+  }
+  if (domain !== undefined && !/^Z[A-Z0-9]+$/.test(domain.hostedZoneId ?? '')) {
+    fail(at('domain.hostedZoneId'), `${show(domain.hostedZoneId)} is not a Route 53 zone`, 'it begins with Z')
+  }
+  for (const cidr of environment.allowedCidrs ?? []) {
+    if (parseCidr(cidr) === undefined) fail(at('allowedCidrs'), `${show(cidr)} is not a CIDR`, 'such as 192.0.2.7/32')
+    if (cidr.endsWith('/0')) fail(at('allowedCidrs'), `${cidr} is the world, over plain HTTP`, 'give it a domain')
+  }
+  if (!RETENTION_DAYS.includes(environment.logRetentionDays)) {
+    fail(at('logRetentionDays'), `${show(environment.logRetentionDays)} is not offered`, `use ${RETENTION_DAYS}`)
+  }
+  checkWhole(at('requestsPerFiveMinutesPerAddress'), environment.requestsPerFiveMinutesPerAddress, 10, 2_000_000_000)
+  checkWhole(at('apiKeyVersion'), environment.apiKeyVersion, 1, 1_000_000)
+  checkWhole(at('budgetUsdPerMonth'), environment.budgetUsdPerMonth, 1, 100_000_000)
+}
+
+function checkTasks(key: string, tasks: Tasks | undefined, profile: Environment['profile']): void {
+  if (tasks === undefined) fail(key, `the ${profile} profile needs it`, 'say CPU, memory and how many')
+  const { cpu, memoryMiB, minTasks, maxTasks } = tasks
+  const memory = FARGATE_MEMORY_GIB[cpu]
+  if (!memory) fail(`${key}.cpu`, `${show(cpu)} is not offered`, `use ${Object.keys(FARGATE_MEMORY_GIB)}`)
+  const [least, most, step] = memory
+  const gib = memoryMiB / 1024
+  if (!(gib >= least && gib <= most && (gib - least) % step === 0)) {
+    const offer = `Fargate offers ${least * 1024} to ${most * 1024} in steps of ${step * 1024} beside ${cpu}`
+    fail(`${key}.memoryMiB`, `${show(memoryMiB)} is not offered`, offer)
+  }
+  checkWhole(`${key}.minTasks`, minTasks, 1, 1000)
+  checkWhole(`${key}.maxTasks`, maxTasks, minTasks, 1000)
+  if (profile === 'single' && maxTasks !== 1) {
+    fail(`${key}.maxTasks`, 'one task at a time owns the log of the single profile', 'use 1, or the scaled profile')
+  }
+  for (const peak of tasks.peaks ?? []) {
+    for (const moment of [peak.from, peak.to]) {
+      if (!/^cron\(\S+( \S+){5}\)$/.test(moment)) {
+        fail(`${key}.peaks`, `${show(moment)} is not an AWS cron expression`, 'such as cron(0 7 ? * MON-FRI *)')
+      }
+    }
+    checkWhole(`${key}.peaks.minTasks`, peak.minTasks, minTasks, maxTasks)
+  }
+}
+
+function checkWhole(key: string, value: number, least: number, most: number): void {
+  if (!(Number.isInteger(value) && value >= least && value <= most)) {
+    fail(key, `${show(value)} is out of range`, `write a whole number from ${least} to ${most}`)
+  }
+}
+
+function checkVpcRange(key: string, cidr: string): void {
+  const range = parseCidr(cidr)
+  if (!range || range.bits < 16 || range.bits > 22) {
+    fail(key, `${show(cidr)} is not a network of /16 to /22`, 'write one such as 10.10.0.0/20')
+  }
+  const isPrivate = PRIVATE_RANGES.some((text) => {
+    const { first, size } = parseCidr(text) ?? { first: 0, size: 0 }
+    return range.first >= first && range.first + range.size <= first + size
+  })
+  if (!isPrivate) fail(key, `${cidr} is not private`, `use a part of ${PRIVATE_RANGES.join(', ')}`)
+}
+
+export interface CidrRange {
+  /** Its first address as a number. */
+  readonly first: number
+  /** Addresses in it. */
+  readonly size: number
+  readonly bits: number
+}
+
+/** An IPv4 network, or undefined when it is none or its host part is not zero. */
+export function parseCidr(text: string): CidrRange | undefined {
+  const [, address = '', length] = /^(\d+\.\d+\.\d+\.\d+)\/(\d+)$/.exec(text ?? '') ?? []
+  const octets = address.split('.').map(Number)
+  const bits = Number(length)
+  if (octets.length !== 4 || octets.some((octet) => octet > 255) || !(bits <= 32)) return undefined
+  const first = octets.reduce((sum, octet) => sum * 256 + octet, 0)
+  const size = 2 ** (32 - bits)
+  return first % size === 0 ? { first, size, bits } : undefined
+}
+
+/** The `at`-th network of `bits` inside `cidr`. */
+export function subnetOf(cidr: string, bits: number, at: number): string {
+  const range = parseCidr(cidr)
+  const first = (range?.first ?? 0) + at * 2 ** (32 - bits)
+  if (!range || first + 2 ** (32 - bits) > range.first + range.size)
+    throw new ConfigError(`${cidr} has no room for more`)
+  return `${[24, 16, 8, 0].map((shift) => Math.floor(first / 2 ** shift) % 256).join('.')}/${bits}`
+}
+
+function show(value: unknown): string {
+  return JSON.stringify(value) ?? 'nothing'
+}
+
+function fail(key: string, problem: string, fix: string): never {
+  throw new ConfigError(`infra/config.ts: ${key}: ${problem}: ${fix}`)
+}

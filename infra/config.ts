@@ -1,0 +1,83 @@
+/**
+ * What is deployed, where: the one file to edit before the first `npm run deploy`. The account first, then one value an
+ * environment. Checked at every synth (./check-config.ts), so a wrong value never reaches AWS.
+ */
+import type { Account, Environment, Image } from './environment.ts'
+
+export const account: Account = {
+  id: '000000000000', // ← your AWS account: nothing is ever deployed into another one
+  region: 'eu-central-1',
+  alertsEmail: 'alerts@example.com', // ← who hears of alarms and of the budget
+  github: { owner: 'example', repository: 'millrace' }, // ← whose workflows may plan and apply
+  bootstrapState: 'local', // 'bucket' once bootstrap is deployed: docs/runbooks/deploy.md
+  protectState: true,
+  awsProviderVersion: process.env.AWS_PROVIDER_VERSION ?? '6.25.0', // a mirror may hold another one
+}
+
+/** Written by the release: what runs in staging is what runs in prod. All zeros: nothing was released yet. */
+const released: Image = { digest: `sha256:${'0'.repeat(64)}` }
+
+export const environments: readonly Environment[] = [
+  {
+    name: 'dev',
+    production: false,
+    profile: 'single',
+    cidr: '10.10.0.0/20',
+    zones: 2,
+    natGateways: 'one',
+    interfaceEndpoints: [],
+    image: released,
+    spotShare: 1,
+    tasks: { all: { cpu: 512, memoryMiB: 1024, minTasks: 1, maxTasks: 1 } },
+    logRetentionDays: 365,
+    requestsPerFiveMinutesPerAddress: 100_000,
+    apiKeyVersion: 1,
+    budgetUsdPerMonth: 150,
+  },
+  {
+    name: 'staging',
+    production: false,
+    profile: 'scaled',
+    cidr: '10.20.0.0/20',
+    zones: 3,
+    natGateways: 'one',
+    interfaceEndpoints: [],
+    image: released,
+    spotShare: 0.5,
+    tasks: {
+      ingest: { cpu: 1024, memoryMiB: 2048, minTasks: 2, maxTasks: 6 },
+      deliver: { cpu: 512, memoryMiB: 1024, minTasks: 1, maxTasks: 4 },
+    },
+    kafka: { brokerType: 'kafka.t3.small', storageGiB: 50 },
+    logRetentionDays: 365,
+    requestsPerFiveMinutesPerAddress: 500_000,
+    apiKeyVersion: 1,
+    budgetUsdPerMonth: 600,
+  },
+  {
+    name: 'prod',
+    production: true,
+    profile: 'scaled',
+    cidr: '10.30.0.0/20',
+    zones: 3,
+    natGateways: 'per-zone',
+    interfaceEndpoints: ['ecr.api', 'ecr.dkr', 'logs', 'secretsmanager'],
+    image: released,
+    spotShare: 0,
+    tasks: {
+      ingest: {
+        cpu: 2048,
+        memoryMiB: 4096,
+        minTasks: 3,
+        maxTasks: 30,
+        peaks: [{ name: 'working-day', from: 'cron(0 7 ? * MON-FRI *)', to: 'cron(0 19 ? * MON-FRI *)', minTasks: 6 }],
+      },
+      deliver: { cpu: 1024, memoryMiB: 2048, minTasks: 2, maxTasks: 12 },
+    },
+    kafka: { brokerType: 'kafka.m7g.large', storageGiB: 500 },
+    logRetentionDays: 365,
+    requestsPerFiveMinutesPerAddress: 2_000_000,
+    apiKeyVersion: 1,
+    budgetUsdPerMonth: 3000,
+  },
+]

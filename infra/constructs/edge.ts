@@ -1,0 +1,169 @@
+/**
+ * The way in: a load balancer behind a web application firewall.
+ *
+ * With a domain: HTTPS on 443, plain HTTP redirected, open to the world. Without one there is no certificate, so there is
+ * no HTTPS: plain HTTP, open to `allowedCidrs` only.
+ */
+import { AcmCertificate } from '@cdktf/provider-aws/lib/acm-certificate/index.js'
+import { AcmCertificateValidation } from '@cdktf/provider-aws/lib/acm-certificate-validation/index.js'
+import { Lb } from '@cdktf/provider-aws/lib/lb/index.js'
+import { LbListener } from '@cdktf/provider-aws/lib/lb-listener/index.js'
+import { LbTargetGroup } from '@cdktf/provider-aws/lib/lb-target-group/index.js'
+import { Route53Record } from '@cdktf/provider-aws/lib/route53-record/index.js'
+import { SecurityGroup } from '@cdktf/provider-aws/lib/security-group/index.js'
+import { VpcSecurityGroupEgressRule } from '@cdktf/provider-aws/lib/vpc-security-group-egress-rule/index.js'
+import { VpcSecurityGroupIngressRule } from '@cdktf/provider-aws/lib/vpc-security-group-ingress-rule/index.js'
+import { Construct } from 'constructs'
+import type { Environment } from '../environment.ts'
+import { TIMING } from '../timing.ts'
+import { Firewall } from './firewall.ts'
+import type { Network } from './network.ts'
+import type { PrivateBucket } from './private-bucket.ts'
+
+export interface EdgeOptions {
+  readonly name: string
+  readonly environment: Environment
+  readonly network: Network
+  readonly accessLog: PrivateBucket
+  readonly kmsKeyArn: string
+  /** Of the tasks. */
+  readonly port: number
+}
+
+/** TLS 1.2 and 1.3, forward secrecy only. */
+const TLS_POLICY = 'ELBSecurityPolicy-TLS13-1-2-2021-06'
+
+export class Edge extends Construct {
+  readonly url: string
+  /** One sentence: who can reach the URL. */
+  readonly reachability: string
+  readonly targetGroupArn: string
+  readonly securityGroupId: string
+  /** What a service must wait for before it can be attached. */
+  readonly listener: LbListener
+  /** Dimensions of the load balancer's metrics. */
+  readonly dimensions: { readonly LoadBalancer: string; readonly TargetGroup: string }
+  /** What a policy on requests per target follows. */
+  readonly requestCountLabel: string
+
+  constructor(scope: Construct, id: string, options: EdgeOptions) {
+    super(scope, id)
+    const { name, environment, network, accessLog, kmsKeyArn, port } = options
+    const group = new SecurityGroup(this, 'group', {
+      vpcId: network.vpcId,
+      namePrefix: `${name}-edge-`,
+      description: 'Load balancer',
+      tags: { Name: `${name}-edge` },
+      lifecycle: { createBeforeDestroy: true },
+    })
+    this.securityGroupId = group.id
+    const balancer = new Lb(this, 'balancer', {
+      name,
+      loadBalancerType: 'application',
+      internal: false,
+      subnets: network.publicSubnetIds,
+      securityGroups: [group.id],
+      idleTimeout: TIMING.balancerIdleSeconds,
+      dropInvalidHeaderFields: true,
+      desyncMitigationMode: 'strictest',
+      enableDeletionProtection: environment.production,
+      accessLogs: { enabled: true, bucket: accessLog.name, prefix: 'load-balancer' },
+    })
+    const targets = new LbTargetGroup(this, 'targets', {
+      namePrefix: 'mill-',
+      vpcId: network.vpcId,
+      protocol: 'HTTP',
+      port,
+      targetType: 'ip',
+      deregistrationDelay: String(TIMING.deregistrationSeconds),
+      loadBalancingAlgorithmType: 'least_outstanding_requests',
+      healthCheck: {
+        path: '/health/ready',
+        matcher: '200',
+        interval: TIMING.healthCheckSeconds,
+        timeout: 3,
+        healthyThreshold: 2,
+        unhealthyThreshold: TIMING.unhealthyChecks,
+      },
+      lifecycle: { createBeforeDestroy: true },
+    })
+    this.targetGroupArn = targets.arn
+    this.dimensions = { LoadBalancer: balancer.arnSuffix, TargetGroup: targets.arnSuffix }
+    this.requestCountLabel = `${balancer.arnSuffix}/${targets.arnSuffix}`
+    new VpcSecurityGroupEgressRule(this, 'to-tasks', {
+      securityGroupId: group.id,
+      description: 'To the tasks',
+      cidrIpv4: environment.cidr,
+      ipProtocol: 'tcp',
+      fromPort: port,
+      toPort: port,
+    })
+    new Firewall(this, 'firewall', { name, environment, kmsKeyArn, balancerArn: balancer.arn })
+
+    const { domain } = environment
+    const forward = [{ type: 'forward', targetGroupArn: targets.arn }]
+    if (!domain) {
+      const allowed = environment.allowedCidrs ?? []
+      for (const [at, cidr] of allowed.entries())
+        this.#admit(`http-${at}`, group.id, 80, cidr, 'HTTP from a known place')
+      this.listener = new LbListener(this, 'http', {
+        loadBalancerArn: balancer.arn,
+        port: 80,
+        protocol: 'HTTP',
+        defaultAction: forward,
+      })
+      this.url = `http://${balancer.dnsName}`
+      this.reachability = `No domain is set, so there is no certificate: plain HTTP, reachable from ${
+        allowed.length > 0 ? allowed.join(', ') : 'nowhere yet: set allowedCidrs or domain'
+      } (infra/config.ts, ${environment.name}).`
+      return
+    }
+    this.#admit('https', group.id, 443, '0.0.0.0/0', 'HTTPS from anywhere')
+    this.#admit('http', group.id, 80, '0.0.0.0/0', 'HTTP from anywhere, redirected to HTTPS')
+    const certificate = new AcmCertificate(this, 'certificate', {
+      domainName: domain.name,
+      validationMethod: 'DNS',
+      lifecycle: { createBeforeDestroy: true },
+    })
+    const proof = certificate.domainValidationOptions.get(0)
+    const record = new Route53Record(this, 'certificate-proof', {
+      zoneId: domain.hostedZoneId,
+      name: proof.resourceRecordName,
+      type: proof.resourceRecordType,
+      records: [proof.resourceRecordValue],
+      ttl: 300,
+      allowOverwrite: true,
+    })
+    const validated = new AcmCertificateValidation(this, 'certificate-validated', {
+      certificateArn: certificate.arn,
+      validationRecordFqdns: [record.fqdn],
+    })
+    this.listener = new LbListener(this, 'https-listener', {
+      loadBalancerArn: balancer.arn,
+      port: 443,
+      protocol: 'HTTPS',
+      sslPolicy: TLS_POLICY,
+      certificateArn: validated.certificateArn,
+      defaultAction: forward,
+    })
+    new LbListener(this, 'http-listener', {
+      loadBalancerArn: balancer.arn,
+      port: 80,
+      protocol: 'HTTP',
+      defaultAction: [{ type: 'redirect', redirect: { protocol: 'HTTPS', port: '443', statusCode: 'HTTP_301' } }],
+    })
+    new Route53Record(this, 'name', {
+      zoneId: domain.hostedZoneId,
+      name: domain.name,
+      type: 'A',
+      alias: { name: balancer.dnsName, zoneId: balancer.zoneId, evaluateTargetHealth: true },
+    })
+    this.url = `https://${domain.name}`
+    this.reachability = 'Open to the world, over HTTPS.'
+  }
+
+  #admit(id: string, securityGroupId: string, port: number, cidrIpv4: string, description: string): void {
+    const rule = { securityGroupId, description, cidrIpv4, ipProtocol: 'tcp', fromPort: port, toPort: port }
+    new VpcSecurityGroupIngressRule(this, `from-${id}`, rule)
+  }
+}

@@ -1,0 +1,331 @@
+/**
+ * One service on Fargate with everything that belongs to it: its task, roles, logs, security group, and collector.
+ *
+ *     task = app (essential) + collector (not essential: metrics may fail, events may not)
+ */
+import { CloudwatchLogGroup } from '@cdktf/provider-aws/lib/cloudwatch-log-group/index.js'
+import { EcsService } from '@cdktf/provider-aws/lib/ecs-service/index.js'
+import { EcsTaskDefinition } from '@cdktf/provider-aws/lib/ecs-task-definition/index.js'
+import { SecurityGroup } from '@cdktf/provider-aws/lib/security-group/index.js'
+import { VpcSecurityGroupEgressRule } from '@cdktf/provider-aws/lib/vpc-security-group-egress-rule/index.js'
+import { VpcSecurityGroupIngressRule } from '@cdktf/provider-aws/lib/vpc-security-group-ingress-rule/index.js'
+import { Construct, type IDependable } from 'constructs'
+import type { Environment as ContainerEnvironment } from '../../app/config.ts'
+import type { Account, Environment, Tasks } from '../environment.ts'
+import { collectorParameter, prefix, type Role } from '../names.ts'
+import type { Statement } from '../policy.ts'
+import { TIMING } from '../timing.ts'
+import type { LogVolume } from './log-volume.ts'
+import { CONTAINER_USER_ID } from './log-volume.ts'
+import type { Network } from './network.ts'
+import { ServiceRole } from './service-role.ts'
+
+export interface FargateServiceOptions {
+  readonly account: Account
+  readonly environment: Environment
+  readonly role: Role
+  readonly tasks: Tasks
+  readonly network: Network
+  readonly kmsKeyArn: string
+  readonly cluster: { readonly name: string; readonly arn: string }
+  /** `registry/name@sha256:…` */
+  readonly image: string
+  readonly repositoryArn: string
+  readonly variables: ContainerEnvironment
+  /** Variables whose values stay in Secrets Manager, by the secret's ARN. */
+  readonly secrets: Partial<Record<keyof ContainerEnvironment, string>>
+  /** What the app itself may do in AWS. */
+  readonly permissions: readonly Statement[]
+  /** Where metrics go. */
+  readonly workspaceArn: string
+  readonly volume?: LogVolume | undefined
+  /** Behind the load balancer: only it may connect. */
+  readonly behind?: { readonly securityGroupId: string; readonly targetGroupArn: string; readonly port: number }
+  /** Other security groups that the tasks connect to, with the port. */
+  readonly connectsTo: readonly { readonly securityGroupId: string; readonly port: number; readonly what: string }[]
+  /** Alarms that roll a deployment back. */
+  readonly rollbackAlarms: readonly string[]
+  readonly dependsOn: readonly IDependable[]
+}
+
+/** The AWS Distro for OpenTelemetry, by exact version. */
+const COLLECTOR_IMAGE = 'public.ecr.aws/aws-observability/aws-otel-collector:v0.43.3'
+const COLLECTOR_MEMORY_MIB = 256
+/** The image's working directory: DATA_DIR is relative to it. */
+const WORKING_DIRECTORY = '/app'
+/** What ECS Exec must be able to write although the root file system is read-only. */
+const EXEC_DIRECTORIES = { 'exec-state': '/var/lib/amazon', 'exec-log': '/var/log/amazon' }
+
+export class FargateService extends Construct {
+  readonly name: string
+  readonly securityGroupId: string
+  readonly service: EcsService
+  readonly #options: FargateServiceOptions
+
+  constructor(scope: Construct, id: string, options: FargateServiceOptions) {
+    super(scope, id)
+    this.#options = options
+    const { environment, role, tasks, cluster, volume, behind, rollbackAlarms, dependsOn } = options
+    this.name = role
+    this.securityGroupId = this.#securityGroup()
+    const { production, spotShare } = environment
+    const exec = !production
+    const volumes = [
+      ...(volume
+        ? [
+            {
+              name: 'data',
+              efsVolumeConfiguration: {
+                fileSystemId: volume.fileSystemId,
+                transitEncryption: 'ENABLED',
+                authorizationConfig: { accessPointId: volume.accessPointId, iam: 'ENABLED' },
+              },
+            },
+          ]
+        : []),
+      ...(exec ? Object.keys(EXEC_DIRECTORIES).map((name) => ({ name })) : []),
+    ]
+    const [execution, task] = this.#roles(exec)
+    const definition = new EcsTaskDefinition(this, 'task', {
+      family: `${prefix(environment)}-${role}`,
+      requiresCompatibilities: ['FARGATE'],
+      networkMode: 'awsvpc',
+      runtimePlatform: { cpuArchitecture: 'ARM64', operatingSystemFamily: 'LINUX' },
+      cpu: String(tasks.cpu),
+      memory: String(tasks.memoryMiB),
+      executionRoleArn: execution.arn,
+      taskRoleArn: task.arn,
+      containerDefinitions: this.#containers(exec),
+      volume: volumes,
+    })
+    const onSpot = Math.round(spotShare * 100)
+    // One task at a time owns the embedded log: the old one stops before the new one starts.
+    const alone = volume !== undefined
+    this.service = new EcsService(this, 'service', {
+      name: role,
+      cluster: cluster.arn,
+      taskDefinition: definition.arn,
+      desiredCount: tasks.minTasks,
+      platformVersion: '1.4.0',
+      capacityProviderStrategy: [
+        ...(onSpot < 100 ? [{ capacityProvider: 'FARGATE', weight: 100 - onSpot, base: 1 }] : []),
+        ...(onSpot > 0 ? [{ capacityProvider: 'FARGATE_SPOT', weight: onSpot }] : []),
+      ],
+      networkConfiguration: {
+        subnets: options.network.privateSubnetIds,
+        securityGroups: [this.securityGroupId],
+        assignPublicIp: false,
+      },
+      ...(behind && {
+        loadBalancer: [{ targetGroupArn: behind.targetGroupArn, containerName: 'app', containerPort: behind.port }],
+        healthCheckGracePeriodSeconds: 60,
+      }),
+      deploymentMinimumHealthyPercent: alone ? 0 : 100,
+      deploymentMaximumPercent: alone ? 100 : 200,
+      deploymentCircuitBreaker: { enable: true, rollback: true },
+      ...(rollbackAlarms.length > 0 && { alarms: { alarmNames: [...rollbackAlarms], enable: true, rollback: true } }),
+      enableEcsManagedTags: true,
+      enableExecuteCommand: exec,
+      propagateTags: 'SERVICE',
+      lifecycle: { ignoreChanges: ['desired_count'] }, // autoscaling owns it
+      dependsOn: [execution.permissions, task.permissions, ...dependsOn] as never,
+    })
+  }
+
+  #securityGroup(): string {
+    const { environment, role, network, behind, connectsTo } = this.#options
+    const group = new SecurityGroup(this, 'group', {
+      vpcId: network.vpcId,
+      namePrefix: `${prefix(environment)}-${role}-`,
+      description: `Tasks of ${role}`,
+      tags: { Name: `${prefix(environment)}-${role}` },
+      lifecycle: { createBeforeDestroy: true },
+    })
+    new VpcSecurityGroupEgressRule(this, 'to-https', {
+      securityGroupId: group.id,
+      description: 'HTTPS: AWS services, webhooks',
+      cidrIpv4: '0.0.0.0/0',
+      ipProtocol: 'tcp',
+      fromPort: 443,
+      toPort: 443,
+    })
+    if (behind) {
+      new VpcSecurityGroupIngressRule(this, 'from-balancer', {
+        securityGroupId: group.id,
+        description: 'Events from the load balancer',
+        referencedSecurityGroupId: behind.securityGroupId,
+        ipProtocol: 'tcp',
+        fromPort: behind.port,
+        toPort: behind.port,
+      })
+    }
+    for (const { securityGroupId, port, what } of connectsTo) {
+      const ports = { ipProtocol: 'tcp', fromPort: port, toPort: port }
+      new VpcSecurityGroupEgressRule(this, `to-${what}`, {
+        securityGroupId: group.id,
+        description: `To ${what}`,
+        referencedSecurityGroupId: securityGroupId,
+        ...ports,
+      })
+      new VpcSecurityGroupIngressRule(this, `${what}-from-${role}`, {
+        securityGroupId,
+        description: `From the tasks of ${role}`,
+        referencedSecurityGroupId: group.id,
+        ...ports,
+      })
+    }
+    return group.id
+  }
+
+  /** The first starts containers, the second is what the app runs as: neither can do the other's part. */
+  #roles(exec: boolean): [ServiceRole, ServiceRole] {
+    const { account, environment, role, kmsKeyArn, repositoryArn, secrets, permissions, workspaceArn, volume } =
+      this.#options
+    const { region, id } = account
+    const name = `${prefix(environment)}-${role}`
+    const logGroup = new CloudwatchLogGroup(this, 'log', {
+      name: `/millrace/${environment.name}/${role}`,
+      retentionInDays: environment.logRetentionDays,
+      kmsKeyId: kmsKeyArn,
+    })
+    const execution = new ServiceRole(this, 'execution-role', {
+      name: `${name}-execution`,
+      account,
+      service: 'ecs-tasks.amazonaws.com',
+      statements: [
+        { Action: 'ecr:GetAuthorizationToken', Resource: '*' }, // AWS has no narrower one: a token is for the registry
+        {
+          Action: ['ecr:BatchCheckLayerAvailability', 'ecr:BatchGetImage', 'ecr:GetDownloadUrlForLayer'],
+          Resource: repositoryArn,
+        },
+        { Action: ['logs:CreateLogStream', 'logs:PutLogEvents'], Resource: `${logGroup.arn}:*` },
+        {
+          Action: 'ssm:GetParameters',
+          Resource: `arn:aws:ssm:${region}:${id}:parameter${collectorParameter(environment)}`,
+        },
+        { Action: 'secretsmanager:GetSecretValue', Resource: Object.values(secrets) },
+        { Action: 'kms:Decrypt', Resource: kmsKeyArn },
+      ],
+    })
+    const task = new ServiceRole(this, 'task-role', {
+      name: `${name}-task`,
+      account,
+      service: 'ecs-tasks.amazonaws.com',
+      statements: [
+        { Sid: 'Metrics', Action: 'aps:RemoteWrite', Resource: workspaceArn },
+        ...(volume ? [mountStatement(volume)] : []),
+        ...(exec ? [EXEC_STATEMENT] : []),
+        ...permissions,
+      ],
+    })
+    return [execution, task]
+  }
+
+  #containers(exec: boolean): string {
+    const { account, environment, role, tasks, image, variables, secrets, volume, behind } = this.#options
+    const log = (stream: string) => ({
+      logDriver: 'awslogs',
+      options: {
+        'awslogs-group': `/millrace/${environment.name}/${role}`,
+        'awslogs-region': account.region,
+        'awslogs-stream-prefix': stream,
+        mode: 'non-blocking', // a slow log never stops events
+        'max-buffer-size': '8m',
+      },
+    })
+    const hardened = {
+      readonlyRootFilesystem: true,
+      privileged: false,
+      linuxParameters: { initProcessEnabled: true, capabilities: { drop: ['ALL'], add: [] } },
+    }
+    const mountPoints = [
+      ...(volume ? [{ sourceVolume: 'data', containerPath: `${WORKING_DIRECTORY}/data`, readOnly: false }] : []),
+      ...(exec
+        ? Object.entries(EXEC_DIRECTORIES).map(([sourceVolume, containerPath]) => ({
+            sourceVolume,
+            containerPath,
+            readOnly: false,
+          }))
+        : []),
+    ]
+    const app = {
+      ...hardened,
+      name: 'app',
+      image,
+      essential: true,
+      user: `${CONTAINER_USER_ID}:${CONTAINER_USER_ID}`,
+      memory: tasks.memoryMiB - COLLECTOR_MEMORY_MIB,
+      stopTimeout: TIMING.stopTimeoutSeconds,
+      environment: byName(variables).map(([name, value]) => ({ name, value })),
+      secrets: byName(secrets).map(([name, valueFrom]) => ({ name, valueFrom })),
+      portMappings: behind ? [{ containerPort: behind.port, hostPort: behind.port, protocol: 'tcp' }] : [],
+      mountPoints,
+      volumesFrom: [],
+      systemControls: [],
+      ulimits: [{ name: 'nofile', softLimit: 65_536, hardLimit: 65_536 }],
+      healthCheck: {
+        command: [
+          'CMD',
+          'node',
+          '-e',
+          "fetch('http://127.0.0.1:9464/health/live').then((r)=>process.exit(r.ok?0:1),()=>process.exit(1))",
+        ],
+        interval: 10,
+        timeout: 5,
+        retries: 3,
+        startPeriod: 30,
+      },
+      logConfiguration: log('app'),
+    }
+    const collector = {
+      ...hardened,
+      name: 'collector',
+      image: COLLECTOR_IMAGE,
+      essential: false,
+      cpu: 32,
+      memory: COLLECTOR_MEMORY_MIB,
+      secrets: [
+        {
+          name: 'AOT_CONFIG_CONTENT',
+          valueFrom: `arn:aws:ssm:${account.region}:${account.id}:parameter${collectorParameter(environment)}`,
+        },
+      ],
+      environment: [],
+      portMappings: [],
+      mountPoints: [],
+      volumesFrom: [],
+      systemControls: [],
+      healthCheck: { command: ['CMD', '/healthcheck'], interval: 10, timeout: 5, retries: 3, startPeriod: 10 },
+      logConfiguration: log('collector'),
+    }
+    return JSON.stringify([app, collector])
+  }
+}
+
+/** In a fixed order: the same config always gives the same task definition. */
+function byName(values: Partial<Record<string, string>>): [string, string][] {
+  return Object.entries(values)
+    .flatMap(([name, value]): [string, string][] => (value === undefined ? [] : [[name, value]]))
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+}
+
+function mountStatement({ fileSystemArn, accessPointArn }: LogVolume): Statement {
+  return {
+    Sid: 'Log',
+    Action: ['elasticfilesystem:ClientMount', 'elasticfilesystem:ClientWrite'],
+    Resource: fileSystemArn,
+    Condition: { StringEquals: { 'elasticfilesystem:AccessPointArn': accessPointArn } },
+  }
+}
+
+/** A shell in a task for debugging, outside production. AWS has no narrower resource for these. */
+const EXEC_STATEMENT: Statement = {
+  Sid: 'Exec',
+  Action: [
+    'ssmmessages:CreateControlChannel',
+    'ssmmessages:CreateDataChannel',
+    'ssmmessages:OpenControlChannel',
+    'ssmmessages:OpenDataChannel',
+  ],
+  Resource: '*',
+}

@@ -1,0 +1,112 @@
+/**
+ * How many tasks: AWS target tracking, which keeps each metric near its target and follows the one that asks for most.
+ *
+ *     metric above target for 3 minutes ─▶ tasks × metric / target          metric below 90 % of it for 15 ─▶ fewer
+ *
+ * Source: https://docs.aws.amazon.com/autoscaling/application/userguide/application-auto-scaling-target-tracking.html
+ */
+import { AppautoscalingPolicy } from '@cdktf/provider-aws/lib/appautoscaling-policy/index.js'
+import { AppautoscalingScheduledAction } from '@cdktf/provider-aws/lib/appautoscaling-scheduled-action/index.js'
+import { AppautoscalingTarget } from '@cdktf/provider-aws/lib/appautoscaling-target/index.js'
+import { Construct } from 'constructs'
+import { CLOUDWATCH } from '../../app/cloudwatch.ts'
+import type { Environment, Tasks } from '../environment.ts'
+import type { Role } from '../names.ts'
+import type { FargateService } from './fargate-service.ts'
+
+/** Where each metric is kept. */
+export const TARGETS = {
+  /** Percent of the tasks' CPU: a new task takes two minutes, which the other 40 % must last for. */
+  cpuPercent: 60,
+  /** Of the event loop, channel or log, whichever is fullest (0–1). */
+  saturation: 0.6,
+  /** Requests a minute for each core: well under what one core takes, so that CPU decides for large bodies. */
+  requestsPerMinutePerCore: 5_000 * 60,
+  /** Events that one task of `deliver` may be behind: some seconds of work. */
+  lagEvents: 50_000,
+} as const
+
+const SCALE_OUT_COOLDOWN_SECONDS = 60
+const SCALE_IN_COOLDOWN_SECONDS = 300
+
+export interface ScalingOptions {
+  readonly environment: Environment
+  readonly role: Role
+  readonly tasks: Tasks
+  readonly clusterName: string
+  readonly service: FargateService
+  /** Behind a load balancer: label of its metric of requests per target. */
+  readonly requestCountLabel?: string
+}
+
+export class Scaling extends Construct {
+  readonly #target: AppautoscalingTarget
+
+  constructor(scope: Construct, id: string, options: ScalingOptions) {
+    super(scope, id)
+    const { environment, role, tasks, clusterName, service, requestCountLabel } = options
+    this.#target = new AppautoscalingTarget(this, 'target', {
+      serviceNamespace: 'ecs',
+      scalableDimension: 'ecs:service:DesiredCount',
+      resourceId: `service/${clusterName}/${role}`,
+      minCapacity: tasks.minTasks,
+      maxCapacity: tasks.maxTasks,
+      dependsOn: [service.service],
+    })
+    const published = (metricName: string) => ({
+      customizedMetricSpecification: {
+        namespace: CLOUDWATCH.namespace,
+        metricName,
+        statistic: 'Average',
+        dimensions: CLOUDWATCH.dimensions.map((name) => ({
+          name,
+          value: name === 'Environment' ? environment.name : role,
+        })),
+      },
+    })
+    const cpu = { predefinedMetricSpecification: { predefinedMetricType: 'ECSServiceAverageCPUUtilization' } }
+    this.#follow('cpu', TARGETS.cpuPercent, cpu)
+    this.#follow('saturation', TARGETS.saturation, published(CLOUDWATCH.saturation))
+    if (role === 'deliver') this.#follow('lag', TARGETS.lagEvents, published(CLOUDWATCH.lag))
+    if (requestCountLabel !== undefined) {
+      this.#follow('requests', (TARGETS.requestsPerMinutePerCore * tasks.cpu) / 1024, {
+        predefinedMetricSpecification: {
+          predefinedMetricType: 'ALBRequestCountPerTarget',
+          resourceLabel: requestCountLabel,
+        },
+      })
+    }
+    for (const peak of tasks.peaks ?? []) {
+      this.#floorFrom(`${peak.name}-begins`, peak.from, peak.minTasks, tasks.maxTasks)
+      this.#floorFrom(`${peak.name}-ends`, peak.to, tasks.minTasks, tasks.maxTasks)
+    }
+  }
+
+  #follow(name: string, targetValue: number, metric: object): void {
+    new AppautoscalingPolicy(this, name, {
+      name,
+      policyType: 'TargetTrackingScaling',
+      serviceNamespace: this.#target.serviceNamespace,
+      scalableDimension: this.#target.scalableDimension,
+      resourceId: this.#target.resourceId,
+      targetTrackingScalingPolicyConfiguration: {
+        targetValue,
+        scaleOutCooldown: SCALE_OUT_COOLDOWN_SECONDS,
+        scaleInCooldown: SCALE_IN_COOLDOWN_SECONDS,
+        ...metric,
+      },
+    })
+  }
+
+  #floorFrom(name: string, schedule: string, minCapacity: number, maxCapacity: number): void {
+    new AppautoscalingScheduledAction(this, name, {
+      name,
+      schedule,
+      timezone: 'Etc/UTC',
+      serviceNamespace: this.#target.serviceNamespace,
+      scalableDimension: this.#target.scalableDimension,
+      resourceId: this.#target.resourceId,
+      scalableTargetAction: { minCapacity: String(minCapacity), maxCapacity: String(maxCapacity) },
+    })
+  }
+}

@@ -1,0 +1,77 @@
+/** What `config.ts` may say: the account that everything lives in, and one environment. */
+
+export interface Account {
+  /** Twelve digits. Terraform refuses to touch any other account. */
+  readonly id: string
+  /** Such as `eu-central-1`. */
+  readonly region: string
+  /** Receives alarms and budget warnings; confirms the subscription by a click once. */
+  readonly alertsEmail: string
+  /**
+   * The repository whose GitHub Actions may plan (pull requests) and apply (main, after approval). Repositories created
+   * since July 2026 present numeric ids as well: give both ids then (`gh api repos/OWNER/NAME --jq '.owner.id, .id'`).
+   */
+  readonly github: {
+    readonly owner: string
+    readonly repository: string
+    readonly ownerId?: number
+    readonly repositoryId?: number
+  }
+  /** Where bootstrap keeps its own state: the bucket does not exist before its first deployment. */
+  readonly bootstrapState: 'local' | 'bucket'
+  /** Terraform refuses to destroy the state bucket and its images. */
+  readonly protectState: boolean
+  /** Exact version of the AWS provider. */
+  readonly awsProviderVersion: string
+}
+
+/** By digest: what was tested is what runs. A tag is allowed outside production only. */
+export type Image = { readonly digest: string } | { readonly tag: string }
+
+export interface Tasks {
+  /** CPU units of Fargate, 1024 a core: 256, 512, 1024, 2048, 4096, 8192, 16384. */
+  readonly cpu: number
+  /** What Fargate offers beside that CPU. */
+  readonly memoryMiB: number
+  readonly minTasks: number
+  readonly maxTasks: number
+  /** Known peaks: a higher floor between two moments. AWS cron expressions, UTC. */
+  readonly peaks?: readonly {
+    readonly name: string
+    readonly from: string
+    readonly to: string
+    readonly minTasks: number
+  }[]
+}
+
+export interface Environment {
+  readonly name: 'dev' | 'staging' | 'prod'
+  /** Deletion protection, no ECS Exec, images by digest only. Turn off to destroy: docs/runbooks/deploy.md. */
+  readonly production: boolean
+  /** `single`: one task with its log on EFS. `scaled`: `ingest` and `deliver` around Kafka. */
+  readonly profile: 'single' | 'scaled'
+  /** Of the VPC, /16 to /22. */
+  readonly cidr: string
+  readonly zones: 2 | 3
+  readonly natGateways: 'one' | 'per-zone'
+  /** Services reached without NAT, such as `logs`. One costs about what 160 GB a month through NAT cost. */
+  readonly interfaceEndpoints: readonly string[]
+  /** With one: HTTPS, a certificate and a DNS record. Without: plain HTTP, reachable from `allowedCidrs` only. */
+  readonly domain?: { readonly name: string; readonly hostedZoneId: string }
+  /** Who may reach an environment without a domain; default nobody outside the VPC. */
+  readonly allowedCidrs?: readonly string[]
+  readonly image: Image
+  /** Share of tasks on Fargate Spot, 0–1; 0 in production. */
+  readonly spotShare: number
+  /** `all` for `single`; `ingest` and `deliver` for `scaled`. */
+  readonly tasks: { readonly all?: Tasks; readonly ingest?: Tasks; readonly deliver?: Tasks }
+  /** For `scaled`: three brokers. */
+  readonly kafka?: { readonly brokerType: string; readonly storageGiB: number }
+  /** As CloudWatch Logs offers: 1, 3, 5, 7, 14, 30, 60, 90, … 365, … */
+  readonly logRetentionDays: number
+  /** The web application firewall blocks an address beyond it; 10 to 2,000,000,000. */
+  readonly requestsPerFiveMinutesPerAddress: number
+  /** Raise by one for a new API key: docs/runbooks/rotate-keys.md. */
+  readonly apiKeyVersion: number
+  readonly budgetUsdPerMonth: number
+}

@@ -1,0 +1,59 @@
+/** What every stack has: the provider, its state in the bucket that bootstrap made, tags, and the names things go by. */
+import { AwsProvider } from '@cdktf/provider-aws/lib/provider/index.js'
+import { LocalBackend, S3Backend, TerraformOutput, TerraformStack } from 'cdktf'
+import type { Construct } from 'constructs'
+import type { Account } from '../environment.ts'
+
+/** `use_lockfile` came with 1.10, ephemeral values with 1.10, write-only arguments with 1.11. */
+const TERRAFORM_VERSION = '>= 1.11.0'
+
+export abstract class AwsStack extends TerraformStack {
+  readonly account: Account
+
+  constructor(scope: Construct, name: string, account: Account, environmentName: string) {
+    super(scope, name)
+    this.account = account
+    new AwsProvider(this, 'aws', {
+      region: account.region,
+      allowedAccountIds: [account.id],
+      defaultTags: [
+        { tags: { Project: 'millrace', Environment: environmentName, Stack: name, ManagedBy: 'terraform' } },
+      ],
+      ...(emulated() && { skipCredentialsValidation: true, skipMetadataApiCheck: 'true', s3UsePathStyle: true }),
+    })
+    this.addOverride('terraform.required_version', TERRAFORM_VERSION)
+    this.addOverride('terraform.required_providers.aws.version', account.awsProviderVersion)
+    if (name === 'bootstrap' && account.bootstrapState === 'local') {
+      // Relative to cdktf.out/stacks/bootstrap, so that the file lies beside cdktf.json, on whatever machine.
+      new LocalBackend(this, { path: '../../../terraform.bootstrap.tfstate' })
+      return
+    }
+    new S3Backend(this, {
+      bucket: stateBucketName(account),
+      key: `${name}.tfstate`,
+      region: account.region,
+      encrypt: true,
+      kmsKeyId: `arn:aws:kms:${account.region}:${account.id}:${STATE_KEY_ALIAS}`,
+      ...(emulated() && { skipCredentialsValidation: true, skipMetadataApiCheck: true, usePathStyle: true }),
+    })
+    // The S3 backend locks with a file of its own since Terraform 1.10; cdktf has no option for it.
+    this.addOverride('terraform.backend.s3.use_lockfile', true)
+  }
+
+  /** Shown after a deployment, by this name and no hash. */
+  output(name: string, value: string): void {
+    new TerraformOutput(this, `output-${name}`, { value }).overrideLogicalId(name)
+  }
+}
+
+export const STATE_KEY_ALIAS = 'alias/millrace-state'
+
+export function stateBucketName({ id, region }: Account): string {
+  return `millrace-state-${id}-${region}`
+}
+
+/** An AWS that runs on this machine (moto, LocalStack): no instance metadata, no bucket in a host name. */
+function emulated(): boolean {
+  const { hostname } = URL.parse(process.env.AWS_ENDPOINT_URL ?? '') ?? { hostname: '' }
+  return /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname)
+}

@@ -1,0 +1,85 @@
+/** Once an account: where state lives, where images live, and who may change anything from GitHub. */
+import { EcrLifecyclePolicy } from '@cdktf/provider-aws/lib/ecr-lifecycle-policy/index.js'
+import { EcrRepository } from '@cdktf/provider-aws/lib/ecr-repository/index.js'
+import { KmsAlias } from '@cdktf/provider-aws/lib/kms-alias/index.js'
+import { KmsKey } from '@cdktf/provider-aws/lib/kms-key/index.js'
+import type { Construct } from 'constructs'
+import { GithubRoles } from '../constructs/github-roles.ts'
+import { PrivateBucket } from '../constructs/private-bucket.ts'
+import type { Account } from '../environment.ts'
+import { REPOSITORY } from '../names.ts'
+import { keyPolicy } from '../policy.ts'
+import { AwsStack, STATE_KEY_ALIAS, stateBucketName } from './aws-stack.ts'
+
+const UNTAGGED_IMAGES_DAYS = 14
+
+export class Bootstrap extends AwsStack {
+  constructor(scope: Construct, account: Account) {
+    super(scope, 'bootstrap', account, 'account')
+    const key = new KmsKey(this, 'key', {
+      description: 'Terraform state and images of Millrace',
+      enableKeyRotation: true,
+      deletionWindowInDays: 30,
+      policy: keyPolicy(account.id, account.region, []),
+    })
+    new KmsAlias(this, 'key-alias', { name: STATE_KEY_ALIAS, targetKeyId: key.keyId })
+    const protect = account.protectState
+    const accesses = new PrivateBucket(this, 'access-log', {
+      name: `millrace-state-access-${account.id}-${account.region}`,
+      expireAfterDays: 365,
+      protect,
+      allow: (arn) => [
+        {
+          Sid: 'S3WritesAccessLogs',
+          Principal: { Service: 'logging.s3.amazonaws.com' },
+          Action: 's3:PutObject',
+          Resource: `${arn}/*`,
+          Condition: { StringEquals: { 'aws:SourceAccount': account.id } },
+        },
+      ],
+    })
+    const state = new PrivateBucket(this, 'state', {
+      name: stateBucketName(account),
+      kmsKeyArn: key.arn,
+      accessLog: { bucket: accesses, prefix: 'state/' },
+      protect,
+    })
+
+    const repository = new EcrRepository(this, 'images', {
+      name: REPOSITORY,
+      imageTagMutability: 'IMMUTABLE',
+      imageScanningConfiguration: { scanOnPush: true },
+      encryptionConfiguration: [{ encryptionType: 'KMS', kmsKey: key.arn }],
+      forceDelete: !protect,
+    })
+    new EcrLifecyclePolicy(this, 'images-lifecycle', {
+      repository: repository.name,
+      policy: JSON.stringify({
+        rules: [
+          {
+            rulePriority: 1,
+            description: 'Images without a tag are leftovers of builds',
+            selection: {
+              tagStatus: 'untagged',
+              countType: 'sinceImagePushed',
+              countUnit: 'days',
+              countNumber: UNTAGGED_IMAGES_DAYS,
+            },
+            action: { type: 'expire' },
+          },
+        ],
+      }),
+    })
+
+    const roles = new GithubRoles(this, 'github', {
+      account,
+      stateBucketArn: state.arn,
+      stateKeyArn: key.arn,
+      repositoryArn: repository.arn,
+    })
+    this.output('image_repository', repository.repositoryUrl)
+    this.output('plan_role', roles.planRoleArn)
+    this.output('apply_role', roles.applyRoleArn)
+    this.output('push_role', roles.pushRoleArn)
+  }
+}

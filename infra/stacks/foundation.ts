@@ -1,0 +1,85 @@
+/** What lives longer than any release: the network, the key, the archive, and the log's home. */
+import { KmsAlias } from '@cdktf/provider-aws/lib/kms-alias/index.js'
+import { KmsKey } from '@cdktf/provider-aws/lib/kms-key/index.js'
+import type { Construct } from 'constructs'
+import { KafkaCluster } from '../constructs/kafka-cluster.ts'
+import { LogVolume } from '../constructs/log-volume.ts'
+import { Network } from '../constructs/network.ts'
+import { PrivateBucket } from '../constructs/private-bucket.ts'
+import type { Account, Environment } from '../environment.ts'
+import { prefix } from '../names.ts'
+import { keyPolicy, type Statement } from '../policy.ts'
+import { AwsStack } from './aws-stack.ts'
+
+const ACCESS_LOG_DAYS = 365
+
+export class Foundation extends AwsStack {
+  readonly keyArn: string
+  readonly network: Network
+  /** Of the load balancer and of buckets. */
+  readonly accessLog: PrivateBucket
+  readonly archive: PrivateBucket
+  /** One of the two, by profile. */
+  readonly logVolume: LogVolume | undefined
+  readonly kafka: KafkaCluster | undefined
+
+  constructor(scope: Construct, account: Account, environment: Environment) {
+    super(scope, `${environment.name}-foundation`, account, environment.name)
+    const name = prefix(environment)
+    const protect = environment.production
+    const key = new KmsKey(this, 'key', {
+      description: `Everything that Millrace stores in ${environment.name}`,
+      enableKeyRotation: true,
+      deletionWindowInDays: protect ? 30 : 7,
+      policy: keyPolicy(account.id, account.region, ['logs', 'cloudwatch', 'budgets']),
+    })
+    new KmsAlias(this, 'key-alias', { name: `alias/${name}`, targetKeyId: key.keyId })
+    this.keyArn = key.arn
+    this.network = new Network(this, 'network', { name, account, environment, kmsKeyArn: key.arn })
+
+    this.accessLog = new PrivateBucket(this, 'access-log', {
+      name: `${name}-access-${account.id}-${account.region}`,
+      expireAfterDays: ACCESS_LOG_DAYS,
+      protect,
+      allow: (arn) => accessLogWriters(arn, account),
+    })
+    this.archive = new PrivateBucket(this, 'archive', {
+      name: `${name}-archive-${account.id}-${account.region}`,
+      kmsKeyArn: key.arn,
+      accessLog: { bucket: this.accessLog, prefix: 'archive/' },
+      protect,
+    })
+    if (environment.profile === 'single') {
+      this.logVolume = new LogVolume(this, 'log', { name, account, network: this.network, kmsKeyArn: key.arn, protect })
+    } else if (environment.kafka) {
+      this.kafka = new KafkaCluster(this, 'kafka', {
+        name,
+        environment,
+        size: environment.kafka,
+        network: this.network,
+        kmsKeyArn: key.arn,
+        protect,
+      })
+    }
+  }
+}
+
+/** Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/enable-access-logging.html */
+function accessLogWriters(arn: string, { id, region }: Account): Statement[] {
+  return [
+    {
+      Sid: 'LoadBalancerWritesAccessLogs',
+      Principal: { Service: 'logdelivery.elasticloadbalancing.amazonaws.com' },
+      Action: 's3:PutObject',
+      Resource: `${arn}/load-balancer/AWSLogs/${id}/*`,
+      Condition: { ArnLike: { 'aws:SourceArn': `arn:aws:elasticloadbalancing:${region}:${id}:loadbalancer/*` } },
+    },
+    {
+      Sid: 'S3WritesAccessLogs',
+      Principal: { Service: 'logging.s3.amazonaws.com' },
+      Action: 's3:PutObject',
+      Resource: `${arn}/archive/*`,
+      Condition: { StringEquals: { 'aws:SourceAccount': id } },
+    },
+  ]
+}

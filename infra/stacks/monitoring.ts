@@ -1,0 +1,201 @@
+/** Who hears of what: metrics, alarms, a dashboard, the budget. Before the service, which sends its metrics here. */
+import { BudgetsBudget } from '@cdktf/provider-aws/lib/budgets-budget/index.js'
+import { CloudwatchDashboard } from '@cdktf/provider-aws/lib/cloudwatch-dashboard/index.js'
+import { CloudwatchLogGroup } from '@cdktf/provider-aws/lib/cloudwatch-log-group/index.js'
+import {
+  CloudwatchMetricAlarm,
+  type CloudwatchMetricAlarmConfig,
+} from '@cdktf/provider-aws/lib/cloudwatch-metric-alarm/index.js'
+import { PrometheusWorkspace } from '@cdktf/provider-aws/lib/prometheus-workspace/index.js'
+import { SnsTopic } from '@cdktf/provider-aws/lib/sns-topic/index.js'
+import { SnsTopicPolicy } from '@cdktf/provider-aws/lib/sns-topic-policy/index.js'
+import { SnsTopicSubscription } from '@cdktf/provider-aws/lib/sns-topic-subscription/index.js'
+import { SsmParameter } from '@cdktf/provider-aws/lib/ssm-parameter/index.js'
+import type { Construct } from 'constructs'
+import { CLOUDWATCH } from '../../app/cloudwatch.ts'
+import type { Account, Environment, Tasks } from '../environment.ts'
+import { dashboard } from '../monitoring/cloudwatch-dashboard.ts'
+import { collectorConfig } from '../monitoring/collector.ts'
+import { collectorParameter, prefix, type Role, servicesOf } from '../names.ts'
+import { policy } from '../policy.ts'
+import { AwsStack } from './aws-stack.ts'
+import type { Foundation } from './foundation.ts'
+
+export class Monitoring extends AwsStack {
+  readonly topicArn: string
+  readonly workspaceArn: string
+  readonly #environment: Environment
+
+  constructor(scope: Construct, account: Account, environment: Environment, foundation: Foundation) {
+    super(scope, `${environment.name}-monitoring`, account, environment.name)
+    this.#environment = environment
+    const name = prefix(environment)
+    this.topicArn = this.#topic(name, foundation.keyArn)
+
+    const queries = new CloudwatchLogGroup(this, 'prometheus-log', {
+      name: `/aws/vendedlogs/prometheus/${name}`,
+      retentionInDays: environment.logRetentionDays,
+      kmsKeyId: foundation.keyArn,
+    })
+    const workspace = new PrometheusWorkspace(this, 'prometheus', {
+      alias: name,
+      loggingConfiguration: { logGroupArn: `${queries.arn}:*` },
+    })
+    this.workspaceArn = workspace.arn
+    new SsmParameter(this, 'collector', {
+      name: collectorParameter(environment),
+      description: 'Configuration of the metrics collector beside each task',
+      type: 'String',
+      tier: 'Intelligent-Tiering',
+      value: collectorConfig({
+        region: account.region,
+        remoteWriteUrl: `${workspace.prometheusEndpoint}api/v1/remote_write`,
+        environment: environment.name,
+      }),
+    })
+
+    for (const { role, tasks } of servicesOf(environment)) this.#alarms(role, tasks)
+    if (environment.profile === 'scaled') this.#kafkaAlarms()
+    new CloudwatchDashboard(this, 'dashboard', {
+      dashboardName: name,
+      dashboardBody: dashboard(environment, account.region),
+    })
+    new BudgetsBudget(this, 'budget', {
+      name,
+      budgetType: 'COST',
+      timeUnit: 'MONTHLY',
+      limitAmount: environment.budgetUsdPerMonth.toFixed(1),
+      limitUnit: 'USD',
+      costFilter: [{ name: 'TagKeyValue', values: [`user:Environment$${environment.name}`] }],
+      notification: [
+        { notificationType: 'ACTUAL', threshold: 80 },
+        { notificationType: 'FORECASTED', threshold: 100 },
+      ].map((notification) => ({
+        ...notification,
+        comparisonOperator: 'GREATER_THAN',
+        thresholdType: 'PERCENTAGE',
+        subscriberEmailAddresses: [account.alertsEmail],
+      })),
+    })
+    this.output('prometheus_endpoint', workspace.prometheusEndpoint)
+  }
+
+  #topic(name: string, kmsKeyArn: string): string {
+    const topic = new SnsTopic(this, 'alarms', { name: `${name}-alarms`, kmsMasterKeyId: kmsKeyArn })
+    new SnsTopicPolicy(this, 'alarms-policy', {
+      arn: topic.arn,
+      policy: policy({
+        Sid: 'AlarmsOfThisAccount',
+        Principal: { Service: ['cloudwatch.amazonaws.com', 'aps.amazonaws.com'] },
+        Action: 'sns:Publish',
+        Resource: topic.arn,
+        Condition: { StringEquals: { 'aws:SourceAccount': this.account.id } },
+      }),
+    })
+    new SnsTopicSubscription(this, 'alarms-email', {
+      topicArn: topic.arn,
+      protocol: 'email',
+      endpoint: this.account.alertsEmail,
+    })
+    return topic.arn
+  }
+
+  #alarms(role: Role, tasks: Tasks): void {
+    const service = { ClusterName: prefix(this.#environment), ServiceName: role }
+    const published = { Environment: this.#environment.name, Role: role }
+    this.#alarm(`${role}-cpu`, {
+      alarmDescription: `CPU of ${role} above 85 % for ten minutes: at its most tasks, or scaling does not follow`,
+      namespace: 'AWS/ECS',
+      metricName: 'CPUUtilization',
+      dimensions: service,
+      threshold: 85,
+      evaluationPeriods: 10,
+    })
+    this.#alarm(`${role}-memory`, {
+      alarmDescription: `Memory of ${role} above 85 %: it is meant to stay flat`,
+      namespace: 'AWS/ECS',
+      metricName: 'MemoryUtilization',
+      dimensions: service,
+      threshold: 85,
+      evaluationPeriods: 5,
+    })
+    this.#alarm(`${role}-tasks`, {
+      alarmDescription: `Fewer than ${tasks.minTasks} tasks of ${role} run`,
+      namespace: 'ECS/ContainerInsights',
+      metricName: 'RunningTaskCount',
+      dimensions: service,
+      comparisonOperator: 'LessThanThreshold',
+      threshold: tasks.minTasks,
+      evaluationPeriods: 5,
+      treatMissingData: 'breaching',
+    })
+    this.#alarm(`${role}-saturation`, {
+      alarmDescription: `${role} is nearly full: event loop, channel or log above 90 %`,
+      namespace: CLOUDWATCH.namespace,
+      metricName: CLOUDWATCH.saturation,
+      dimensions: published,
+      threshold: 0.9,
+      evaluationPeriods: 5,
+    })
+    if (role === 'ingest') return
+    this.#alarm(`${role}-lag`, {
+      alarmDescription: 'A sink is far behind: it fails, or it is too slow',
+      namespace: CLOUDWATCH.namespace,
+      metricName: CLOUDWATCH.lag,
+      statistic: 'Maximum',
+      dimensions: published,
+      threshold: 1_000_000,
+      evaluationPeriods: 15,
+    })
+  }
+
+  #kafkaAlarms(): void {
+    const dimensions = { 'Cluster Name': prefix(this.#environment) }
+    this.#alarm('kafka-controller', {
+      alarmDescription: 'The Kafka cluster has not exactly one active controller',
+      namespace: 'AWS/Kafka',
+      metricName: 'ActiveControllerCount',
+      statistic: 'Maximum',
+      comparisonOperator: 'LessThanThreshold',
+      dimensions,
+      threshold: 1,
+      evaluationPeriods: 5,
+    })
+    this.#alarm('kafka-offline-partitions', {
+      alarmDescription: 'Partitions without a leader: writes to them are refused',
+      namespace: 'AWS/Kafka',
+      metricName: 'OfflinePartitionsCount',
+      statistic: 'Maximum',
+      dimensions,
+      threshold: 0,
+      evaluationPeriods: 2,
+    })
+    for (let broker = 1; broker <= 3; broker++) {
+      this.#alarm(`kafka-disk-${broker}`, {
+        alarmDescription: `Broker ${broker} has used 80 % of its disk`,
+        namespace: 'AWS/Kafka',
+        metricName: 'KafkaDataLogsDiskUsed',
+        statistic: 'Maximum',
+        dimensions: { ...dimensions, 'Broker ID': String(broker) },
+        threshold: 80,
+        evaluationPeriods: 5,
+      })
+    }
+  }
+
+  #alarm(
+    name: string,
+    config: Omit<CloudwatchMetricAlarmConfig, 'alarmName' | 'comparisonOperator'> & { comparisonOperator?: string },
+  ): void {
+    new CloudwatchMetricAlarm(this, `alarm-${name}`, {
+      comparisonOperator: 'GreaterThanThreshold',
+      statistic: 'Average',
+      period: 60,
+      treatMissingData: 'notBreaching',
+      alarmActions: [this.topicArn],
+      okActions: [this.topicArn],
+      ...config,
+      alarmName: `${prefix(this.#environment)}-${name}`,
+    })
+  }
+}

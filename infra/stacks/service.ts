@@ -1,0 +1,208 @@
+/** What a release changes: the cluster, the services with their scaling, and the way in. */
+import { CloudwatchMetricAlarm } from '@cdktf/provider-aws/lib/cloudwatch-metric-alarm/index.js'
+import { EcsCluster } from '@cdktf/provider-aws/lib/ecs-cluster/index.js'
+import { EcsClusterCapacityProviders } from '@cdktf/provider-aws/lib/ecs-cluster-capacity-providers/index.js'
+import type { Construct } from 'constructs'
+import type { Environment as ContainerEnvironment } from '../../app/config.ts'
+import { ApiKey } from '../constructs/api-key.ts'
+import { Edge } from '../constructs/edge.ts'
+import { FargateService } from '../constructs/fargate-service.ts'
+import { KAFKA_IAM_PORT } from '../constructs/kafka-cluster.ts'
+import { Scaling } from '../constructs/scaling.ts'
+import type { Account, Environment, Image, Tasks } from '../environment.ts'
+import { prefix, REPOSITORY, type Role, servicesOf } from '../names.ts'
+import type { Statement } from '../policy.ts'
+import { TIMING } from '../timing.ts'
+import { AwsStack } from './aws-stack.ts'
+import type { Foundation } from './foundation.ts'
+import type { Monitoring } from './monitoring.ts'
+
+const PORT = 3000
+const NFS_PORT = 2049
+
+export class Service extends AwsStack {
+  readonly #environment: Environment
+  readonly #foundation: Foundation
+  readonly #monitoring: Monitoring
+  readonly #cluster: EcsCluster
+  readonly #capacity: EcsClusterCapacityProviders
+  readonly #apiKey: ApiKey
+  readonly #edge: Edge
+
+  constructor(
+    scope: Construct,
+    account: Account,
+    environment: Environment,
+    foundation: Foundation,
+    monitoring: Monitoring,
+  ) {
+    super(scope, `${environment.name}-service`, account, environment.name)
+    this.#environment = environment
+    this.#foundation = foundation
+    this.#monitoring = monitoring
+    const name = prefix(environment)
+    const { network, keyArn, accessLog } = foundation
+    this.#cluster = new EcsCluster(this, 'cluster', {
+      name,
+      setting: [{ name: 'containerInsights', value: 'enhanced' }],
+      configuration: { executeCommandConfiguration: { kmsKeyId: keyArn, logging: 'DEFAULT' } },
+    })
+    this.#capacity = new EcsClusterCapacityProviders(this, 'capacity', {
+      clusterName: this.#cluster.name,
+      capacityProviders: ['FARGATE', 'FARGATE_SPOT'],
+    })
+    this.#apiKey = new ApiKey(this, 'api-key', { environment, kmsKeyArn: keyArn })
+    this.#edge = new Edge(this, 'edge', { name, environment, network, accessLog, kmsKeyArn: keyArn, port: PORT })
+    for (const { role, tasks } of servicesOf(environment)) this.#run(role, tasks)
+
+    this.output('url', this.#edge.url)
+    this.output('reachability', this.#edge.reachability)
+    this.output('api_key_secret', this.#apiKey.name)
+    this.output('cluster', this.#cluster.name)
+  }
+
+  #run(role: Role, tasks: Tasks): void {
+    const { logVolume, kafka, network, keyArn } = this.#foundation
+    const listens = role !== 'deliver'
+    const service = new FargateService(this, role, {
+      account: this.account,
+      environment: this.#environment,
+      role,
+      tasks,
+      network,
+      kmsKeyArn: keyArn,
+      cluster: { name: this.#cluster.name, arn: this.#cluster.arn },
+      image: imageOf(this.account, this.#environment.image),
+      repositoryArn: `arn:aws:ecr:${this.account.region}:${this.account.id}:repository/${REPOSITORY}`,
+      variables: { ...this.#variables(role), ...(kafka && { KAFKA_BROKERS: kafka.bootstrapBrokers }) },
+      secrets: listens ? { API_KEYS: this.#apiKey.arn } : {},
+      permissions: this.#permissions(role),
+      workspaceArn: this.#monitoring.workspaceArn,
+      volume: logVolume,
+      ...(listens && {
+        behind: {
+          securityGroupId: this.#edge.securityGroupId,
+          targetGroupArn: this.#edge.targetGroupArn,
+          port: PORT,
+        },
+      }),
+      connectsTo: [
+        ...(logVolume ? [{ securityGroupId: logVolume.securityGroupId, port: NFS_PORT, what: 'log' }] : []),
+        ...(kafka ? [{ securityGroupId: kafka.securityGroupId, port: KAFKA_IAM_PORT, what: 'kafka' }] : []),
+      ],
+      rollbackAlarms: listens ? this.#rollbackAlarms() : [],
+      dependsOn: [this.#capacity, this.#apiKey.value, ...(listens ? [this.#edge.listener] : [])],
+    })
+    if (tasks.maxTasks === 1) return
+    new Scaling(this, `${role}-scaling`, {
+      environment: this.#environment,
+      role,
+      tasks,
+      clusterName: this.#cluster.name,
+      service,
+      ...(listens && { requestCountLabel: this.#edge.requestCountLabel }),
+    })
+  }
+
+  /** Typed by the app's own schema: a variable that is renamed there does not compile here. */
+  #variables(role: Role): ContainerEnvironment {
+    const common = {
+      ROLE: role,
+      ENVIRONMENT: this.#environment.name,
+      CLOUDWATCH_INTERVAL_MS: String(TIMING.cloudWatchSeconds * 1000),
+      ADMIN_HOST: '127.0.0.1', // the collector shares the task's network
+      ADMIN_PORT: '9464',
+      SHUTDOWN_GRACE_MS: String(TIMING.shutdownGraceSeconds * 1000),
+      SHUTDOWN_DRAIN_MS: String(TIMING.shutdownDrainSeconds * 1000),
+    }
+    const listening = { HOST: '0.0.0.0', PORT: String(PORT) } // only the load balancer's group may connect
+    const embedded = { LOG_ENGINE: 'embedded', DATA_DIR: './data', FILE_SINK_DIR: './data/delivered' }
+    if (role === 'all') return { ...common, ...listening, ...embedded, SINKS: 'file' }
+    if (role === 'ingest') return { ...common, ...listening, LOG_ENGINE: 'kafka' }
+    return { ...common, LOG_ENGINE: 'kafka' }
+  }
+
+  #permissions(role: Role): Statement[] {
+    const { archive, kafka, keyArn } = this.#foundation
+    const statements: Statement[] = []
+    if (role === 'deliver') {
+      statements.push(
+        {
+          Sid: 'Archive',
+          Action: ['s3:PutObject', 's3:AbortMultipartUpload'],
+          Resource: `${archive.arn}/events/*`,
+        },
+        { Sid: 'ArchiveKey', Action: ['kms:GenerateDataKey', 'kms:Decrypt'], Resource: keyArn },
+      )
+    }
+    if (kafka) {
+      statements.push(
+        {
+          Sid: 'KafkaCluster',
+          Action: ['kafka-cluster:Connect', 'kafka-cluster:DescribeCluster', 'kafka-cluster:WriteDataIdempotently'],
+          Resource: kafka.arn,
+        },
+        {
+          Sid: 'KafkaTopics',
+          Action: [
+            'kafka-cluster:CreateTopic',
+            'kafka-cluster:DescribeTopic',
+            'kafka-cluster:DescribeTopicDynamicConfiguration',
+            'kafka-cluster:WriteData', // deliver writes dead letters
+            ...(role === 'deliver' ? ['kafka-cluster:ReadData'] : []),
+          ],
+          Resource: kafka.resources('topic'),
+        },
+      )
+    }
+    if (kafka && role === 'deliver') {
+      statements.push({
+        Sid: 'KafkaGroups',
+        Action: ['kafka-cluster:AlterGroup', 'kafka-cluster:DescribeGroup'],
+        Resource: kafka.resources('group'),
+      })
+    }
+    return statements
+  }
+
+  /** What a bad release shows first; both page as well. */
+  #rollbackAlarms(): string[] {
+    const { LoadBalancer, TargetGroup } = this.#edge.dimensions
+    const name = prefix(this.#environment)
+    const common = {
+      namespace: 'AWS/ApplicationELB',
+      comparisonOperator: 'GreaterThanThreshold',
+      period: 60,
+      datapointsToAlarm: 2,
+      treatMissingData: 'notBreaching',
+      alarmActions: [this.#monitoring.topicArn],
+      okActions: [this.#monitoring.topicArn],
+      dimensions: { LoadBalancer, TargetGroup },
+    }
+    const errors = new CloudwatchMetricAlarm(this, 'server-errors', {
+      ...common,
+      alarmName: `${name}-server-errors`,
+      alarmDescription: 'Tasks answer with 5xx. Runbook: docs/runbooks/deploy.md#a-release-went-wrong',
+      metricName: 'HTTPCode_Target_5XX_Count',
+      statistic: 'Sum',
+      threshold: 10,
+      evaluationPeriods: 3,
+    })
+    const unhealthy = new CloudwatchMetricAlarm(this, 'unhealthy-tasks', {
+      ...common,
+      alarmName: `${name}-unhealthy-tasks`,
+      alarmDescription: 'Tasks fail their health check. Runbook: docs/runbooks/deploy.md#a-release-went-wrong',
+      metricName: 'UnHealthyHostCount',
+      statistic: 'Minimum',
+      threshold: 0,
+      evaluationPeriods: 5,
+      datapointsToAlarm: 5,
+    })
+    return [errors.alarmName, unhealthy.alarmName]
+  }
+}
+
+function imageOf({ id, region }: Account, image: Image): string {
+  const repository = `${id}.dkr.ecr.${region}.amazonaws.com/${REPOSITORY}`
+  return 'digest' in image ? `${repository}@${image.digest}` : `${repository}:${image.tag}`
+}
