@@ -3,7 +3,7 @@
 export interface Statement {
   readonly Sid?: string
   readonly Effect?: 'Allow' | 'Deny'
-  readonly Principal?: '*' | Readonly<Record<string, string | readonly string[]>>
+  readonly Principal?: Readonly<Record<string, string | readonly string[]>>
   readonly Action: string | readonly string[]
   readonly Resource: string | readonly string[]
   readonly Condition?: Readonly<Record<string, Readonly<Record<string, string | readonly string[]>>>>
@@ -37,7 +37,7 @@ export function onlyOverTls(bucketArn: string): Statement {
   return {
     Sid: 'OnlyOverTls',
     Effect: 'Deny',
-    Principal: '*',
+    Principal: { AWS: '*' },
     Action: 's3:*',
     Resource: [bucketArn, `${bucketArn}/*`],
     Condition: { Bool: { 'aws:SecureTransport': 'false' } },

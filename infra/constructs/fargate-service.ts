@@ -183,6 +183,7 @@ export class FargateService extends Construct {
       this.#options
     const { region, id } = account
     const name = `${prefix(environment)}-${role}`
+    const secretArns = Object.values(secrets)
     const logGroup = new CloudwatchLogGroup(this, 'log', {
       name: `/millrace/${environment.name}/${role}`,
       retentionInDays: environment.logRetentionDays,
@@ -203,7 +204,7 @@ export class FargateService extends Construct {
           Action: 'ssm:GetParameters',
           Resource: `arn:aws:ssm:${region}:${id}:parameter${collectorParameter(environment)}`,
         },
-        { Action: 'secretsmanager:GetSecretValue', Resource: Object.values(secrets) },
+        ...(secretArns.length > 0 ? [{ Action: 'secretsmanager:GetSecretValue', Resource: secretArns }] : []),
         { Action: 'kms:Decrypt', Resource: kmsKeyArn },
       ],
     })

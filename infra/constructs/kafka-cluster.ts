@@ -4,9 +4,8 @@ import { MskCluster } from '@cdktf/provider-aws/lib/msk-cluster/index.js'
 import { MskConfiguration } from '@cdktf/provider-aws/lib/msk-configuration/index.js'
 import { SecurityGroup } from '@cdktf/provider-aws/lib/security-group/index.js'
 import { VpcSecurityGroupIngressRule } from '@cdktf/provider-aws/lib/vpc-security-group-ingress-rule/index.js'
-import { Fn } from 'cdktf'
 import { Construct } from 'constructs'
-import type { Environment } from '../environment.ts'
+import type { Account, Environment } from '../environment.ts'
 import type { Network } from './network.ts'
 
 const KAFKA_VERSION = '3.9.x'
@@ -23,6 +22,7 @@ const SERVER_PROPERTIES = [
 
 export interface KafkaClusterOptions {
   readonly name: string
+  readonly account: Account
   readonly environment: Environment
   readonly size: NonNullable<Environment['kafka']>
   readonly network: Network
@@ -34,10 +34,14 @@ export class KafkaCluster extends Construct {
   readonly arn: string
   readonly bootstrapBrokers: string
   readonly securityGroupId: string
+  readonly #name: string
+  readonly #arnOf: string
 
   constructor(scope: Construct, id: string, options: KafkaClusterOptions) {
     super(scope, id)
-    const { name, environment, size, network, kmsKeyArn, protect } = options
+    const { name, account, environment, size, network, kmsKeyArn, protect } = options
+    this.#name = name
+    this.#arnOf = `arn:aws:kafka:${account.region}:${account.id}`
     const group = new SecurityGroup(this, 'group', {
       vpcId: network.vpcId,
       namePrefix: `${name}-kafka-`,
@@ -86,8 +90,8 @@ export class KafkaCluster extends Construct {
     this.bootstrapBrokers = cluster.bootstrapBrokersSaslIam
   }
 
-  /** ARNs of everything of a kind in this cluster: `topic/<cluster>/*`. */
+  /** ARNs of every topic or group in this cluster; its id, which is not known yet, is part of the `*`. */
   resources(kind: 'topic' | 'group'): string {
-    return `${Fn.replace(this.arn, ':cluster/', `:${kind}/`)}/*`
+    return `${this.#arnOf}:${kind}/${this.#name}/*`
   }
 }

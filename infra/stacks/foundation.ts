@@ -54,6 +54,7 @@ export class Foundation extends AwsStack {
     } else if (environment.kafka) {
       this.kafka = new KafkaCluster(this, 'kafka', {
         name,
+        account,
         environment,
         size: environment.kafka,
         network: this.network,

@@ -1,0 +1,112 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { checkConfig, findEnvironment, parseCidr, subnetOf } from '../../infra/check-config.ts'
+import { account, environments } from '../../infra/config.ts'
+import { editedProject, synth } from '../support/synth.ts'
+
+const [dev, , prod] = environments
+type Values = Record<string, unknown>
+const check = (accountEdit: Values, edit: Values = {}, base: unknown = dev) =>
+  checkConfig({ ...account, ...accountEdit } as never, [{ ...(base as Values), ...edit } as never])
+
+test('the config that is there is possible', () => {
+  expect(() => checkConfig(account, environments)).not.toThrow()
+})
+
+describe('at synth, one line says which value is wrong and what to write', () => {
+  test.each([
+    ['a bad CIDR', ["'10.10.0.0/20'", "'10.300.0.0/20'"], /dev\.cidr: "10\.300\.0\.0\/20" is not a network/],
+    [
+      'an unknown environment',
+      ["name: 'staging'", "name: 'stagign'"],
+      /unknown environment "stagign": use dev, staging, prod/,
+    ],
+    [
+      'a missing e-mail',
+      ["alertsEmail: 'alerts@example.com'", "alertsEmail: ''"],
+      /account\.alertsEmail: "" is not an e-mail/,
+    ],
+    [
+      'an image without digest in prod',
+      [
+        "cidr: '10.30.0.0/20',\n    zones: 3,\n    natGateways: 'per-zone',\n    interfaceEndpoints: ['ecr.api', 'ecr.dkr', 'logs', 'secretsmanager'],\n    image: released",
+        "cidr: '10.30.0.0/20',\n    zones: 3,\n    natGateways: 'per-zone',\n    interfaceEndpoints: [],\n    image: { tag: 'latest' }",
+      ],
+      /prod\.image: production runs an image by its digest only: write \{ digest: 'sha256:…' \}/,
+    ],
+  ] as const)('%s', (_, edit, message) => {
+    const { code, stderr, stacks } = synth(editedProject([edit]))
+    expect(code).toBe(1)
+    expect(stderr.trim().split('\n')).toHaveLength(1)
+    expect(stderr).toMatch(message)
+    expect(stacks.size).toBe(0)
+  })
+})
+
+describe('impossible values', () => {
+  test.each<[Values, Values, unknown, RegExp]>([
+    [{ id: '12' }, {}, dev, /account\.id: "12" is not an AWS account: write its twelve digits/],
+    [{ region: 'Frankfurt' }, {}, dev, /account\.region/],
+    [{ alertsEmail: undefined }, {}, dev, /account\.alertsEmail: nothing is not an e-mail address/],
+    [{ github: { owner: 'a b', repository: 'x' } }, {}, dev, /account\.github\.owner/],
+    [{ github: { owner: 'a', repository: 'x', ownerId: 1 } }, {}, dev, /ownerId and repositoryId belong together/],
+    [{ bootstrapState: 'elsewhere' }, {}, dev, /account\.bootstrapState/],
+    [{ awsProviderVersion: '~> 6' }, {}, dev, /account\.awsProviderVersion/],
+    [{}, { cidr: '10.0.0.0/8' }, dev, /dev\.cidr/],
+    [{}, { cidr: '10.10.0.1/20' }, dev, /dev\.cidr/],
+    [{}, { cidr: '8.8.0.0/16' }, dev, /dev\.cidr: 8\.8\.0\.0\/16 is not private/],
+    [{}, { zones: 1 }, dev, /dev\.zones/],
+    [{}, { zones: 2 }, prod, /prod\.zones: one broker a zone/],
+    [{}, { natGateways: 'none' }, dev, /dev\.natGateways/],
+    [{}, { image: undefined }, dev, /dev\.image: it is missing/],
+    [{}, { image: undefined }, prod, /prod\.image: production runs an image by its digest only/],
+    [{}, { image: { digest: 'sha256:abc' } }, prod, /prod\.image\.digest: "sha256:abc" is not a digest/],
+    [{}, { image: { tag: 'a b' } }, dev, /dev\.image\.tag/],
+    [{}, { spotShare: 2 }, dev, /dev\.spotShare/],
+    [{}, { spotShare: 0.5 }, prod, /prod\.spotShare: AWS may take a Spot task away/],
+    [{}, { profile: 'huge' }, dev, /dev\.profile/],
+    [{}, { profile: 'scaled', zones: 3 }, dev, /dev\.tasks\.ingest: the scaled profile needs it/],
+    [{}, { kafka: undefined }, prod, /prod\.kafka: the scaled profile needs brokers/],
+    [{}, { kafka: { brokerType: 'x', storageGiB: 0 } }, prod, /prod\.kafka\.storageGiB/],
+    [{}, { tasks: { all: { cpu: 500, memoryMiB: 1024, minTasks: 1, maxTasks: 1 } } }, dev, /dev\.tasks\.all\.cpu/],
+    [
+      {},
+      { tasks: { all: { cpu: 512, memoryMiB: 8192, minTasks: 1, maxTasks: 1 } } },
+      dev,
+      /dev\.tasks\.all\.memoryMiB/,
+    ],
+    [{}, { tasks: { all: { cpu: 512, memoryMiB: 1024, minTasks: 1, maxTasks: 2 } } }, dev, /one task at a time/],
+    [{}, { domain: { name: 'no', hostedZoneId: 'Z1' } }, dev, /dev\.domain\.name/],
+    [{}, { domain: { name: 'a.example.com', hostedZoneId: '1' } }, dev, /dev\.domain\.hostedZoneId/],
+    [{}, { allowedCidrs: ['somewhere'] }, dev, /dev\.allowedCidrs/],
+    [{}, { allowedCidrs: ['0.0.0.0/0'] }, dev, /dev\.allowedCidrs: 0\.0\.0\.0\/0 is the world, over plain HTTP/],
+    [{}, { logRetentionDays: 42 }, dev, /dev\.logRetentionDays/],
+    [{}, { requestsPerFiveMinutesPerAddress: 1 }, dev, /dev\.requestsPerFiveMinutesPerAddress/],
+    [{}, { apiKeyVersion: 0 }, dev, /dev\.apiKeyVersion/],
+    [{}, { budgetUsdPerMonth: -1 }, dev, /dev\.budgetUsdPerMonth/],
+  ])('%j %j', (accountEdit, edit, base, message) => {
+    expect(() => check(accountEdit, edit, base)).toThrow(message)
+  })
+
+  test('an environment twice, or one that is not there', () => {
+    expect(() => checkConfig(account, [...environments, ...environments])).toThrow(/dev is there twice/)
+    expect(() => findEnvironment(environments, 'prodd')).toThrow(/unknown environment "prodd".*dev, staging, prod/)
+    expect(findEnvironment(environments, 'prod')).toBe(prod)
+  })
+})
+
+test('the subnets of a network lie in it and do not overlap', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 16, max: 22 }), fc.nat(255), (bits, octet) => {
+      const size = 2 ** (32 - bits)
+      const first = Math.floor((10 * 2 ** 24 + octet * 2 ** 16) / size) * size
+      const text = `${[24, 16, 8, 0].map((shift) => Math.floor(first / 2 ** shift) % 256).join('.')}/${bits}`
+      const ranges = Array.from({ length: 8 }, (_, at) => parseCidr(subnetOf(text, bits + 3, at)))
+      for (const [at, range] of ranges.entries()) {
+        expect(range?.first).toBe(first + (at * size) / 8)
+        expect(range?.size).toBe(size / 8)
+      }
+      expect(() => subnetOf(text, bits + 3, 8)).toThrow(/no room/)
+    }),
+  )
+})

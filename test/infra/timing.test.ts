@@ -1,0 +1,84 @@
+import { pino } from 'pino'
+import { afterAll, expect, test } from 'vitest'
+import { CLOUDWATCH } from '../../app/cloudwatch.ts'
+import { loadConfig } from '../../app/config.ts'
+import { createServer } from '../../app/http/server.ts'
+import { TIMING } from '../../infra/timing.ts'
+import { type Block, resourcesOf, synth } from '../support/synth.ts'
+
+const all = [...synth().stacks.values()]
+const servers: { close(): Promise<unknown> }[] = []
+afterAll(async () => {
+  for (const server of servers) await server.close()
+})
+
+function appsOf(name: string): { environment: { name: string; value: string }[]; stopTimeout: number }[] {
+  return resourcesOf(
+    all.filter((stack) => stack.name === name),
+    'aws_ecs_task_definition',
+  ).map(({ block }) =>
+    (JSON.parse(String(block.container_definitions)) as Block[]).find(({ name }) => name === 'app'),
+  ) as never
+}
+
+test('an idle connection is closed by the load balancer first, then by the app, then headers time out', async () => {
+  const config = loadConfig({})
+  const unused = undefined as never
+  const server = await createServer({
+    config,
+    logger: pino({ level: 'silent' }),
+    sender: unused,
+    counts: unused,
+    version: '0',
+    notReady: () => undefined,
+    isDraining: () => false,
+  })
+  servers.push(server)
+  const idle = new Set(resourcesOf(all, 'aws_lb').map(({ block }) => block.idle_timeout))
+  expect([...idle]).toEqual([TIMING.balancerIdleSeconds])
+  const { keepAliveTimeout, headersTimeout } = server.server
+  expect(TIMING.balancerIdleSeconds * 1000).toBeLessThan(keepAliveTimeout)
+  expect(keepAliveTimeout).toBeLessThan(headersTimeout)
+})
+
+test.each(['dev-service', 'staging-service', 'prod-service'])('%s: the app has stopped before it is killed', (name) => {
+  const apps = appsOf(name)
+  expect(apps.length).toBeGreaterThan(0)
+  for (const { environment, stopTimeout } of apps) {
+    const value = (wanted: string) => Number(environment.find(({ name }) => name === wanted)?.value)
+    const neededMs = value('SHUTDOWN_GRACE_MS') + value('SHUTDOWN_DRAIN_MS')
+    expect(neededMs / 1000).toBeLessThan(stopTimeout)
+    expect(stopTimeout).toBeLessThanOrEqual(120)
+    // The load balancer has seen that the task is not ready before the task stops answering.
+    expect(value('SHUTDOWN_GRACE_MS') / 1000).toBeGreaterThan(TIMING.healthCheckSeconds * TIMING.unhealthyChecks)
+  }
+})
+
+test('the app accepts the environment of its task', () => {
+  const [app] = appsOf('dev-service')
+  const environment = Object.fromEntries(app?.environment.map(({ name, value }) => [name, value]) ?? [])
+  expect(loadConfig({ ...environment, API_KEYS: 'default:0123456789abcdef' })).toMatchObject({
+    ROLE: 'all',
+    ENVIRONMENT: 'dev',
+    HOST: '0.0.0.0',
+    ADMIN_HOST: '127.0.0.1',
+  })
+})
+
+test('scaling follows metrics that the app publishes, with the dimensions it publishes them with', () => {
+  const followed = resourcesOf(all, 'aws_appautoscaling_policy').flatMap(({ at, block }) => {
+    const { customized_metric_specification: metric } = block.target_tracking_scaling_policy_configuration as {
+      customized_metric_specification?: { namespace: string; metric_name: string; dimensions: { name: string }[] }
+    }
+    return metric ? [{ at, metric }] : []
+  })
+  expect(followed).toHaveLength(6)
+  for (const { at, metric } of followed) {
+    expect(metric.namespace, at).toBe(CLOUDWATCH.namespace)
+    expect([CLOUDWATCH.saturation, CLOUDWATCH.lag], at).toContain(metric.metric_name)
+    expect(
+      metric.dimensions.map(({ name }) => name),
+      at,
+    ).toEqual([...CLOUDWATCH.dimensions])
+  }
+})

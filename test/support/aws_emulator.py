@@ -1,0 +1,274 @@
+"""AWS on one port of the loopback, for Terraform to deploy into: moto, plus the few calls it does not know.
+
+    python aws_emulator.py PORT     prints "listening" when it is ready; ends with the process that started it
+
+Each class below says which gap of moto it closes. What cannot be closed here is excluded by name in the test.
+"""
+
+import json
+import os
+import re
+import sys
+import threading
+import uuid
+
+os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")  # read when moto is imported
+
+from moto.ec2.models.security_groups import SecurityGroupRule
+from moto.core.utils import camelcase_to_underscores
+from moto.ecs.responses import EC2ContainerServiceResponse
+from moto.iam.access_control import IAMPolicyStatement, PermissionResult
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
+from werkzeug.wrappers import Request, Response
+
+
+def answer(value, status=200):
+    return Response(json.dumps(value), status=status, content_type="application/json")
+
+
+def statement_applies_only_under_its_condition():
+    """Bucket policies: moto takes a condition that does not hold for a denial, so "deny without TLS" denies everything."""
+    decide = IAMPolicyStatement.is_action_permitted
+
+    def conditional(self, action, resource="*", principal=None, incoming_condition_values=None):
+        # What moto knows of a request is not what conditions ask for: TLS, the caller's account, ARNs.
+        if "Condition" in self._statement and not incoming_condition_values:
+            return PermissionResult.NEUTRAL
+        return decide(self, action, resource, principal, incoming_condition_values)
+
+    IAMPolicyStatement.is_action_permitted = conditional
+
+
+def rule_between_groups_has_a_description():
+    """EC2: moto reads the description of a security group rule from its address range, which such a rule has not."""
+    SecurityGroupRule.description = property(
+        lambda rule: rule.ip_range.get("Description") or rule.source_group.get("Description")
+    )
+
+
+def service_remembers_how_it_was_created():
+    """ECS: moto forgets these arguments of CreateService, so every plan would replace the service."""
+    create = EC2ContainerServiceResponse.create_service
+    forgotten = (
+        "availabilityZoneRebalancing",
+        "capacityProviderStrategy",
+        "deploymentConfiguration",
+        "enableECSManagedTags",
+        "enableExecuteCommand",
+        "healthCheckGracePeriodSeconds",
+    )
+
+    def remembering(self):
+        result = create(self)
+        service = result.result["service"]
+        for name in forgotten:
+            value = self._get_param(name)
+            if value is not None:
+                setattr(service, camelcase_to_underscores(name), value)
+        if self._get_param("capacityProviderStrategy"):
+            service.launch_type = None
+        return result
+
+    EC2ContainerServiceResponse.create_service = remembering
+
+
+class FileSystemBackups:
+    """EFS: PutBackupPolicy; moto only says that there is none."""
+
+    def __init__(self):
+        self.policies = {}
+
+    def __call__(self, request):
+        found = re.fullmatch(r"/2015-02-01/file-systems/([^/]+)/backup-policy", request.path)
+        if found is None:
+            return None
+        if request.method == "PUT":
+            self.policies[found[1]] = request.get_json()["BackupPolicy"]
+        return answer({"BackupPolicy": self.policies.get(found[1], {"Status": "DISABLED"})})
+
+
+class Budgets:
+    """Budgets: moto returns budgets without most of what was set. The calls that Terraform uses."""
+
+    def __init__(self):
+        self.budgets = {}
+
+    def __call__(self, request):
+        service, _, action = request.headers.get("X-Amz-Target", "").partition(".")
+        if service != "AWSBudgetServiceGateway":
+            return None
+        body = request.get_json(force=True)
+        if action == "ListTagsForResource":
+            name = body["ResourceARN"].split("budget/")[-1]
+            return answer({"ResourceTags": self.budgets.get(name, {}).get("tags", [])})
+        if action == "CreateBudget":
+            budget = body["Budget"]
+            budget.setdefault("CostTypes", {"IncludeTax": True, "IncludeSubscription": True, "UseBlended": False,
+                                            "IncludeRefund": True, "IncludeCredit": True, "IncludeUpfront": True,
+                                            "IncludeRecurring": True, "IncludeOtherSubscription": True,
+                                            "IncludeSupport": True, "IncludeDiscount": True, "UseAmortized": False})
+            budget.setdefault("TimePeriod", {"Start": 1_767_225_600, "End": 3_706_473_600})
+            subscribed = [(entry["Notification"], entry["Subscribers"])
+                          for entry in body.get("NotificationsWithSubscribers", [])]
+            self.budgets[budget["BudgetName"]] = {"budget": budget, "notifications": subscribed,
+                                                  "tags": body.get("ResourceTags", [])}
+            return answer({})
+        known = self.budgets.get(body.get("BudgetName") or body.get("NewBudget", {}).get("BudgetName"))
+        if known is None:
+            return answer({"__type": "NotFoundException", "Message": "no such budget"}, 400)
+        if action == "DescribeBudget":
+            return answer({"Budget": known["budget"]})
+        if action == "UpdateBudget":
+            known["budget"].update(body["NewBudget"])
+            return answer({})
+        if action == "DeleteBudget":
+            del self.budgets[body["BudgetName"]]
+            return answer({})
+        if action == "CreateNotification":
+            known["notifications"].append((body["Notification"], body["Subscribers"]))
+            return answer({})
+        if action == "DescribeNotificationsForBudget":
+            return answer({"Notifications": [notification for notification, _ in known["notifications"]]})
+        if action == "DescribeSubscribersForNotification":
+            same = [who for notification, who in known["notifications"]
+                    if notification["NotificationType"] == body["Notification"]["NotificationType"]]
+            return answer({"Subscribers": same[0] if same else []})
+        return answer({"__type": "UnknownOperation", "Message": f"not emulated: {action}"}, 501)
+
+
+class AutoscalingTags:
+    """application-autoscaling: ListTagsForResource, without which Terraform asks for ever."""
+
+    def __call__(self, request):
+        if request.headers.get("X-Amz-Target") == "AnyScaleFrontendService.ListTagsForResource":
+            return answer({"Tags": {}})
+        return None
+
+
+class Kafka:
+    """MSK: moto has no configurations and no brokers, and its clusters stay CREATING. The whole API that Terraform uses."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.clusters = {}
+        self.configurations = {}
+
+    def __call__(self, request):
+        path = request.path.replace("%3A", ":").replace("%2F", "/")
+        if "kafka" not in request.headers.get("Authorization", "").split("/aws4_request")[0].split("/")[-1]:
+            return None
+        with self.lock:
+            return self.route(request.method, path, request)
+
+    def route(self, method, path, request):
+        body = request.get_json(silent=True) or {}
+        region = request.headers["Authorization"].split("/")[2]
+        account = "123456789012"
+        if path == "/v1/configurations" and method == "POST":
+            arn = f"arn:aws:kafka:{region}:{account}:configuration/{body['name']}/{uuid.uuid4()}"
+            self.configurations[arn] = {
+                "arn": arn,
+                "name": body["name"],
+                "kafkaVersions": body.get("kafkaVersions", []),
+                "description": body.get("description", ""),
+                "creationTime": "2026-01-01T00:00:00Z",
+                "latestRevision": {"revision": 1, "creationTime": "2026-01-01T00:00:00Z"},
+                "state": "ACTIVE",
+                "serverProperties": body["serverProperties"],
+            }
+            return answer(self.configurations[arn])
+        found = re.fullmatch(r"/v1/configurations/(arn:[^/]+/[^/]+/[^/]+)(/revisions/(\d+))?", path)
+        if found:
+            arn = found[1]
+            if arn not in self.configurations:
+                return self.missing()
+            if method == "DELETE":
+                del self.configurations[arn]
+                return answer({"arn": arn, "state": "DELETING"})
+            known = self.configurations[arn]
+            if found[2]:
+                return answer({"arn": arn, "revision": int(found[3]), "serverProperties": known["serverProperties"]})
+            return answer({key: value for key, value in known.items() if key != "serverProperties"})
+        if path == "/v1/tags" or path.startswith("/v1/tags/"):
+            cluster = self.clusters.get(path.removeprefix("/v1/tags/"), {})
+            if method == "POST":
+                cluster.setdefault("tags", {}).update(body.get("tags", {}))
+            return answer({"tags": cluster.get("tags", {})})
+        if path in ("/v1/clusters", "/api/v2/clusters") and method == "POST":
+            arn = f"arn:aws:kafka:{region}:{account}:cluster/{body['clusterName']}/{uuid.uuid4()}-1"
+            details = body.get("provisioned", body)
+            self.clusters[arn] = {"name": body["clusterName"], "details": details, "tags": body.get("tags", {})}
+            return answer({"clusterArn": arn, "clusterName": body["clusterName"], "state": "CREATING"})
+        found = re.fullmatch(r"/(?:api/v2|v1)/clusters/(arn:[^/]+/[^/]+/[^/]+)(/.*)?", path)
+        if found is None:
+            return answer({"message": f"not emulated: {method} {path}"}, 501)
+        arn, rest = found[1], found[2] or ""
+        if arn not in self.clusters:
+            return self.missing()
+        cluster = self.clusters[arn]
+        if method == "DELETE" and rest == "":
+            del self.clusters[arn]
+            return answer({"clusterArn": arn, "state": "DELETING"})
+        if rest == "/bootstrap-brokers":
+            brokers = ",".join(f"b-{n}.{cluster['name']}.kafka.{region}.amazonaws.com:9098" for n in (1, 2, 3))
+            return answer({"bootstrapBrokerStringSaslIam": brokers})
+        if rest == "":
+            return answer({"clusterInfo": self.describe(arn, cluster, "/v2/" in path)})
+        return self.missing()
+
+    def describe(self, arn, cluster, second):
+        details = dict(cluster["details"])
+        info = details.get("configurationInfo", {})
+        details["currentBrokerSoftwareInfo"] = {
+            "configurationArn": info.get("arn"),
+            "configurationRevision": info.get("revision"),
+            "kafkaVersion": details.get("kafkaVersion"),
+        }
+        details["storageMode"] = details.get("storageMode", "LOCAL")
+        details["zookeeperConnectString"] = ""
+        common = {
+            "clusterArn": arn,
+            "clusterName": cluster["name"],
+            "clusterType": "PROVISIONED",
+            "currentVersion": "K1",
+            "creationTime": "2026-01-01T00:00:00Z",
+            "state": "ACTIVE",
+            "tags": cluster["tags"],
+        }
+        return {**common, "provisioned": details} if second else {**common, **details}
+
+    @staticmethod
+    def missing():
+        response = answer({"message": "not found", "invalidParameter": "clusterArn"}, 404)
+        response.headers["x-amzn-ErrorType"] = "NotFoundException"
+        return response
+
+
+class Emulator:
+    def __init__(self):
+        self.moto = DomainDispatcherApplication(create_backend_app)
+        self.additions = [AutoscalingTags(), FileSystemBackups(), Budgets(), Kafka()]
+
+    def __call__(self, environ, start_response):
+        request = Request(environ, populate_request=False)
+        for addition in self.additions:
+            response = addition(request)
+            if response is not None:
+                return response(environ, start_response)
+        return self.moto(environ, start_response)
+
+
+def main():
+    statement_applies_only_under_its_condition()
+    rule_between_groups_has_a_description()
+    service_remembers_how_it_was_created()
+    server = make_server("127.0.0.1", int(sys.argv[1]), Emulator(), threaded=True)
+    print("listening", server.port, flush=True)
+    # When the process that started us is gone, our standard input ends.
+    threading.Thread(target=lambda: (sys.stdin.read(), server.shutdown()), daemon=True).start()
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()
