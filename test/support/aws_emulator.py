@@ -15,6 +15,7 @@ import uuid
 os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")  # read when moto is imported
 
 from moto.ec2.models.security_groups import SecurityGroupRule
+from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
 from moto.core.utils import camelcase_to_underscores
 from moto.ecs.responses import EC2ContainerServiceResponse
 from moto.iam.access_control import IAMPolicyStatement, PermissionResult
@@ -138,12 +139,32 @@ class Budgets:
 
 
 class AutoscalingTags:
-    """application-autoscaling: ListTagsForResource, without which Terraform asks for ever."""
+    """application-autoscaling: tags of a scalable target; without ListTagsForResource Terraform asks for ever."""
+
+    def __init__(self):
+        self.tags = tags = {}
+        register = ApplicationAutoScalingResponse.register_scalable_target
+
+        def remembering(self):
+            result = register(self)
+            arn = json.loads(result)["ScalableTargetARN"]
+            tags.setdefault(arn, {}).update(self._get_param("Tags") or {})
+            return result
+
+        ApplicationAutoScalingResponse.register_scalable_target = remembering
 
     def __call__(self, request):
-        if request.headers.get("X-Amz-Target") == "AnyScaleFrontendService.ListTagsForResource":
-            return answer({"Tags": {}})
-        return None
+        service, _, action = request.headers.get("X-Amz-Target", "").partition(".")
+        if service != "AnyScaleFrontendService" or not action.endswith("Resource"):
+            return None
+        body = request.get_json(force=True)
+        tags = self.tags.setdefault(body["ResourceARN"], {})
+        if action == "TagResource":
+            tags.update(body["Tags"])
+        if action == "UntagResource":
+            for key in body["TagKeys"]:
+                tags.pop(key, None)
+        return answer({"Tags": tags} if action == "ListTagsForResource" else {})
 
 
 class Kafka:

@@ -1,0 +1,166 @@
+/**
+ * `npm run synth | plan | deploy | destroy -- <bootstrap or environment>`: cdktf over the stacks of one environment, in the
+ * order they depend on each other, with a summary and the next step at the end.
+ *
+ * Nothing here is needed to deploy: `npx cdktf deploy …` and `terraform -chdir=cdktf.out/stacks/<stack> …` work as well.
+ * Exit codes: 0 done · 1 terraform or cdktf failed · 2 wrong command or configuration.
+ */
+import { spawn, spawnSync } from 'node:child_process'
+import { mkdtempSync, readFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs, stripVTControlCharacters } from 'node:util'
+import { ConfigError, checkConfig, findEnvironment } from './check-config.ts'
+import { account, environments } from './config.ts'
+
+const USAGE = `usage: npm run <synth|plan|deploy|destroy> -- <bootstrap|${environments.map(({ name }) => name).join('|')}> [options]
+
+  --auto-approve         deploy, destroy: do not ask (for CI)
+  --migrate-state        deploy: after bootstrapState was changed to 'bucket'
+  --skip-provider-lock   when the AWS provider comes from a mirror`
+
+const SUMMARY = /^\s*(\S+)\s.*?(Plan: .*|No changes\..*|Apply complete! Resources: .*|Destroy complete! Resources: .*)$/
+
+class UsageError extends Error {}
+
+interface Options {
+  readonly 'auto-approve'?: boolean
+  readonly 'migrate-state'?: boolean
+  readonly 'skip-provider-lock'?: boolean
+}
+
+async function main(): Promise<number> {
+  const { values, positionals } = parse()
+  const [command, target, ...others] = positionals
+  if (command === 'synth') return run(['synth'], [])
+  if (target === undefined || others.length > 0) throw new UsageError(USAGE)
+  checkConfig(account, environments)
+  const stacks = stacksOf(target)
+  if (command === 'deploy') refusePlaceholders(target)
+  requireTerraform()
+  const passed = Object.entries(values).flatMap(([name, on]) => (on ? [`--${name}`] : []))
+  switch (command) {
+    case 'plan':
+      return plan(stacks, passed)
+    case 'deploy':
+      return deploy(target, stacks, passed)
+    case 'destroy':
+      return run(['destroy', ...stacks.toReversed(), ...passed], stacks)
+    default:
+      throw new UsageError(USAGE)
+  }
+}
+
+function parse(): { values: Options; positionals: string[] } {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        'auto-approve': { type: 'boolean' },
+        'migrate-state': { type: 'boolean' },
+        'skip-provider-lock': { type: 'boolean' },
+      },
+    })
+  } catch (error) {
+    throw new UsageError(`${(error as Error).message}\n\n${USAGE}`)
+  }
+}
+
+/** In the order they depend on each other. */
+function stacksOf(target: string): string[] {
+  if (target === 'bootstrap') return ['bootstrap']
+  const { name } = findEnvironment(environments, target)
+  return ['foundation', 'monitoring', 'service'].map((stack) => `${name}-${stack}`)
+}
+
+/** What a fresh clone says, and must not reach AWS. */
+function refusePlaceholders(target: string): void {
+  if (/^0+$/.test(account.id)) throw new ConfigError('infra/config.ts: account.id is still a placeholder: write yours')
+  if (target === 'bootstrap') return
+  const { name, image } = findEnvironment(environments, target)
+  if ('digest' in image && /^sha256:0+$/.test(image.digest)) {
+    throw new ConfigError(
+      `infra/config.ts: ${name}.image: no image is released yet: push one to the repository that bootstrap made, ` +
+        'then write its digest (docs/runbooks/deploy.md)',
+    )
+  }
+}
+
+function requireTerraform(): void {
+  const { status, stdout } = spawnSync('terraform', ['version', '-json'], { encoding: 'utf8' })
+  const version = status === 0 ? String(JSON.parse(stdout.slice(stdout.indexOf('{'))).terraform_version) : undefined
+  if (version === undefined) throw new UsageError('terraform is not on the PATH: install 1.11 or later')
+  const [major = 0, minor = 0] = version.split('.').map(Number)
+  if (major < 1 || (major === 1 && minor < 11)) throw new UsageError(`terraform is ${version}: 1.11 or later is needed`)
+}
+
+/** cdktf plans one stack at a time. */
+async function plan(stacks: readonly string[], passed: readonly string[]): Promise<number> {
+  for (const [at, stack] of stacks.entries()) {
+    console.error(`── ${at + 1} of ${stacks.length}: ${stack}`)
+    const code = await run(['diff', stack, ...passed.filter((option) => option === '--skip-provider-lock')], [stack])
+    if (code !== 0) {
+      if (at > 0) console.error(`${stack} reads what ${stacks[at - 1]} made: deploy that first, once.`)
+      return code
+    }
+  }
+  return 0
+}
+
+async function deploy(target: string, stacks: readonly string[], passed: readonly string[]): Promise<number> {
+  const outputsFile = join(mkdtempSync(join(tmpdir(), 'millrace-deploy-')), 'outputs.json')
+  const code = await run(['deploy', ...stacks, ...passed, '--outputs-file', outputsFile], stacks)
+  if (code !== 0) return code
+  const outputs: Record<string, Record<string, string>> = JSON.parse(readFileSync(outputsFile, 'utf8'))
+  if (target === 'bootstrap') {
+    const repository = outputs.bootstrap?.['output-image_repository']
+    console.error(
+      `\nNext: push an image to ${repository}, write its digest into infra/config.ts, npm run deploy -- dev`,
+    )
+    return 0
+  }
+  const made = outputs[`${target}-service`] ?? {}
+  const [url, reachability, secret] = ['url', 'reachability', 'api_key_secret'].map((name) => made[`output-${name}`])
+  console.error(`
+${url}   ${reachability}
+The API key:   aws secretsmanager get-secret-value --secret-id ${secret} --query SecretString --output text
+Next:          curl -i ${url}/v1/events -H 'authorization: Bearer <key>' -H 'content-type: application/json' -d '{"id":1,"data":"Event 1"}'
+`)
+  return 0
+}
+
+/** Runs cdktf, shows what it shows, and closes with one line a stack. */
+async function run(args: readonly string[], stacks: readonly string[]): Promise<number> {
+  const approving = stacks.length === 0 || args[0] === 'diff' || args.includes('--auto-approve')
+  const child = spawn('cdktf', args, {
+    // Asking for approval needs the terminal itself.
+    stdio: approving ? ['ignore', 'pipe', 'inherit'] : 'inherit',
+    env: { ...process.env, CHECKPOINT_DISABLE: '1', ...(approving && { FORCE_COLOR: '0' }) },
+  })
+  const summary = new Map<string, string>()
+  let rest = ''
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+    process.stdout.write(text)
+    const lines = (rest + text).split('\n')
+    rest = lines.pop() ?? ''
+    for (const line of lines.map(stripVTControlCharacters)) {
+      const [, stack = '', result = ''] = SUMMARY.exec(line) ?? []
+      if (stacks.includes(stack)) summary.set(stack, result)
+    }
+  })
+  const code = await new Promise<number>((resolve, reject) => {
+    child.on('error', reject)
+    child.on('close', (status) => resolve(status ?? 1))
+  })
+  if (summary.size > 0) console.error('')
+  for (const [stack, result] of summary) console.error(`${stack.padEnd(20)} ${result}`)
+  return code === 0 ? 0 : 1
+}
+
+try {
+  process.exitCode = await main()
+} catch (error) {
+  if (!(error instanceof ConfigError || error instanceof UsageError)) throw error
+  console.error(error.message)
+  process.exitCode = 2
+}
