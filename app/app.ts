@@ -47,11 +47,11 @@ export async function startApp(
   onFailure: (error: Error) => void,
 ): Promise<App> {
   const { version } = packageJson
-  const metrics = new Metrics(version, config.ROLE)
+  const metrics = new Metrics(config.DATA_DIR, version, config.ROLE)
 
-  const observer = { ...observe(logger, metrics), onFailure }
+  const observer = observe(logger, metrics, onFailure)
   const log = await openLog(config, 'log', config.LOG_MAX_BYTES, observer)
-  metrics.ingest.restore(config.DATA_DIR, log.endOffset)
+  metrics.restore(log.endOffset)
 
   const { sender, receiver } = channel<Write>(config.CHANNEL_CAPACITY_EVENTS, {
     slots: (write) => write.count,
@@ -77,7 +77,7 @@ export async function startApp(
     logger,
     host: config.ADMIN_HOST,
     notReady,
-    scrape: () => metrics.scrape(config.DATA_DIR),
+    scrape: () => metrics.scrape(),
     status: () => ({ name: 'millrace', version, role: config.ROLE, sinks: deliveries.map(describe) }),
     sinks: config.SINKS,
     deadLetters: (sink, limit) => readPending(join(config.DATA_DIR, deadLetterDirectory(sink)), REPLAY_CONSUMER, limit),
@@ -96,13 +96,17 @@ export async function startApp(
     const finished = await Promise.all(deliveries.map((delivery) => delivery.close(config.SHUTDOWN_DRAIN_MS)))
     await admin.close()
     await log.close()
-    metrics.close(config.DATA_DIR)
+    metrics.close()
     return finished.every(Boolean) && metrics.ingest.inFlight === 0
   }
   return { url, adminUrl, close }
 }
 
-function observe(logger: FastifyBaseLogger, metrics: Metrics): Required<Omit<LogObserver, 'onFailure'>> {
+function observe(
+  logger: FastifyBaseLogger,
+  metrics: Metrics,
+  onFailure: (error: Error) => void,
+): Required<LogObserver> {
   return {
     onSync: (durationMs, groupEvents) => metrics.synced(durationMs, groupEvents),
     onDamage: (damage) => {
@@ -113,6 +117,10 @@ function observe(logger: FastifyBaseLogger, metrics: Metrics): Required<Omit<Log
       )
     },
     onWarning: (message) => logger.warn(message),
+    onFailure: (error) => {
+      metrics.logFailed()
+      onFailure(error)
+    },
   }
 }
 
