@@ -28,6 +28,8 @@ import type { Sink } from './sinks/sink.ts'
 import { StdoutSink } from './sinks/stdout.ts'
 import type { Write } from './write.ts'
 
+const { version } = packageJson
+
 export interface App {
   /** Addresses that it listens on, `http://host:port`. */
   readonly url: string
@@ -39,16 +41,15 @@ export interface App {
 /**
  * Starts everything and listens.
  * @param onFailure called once when the log failed for good and only a restart helps.
+ * @param metrics others than the service's own, for measuring what those cost.
  * @throws MillraceError whose message says what is wrong and what to do.
  */
 export async function startApp(
   config: Config,
   logger: FastifyBaseLogger,
   onFailure: (error: Error) => void,
+  metrics: Pick<Metrics, keyof Metrics> = new Metrics(config.DATA_DIR, version, config.ROLE),
 ): Promise<App> {
-  const { version } = packageJson
-  const metrics = new Metrics(config.DATA_DIR, version, config.ROLE)
-
   const observer = observe(logger, metrics, onFailure)
   const log = await openLog(config, 'log', config.LOG_MAX_BYTES, observer)
   metrics.restore(log.endOffset)
@@ -104,7 +105,7 @@ export async function startApp(
 
 function observe(
   logger: FastifyBaseLogger,
-  metrics: Metrics,
+  metrics: Pick<Metrics, 'synced' | 'damaged' | 'logFailed'>,
   onFailure: (error: Error) => void,
 ): Required<LogObserver> {
   return {
