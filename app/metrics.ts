@@ -13,7 +13,8 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type EventLoopUtilization, performance } from 'node:perf_hooks'
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import { PlainHistogram } from './histogram.ts'
 import type { Log } from './log/log.ts'
 import {
   ATTEMPT_OUTCOMES,
@@ -41,14 +42,14 @@ interface SavedCounts {
 
 /** What the public listener counts. */
 export class IngestCounts {
-  readonly writeDuration: Pick<Histogram, 'observe'>
+  readonly writeDuration: Pick<PlainHistogram, 'observe'>
   #received = 0
   readonly #rejected = new Map<string, number>(REJECT_REASONS.map((reason) => [reason, 0]))
   readonly #refusedRequests = new Map<string, number>(Object.keys(REFUSE_REASONS).map((reason) => [reason, 0]))
   /** Events that wait in the channel or for their sync. */
   inFlight = 0
 
-  constructor(writeDuration: Pick<Histogram, 'observe'>) {
+  constructor(writeDuration: Pick<PlainHistogram, 'observe'>) {
     this.writeDuration = writeDuration
   }
 
@@ -122,8 +123,8 @@ export class Metrics {
   readonly registry = new Registry()
   readonly ingest: IngestCounts
   readonly #directory: string
-  readonly #syncDuration: Histogram
-  readonly #groupEvents: Histogram
+  readonly #syncDuration: PlainHistogram
+  readonly #groupEvents: PlainHistogram
   #logFailures = 0
   #damages = 0
   #utilization: EventLoopUtilization = performance.eventLoopUtilization()
@@ -254,8 +255,8 @@ export class Metrics {
     return { name: metricName(key), help, labelNames: [...labels], registers: [this.registry] }
   }
 
-  #histogram(key: KeyOfType<'histogram'>): Histogram {
-    return new Histogram({ ...this.#options(key), buckets: [...METRICS[key].buckets] })
+  #histogram(key: KeyOfType<'histogram'>): PlainHistogram {
+    return new PlainHistogram({ ...this.#options(key), buckets: METRICS[key].buckets })
   }
 
   #counter(key: KeyOfType<'counter'>, read: () => number): void {
