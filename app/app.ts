@@ -29,6 +29,8 @@ import type { Sink } from './sinks/sink.ts'
 import { StdoutSink } from './sinks/stdout.ts'
 import type { Write } from './write.ts'
 
+const { version } = packageJson
+
 export interface App {
   /** Addresses that it listens on, `http://host:port`. */
   readonly url: string
@@ -40,19 +42,18 @@ export interface App {
 /**
  * Starts everything and listens.
  * @param onFailure called once when the log failed for good and only a restart helps.
+ * @param metrics others than the service's own, for measuring what those cost.
  * @throws MillraceError whose message says what is wrong and what to do.
  */
 export async function startApp(
   config: Config,
   logger: FastifyBaseLogger,
   onFailure: (error: Error) => void,
+  metrics: Pick<Metrics, keyof Metrics> = new Metrics(config.DATA_DIR, version, config.ROLE),
 ): Promise<App> {
-  const { version } = packageJson
-  const metrics = new Metrics(version, config.ROLE)
-
-  const observer = { ...observe(logger, metrics), onFailure }
+  const observer = observe(logger, metrics, onFailure)
   const log = await openLog(config, 'log', config.LOG_MAX_BYTES, observer)
-  metrics.ingest.restore(config.DATA_DIR, log.endOffset)
+  metrics.restore(log.endOffset)
 
   const { sender, receiver } = channel<Write>(config.CHANNEL_CAPACITY_EVENTS, {
     slots: (write) => write.count,
@@ -89,7 +90,7 @@ export async function startApp(
     logger,
     host: config.ADMIN_HOST,
     notReady,
-    scrape: () => metrics.scrape(config.DATA_DIR),
+    scrape: () => metrics.scrape(),
     status: () => ({ name: 'millrace', version, role: config.ROLE, sinks: deliveries.map(describe) }),
     sinks: config.SINKS,
     deadLetters: (sink, limit) => readPending(join(config.DATA_DIR, deadLetterDirectory(sink)), REPLAY_CONSUMER, limit),
@@ -109,13 +110,17 @@ export async function startApp(
     stopPublishing()
     await admin.close()
     await log.close()
-    metrics.close(config.DATA_DIR)
+    metrics.close()
     return finished.every(Boolean) && metrics.ingest.inFlight === 0
   }
   return { url, adminUrl, close }
 }
 
-function observe(logger: FastifyBaseLogger, metrics: Metrics): Required<Omit<LogObserver, 'onFailure'>> {
+function observe(
+  logger: FastifyBaseLogger,
+  metrics: Pick<Metrics, 'synced' | 'damaged' | 'logFailed'>,
+  onFailure: (error: Error) => void,
+): Required<LogObserver> {
   return {
     onSync: (durationMs, groupEvents) => metrics.synced(durationMs, groupEvents),
     onDamage: (damage) => {
@@ -126,6 +131,10 @@ function observe(logger: FastifyBaseLogger, metrics: Metrics): Required<Omit<Log
       )
     },
     onWarning: (message) => logger.warn(message),
+    onFailure: (error) => {
+      metrics.logFailed()
+      onFailure(error)
+    },
   }
 }
 

@@ -1,13 +1,32 @@
 /** `npm run docs`: writes the generated parts of the documentation, between their marks. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { configTable } from '../app/config.ts'
+import { metricsTable } from '../app/metrics-contract.ts'
 
-const README = new URL('../README.md', import.meta.url)
-const CONFIG = /(<!-- config -->\n)[\s\S]*(<!-- \/config -->)/
+/** Each file that has generated parts, and what goes between its marks `<!-- name -->` and `<!-- /name -->`. */
+const GENERATED = {
+  'README.md': { config: configTable },
+  'docs/metrics.md': { metrics: metricsTable },
+} as const satisfies Record<string, Record<string, () => string>>
 
-/** The README with its configuration table as the schema has it now. */
-export function renderReadme(readme: string): string {
-  return readme.replace(CONFIG, (_, begin: string, end: string) => `${begin}${configTable()}\n${end}`)
+export type GeneratedFile = keyof typeof GENERATED
+export const GENERATED_FILES = Object.keys(GENERATED) as GeneratedFile[]
+
+/** The file's text with its generated parts as the code has them now. */
+export function render(file: GeneratedFile, text: string): string {
+  let rendered = text
+  for (const [name, table] of Object.entries<() => string>(GENERATED[file])) {
+    const part = new RegExp(`(<!-- ${name} -->\\n)[\\s\\S]*(<!-- /${name} -->)`)
+    if (!part.test(rendered)) throw new Error(`${file} has no marks <!-- ${name} --> … <!-- /${name} -->`)
+    rendered = rendered.replace(part, (_, begin: string, end: string) => `${begin}${table()}\n${end}`)
+  }
+  return rendered
 }
 
-if (process.argv[1] === import.meta.filename) writeFileSync(README, renderReadme(readFileSync(README, 'utf8')))
+export function pathOf(file: GeneratedFile): URL {
+  return new URL(`../${file}`, import.meta.url)
+}
+
+if (process.argv[1] === import.meta.filename) {
+  for (const file of GENERATED_FILES) writeFileSync(pathOf(file), render(file, readFileSync(pathOf(file), 'utf8')))
+}

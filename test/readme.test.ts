@@ -1,17 +1,15 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { renderReadme } from '../scripts/docs.ts'
+import { GENERATED_FILES, pathOf, render } from '../scripts/docs.ts'
 
-const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
-
-test('the configuration table is the one of the schema (npm run docs writes it)', () => {
-  expect(readme).toContain('`CHANNEL_CAPACITY_EVENTS`')
-  expect(renderReadme(readme)).toBe(readme)
+test.each(GENERATED_FILES)('%s: its tables are the ones of the code (npm run docs writes them)', (file) => {
+  const text = readFileSync(pathOf(file), 'utf8')
+  expect(text).toMatch(/`CHANNEL_CAPACITY_EVENTS`|`millrace_channel_capacity_events`/)
+  expect(render(file, text)).toBe(text)
 })
 
-test('every file that the README leads to exists', () => {
-  const links = [...readme.matchAll(/\]\((?!https?:)([^)#]+)\)/g)].map(([, path]) => path ?? '')
-  expect(links.length).toBeGreaterThan(5)
-  for (const link of links)
-    expect(() => readFileSync(new URL(`../${link}`, import.meta.url)), link).not.toThrow(/ENOENT/)
+test.each(GENERATED_FILES)('%s: every file it leads to exists', (file) => {
+  const links = [...readFileSync(pathOf(file), 'utf8').matchAll(/\]\((?!https?:)([^)#]+)\)/g)].map(([, path]) => path)
+  expect(links.length).toBeGreaterThan(1)
+  for (const link of links) expect(existsSync(new URL(link ?? '', pathOf(file))), link).toBe(true)
 })

@@ -12,6 +12,7 @@ import { keyOf } from '../event.ts'
 import type { Handler } from '../handlers/handler.ts'
 import type { Consumer, Log } from '../log/log.ts'
 import type { DeliveryView } from '../metrics.ts'
+import type { AttemptOutcome } from '../metrics-contract.ts'
 import type { Sink } from '../sinks/sink.ts'
 import type { RetryPolicy } from './backoff.ts'
 import { type DeadLetter, DeadLetters, type ReplayResult } from './dead-letters.ts'
@@ -36,7 +37,7 @@ const COMMIT_EVERY_MS = 200
 
 export class Delivery implements DeliveryView {
   readonly sink: string
-  readonly attempts = new Map<string, number>()
+  readonly attempts = new Map<AttemptOutcome, number>()
   readonly #options: DeliveryOptions
   readonly #consumer: Consumer
   readonly #deadLetters: DeadLetters

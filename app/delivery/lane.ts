@@ -13,6 +13,7 @@ import { channel, type Receiver, type Sender } from '../channel/channel.ts'
 import { messageOf } from '../errors.ts'
 import type { Event } from '../event.ts'
 import type { Handler } from '../handlers/handler.ts'
+import type { AttemptOutcome } from '../metrics-contract.ts'
 import { type Failure, type Sink, SinkUnavailable } from '../sinks/sink.ts'
 import { backoffMs, pause, type RetryPolicy } from './backoff.ts'
 import type { DeadLetter } from './dead-letters.ts'
@@ -27,7 +28,7 @@ export interface LaneOptions {
   readonly capacityBytes: number
   /** Resolves when the dead letters are durable. */
   readonly giveUp: (letters: readonly DeadLetter[]) => Promise<void>
-  readonly onAttempt: (outcome: 'delivered' | 'retried' | 'unavailable' | 'dead_lettered') => void
+  readonly onAttempt: (outcome: AttemptOutcome) => void
   /** Called after `failure` of a lane changed. */
   readonly onState: () => void
   readonly onSettled: (batch: readonly Task[]) => void

@@ -5,6 +5,7 @@ import type { Sender } from '../channel/channel.ts'
 import { MillraceError } from '../errors.ts'
 import { DEFAULT_SOURCE, DEFAULT_TYPE, MAX_ATTRIBUTE_LENGTH } from '../event.ts'
 import type { IngestCounts } from '../metrics.ts'
+import { reasonOf } from '../metrics-contract.ts'
 import { Write } from '../write.ts'
 import { type Body, readBody } from './body.ts'
 import { inflate } from './inflate.ts'
@@ -137,11 +138,12 @@ export function eventsRoute(app: FastifyInstance, options: EventsOptions): void 
         if (outcome !== 'sent') throw refused(outcome)
         if (ack === 'durable') await settle(write, counts)
         else
-          settle(write, counts).catch((error) =>
-            request.log.error({ err: error, count }, 'acknowledged events were lost'),
-          )
+          settle(write, counts).catch((error) => {
+            counts.reject(reasonOf(error), count)
+            request.log.error({ err: error, count }, 'acknowledged events were lost')
+          })
       } catch (error) {
-        if (error instanceof MillraceError) counts.reject(error.code.toLowerCase(), count)
+        counts.reject(reasonOf(error), count)
         throw error
       }
       counts.writeDuration.observe((performance.now() - startedAt) / 1000)

@@ -7,11 +7,12 @@
 import rateLimit from '@fastify/rate-limit'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
-import { type FastifyBaseLogger, type FastifyInstance, fastify, LogController } from 'fastify'
+import { type FastifyBaseLogger, type FastifyError, type FastifyInstance, fastify, LogController } from 'fastify'
 import type { Sender } from '../channel/channel.ts'
 import type { Config } from '../config.ts'
 import { MillraceError } from '../errors.ts'
 import type { IngestCounts } from '../metrics.ts'
+import { reasonOf } from '../metrics-contract.ts'
 import type { Write } from '../write.ts'
 import { boundRequestsInProgress } from './admission.ts'
 import { requireKey } from './auth.ts'
@@ -52,7 +53,8 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
 
   app.setErrorHandler((error, request, reply) => {
     const problem = toProblem(error)
-    counts.refuseRequest(problem ? problem.code.toLowerCase() : 'other')
+    const isClients = !problem && ((error as FastifyError).statusCode ?? 500) < 500
+    counts.refuseRequest(isClients ? 'other' : reasonOf(problem))
     return sendProblem(error, request, reply)
   })
   app.setNotFoundHandler((request, reply) => {

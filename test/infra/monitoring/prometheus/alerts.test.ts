@@ -1,0 +1,80 @@
+/** Every alert under the real rule engine: it fires when it should, not when it should not, and it ends. */
+import { execFile } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { describe, expect, test } from 'vitest'
+import { stringify } from 'yaml'
+import { alerts, rules, rulesYaml } from '../../../../infra/monitoring/rules.ts'
+import { temporaryDirectory } from '../../../support/temporary.ts'
+import { PROMTOOL } from './programs.ts'
+import { SCENARIOS, type Scenario } from './scenarios.ts'
+import type { Series } from './series.ts'
+
+const MAX_TASKS = 2
+const run = promisify(execFile)
+
+/** The program's own words when it fails are the best message there is. */
+async function promtool(...args: string[]): Promise<string> {
+  const { stdout } = await run(PROMTOOL.path, args).catch((error) => {
+    throw new Error(`${error.stdout}${error.stderr}`)
+  })
+  return stdout
+}
+
+/** What the alert says with these values in the places of its template. */
+function expected({ alert, labels = {}, value }: Scenario) {
+  const rule = rules({ maxTasks: MAX_TASKS })
+    .groups.flatMap((group) => group.rules)
+    .find((candidate) => 'alert' in candidate && candidate.alert === alert)
+  if (rule === undefined || !('alert' in rule)) throw new Error(`no alert ${alert}`)
+  const fill = (template: string) =>
+    template
+      .replace(/{{ \$labels\.(\w+) }}/g, (_, label: string) => labels[label] ?? '')
+      .replace(/{{ \$value \| \w+ }}/g, value ?? 'no value given')
+  const { summary, description, runbook_url } = rule.annotations
+  return {
+    exp_labels: { ...rule.labels, ...labels },
+    exp_annotations: { summary: fill(summary), description: fill(description), runbook_url },
+  }
+}
+
+async function evaluate(scenario: Scenario, series: Series, atStep: number, fires: boolean): Promise<void> {
+  const directory = temporaryDirectory()
+  const { alert, step = 1 } = scenario
+  writeFileSync(join(directory, 'rules.yaml'), rulesYaml({ maxTasks: MAX_TASKS }))
+  const testFile = join(directory, 'test.yaml')
+  const unit = {
+    interval: `${step}m`,
+    input_series: Object.entries(series).map(([name, values]) => ({ series: name, values })),
+    alert_rule_test: [
+      { eval_time: `${atStep * step}m`, alertname: alert, exp_alerts: fires ? [expected(scenario)] : [] },
+    ],
+  }
+  writeFileSync(testFile, stringify({ rule_files: ['rules.yaml'], evaluation_interval: `${step}m`, tests: [unit] }))
+  expect(await promtool('test', 'rules', testFile)).toContain('SUCCESS')
+}
+
+test('every alert has a scenario, and the other way round', () => {
+  expect(SCENARIOS.map(({ alert }) => alert).sort()).toEqual(
+    alerts()
+      .map(({ alert }) => alert)
+      .sort(),
+  )
+})
+
+test.skipIf(PROMTOOL.missing)(`promtool check rules${PROMTOOL.why}`, async () => {
+  const file = join(temporaryDirectory(), 'rules.yaml')
+  writeFileSync(file, rulesYaml())
+  expect(await promtool('check', 'rules', '--lint=all', '--lint-fatal', file)).toMatch(/SUCCESS: \d+ rules found/)
+})
+
+describe.skipIf(PROMTOOL.missing)(`promtool test rules${PROMTOOL.why}`, () => {
+  describe.each(SCENARIOS)('$alert', (scenario) => {
+    const { breaks, firesAt, notYetAt, resetsAt, calm } = scenario
+    test('fires', () => evaluate(scenario, breaks, firesAt, true))
+    test('ends when it is mended', () => evaluate(scenario, breaks, resetsAt, false))
+    if (notYetAt !== undefined) test('waits before it fires', () => evaluate(scenario, breaks, notYetAt, false))
+    test.each(Object.entries(calm))('does not fire: %s', (_, series) => evaluate(scenario, series, firesAt, false))
+  })
+})

@@ -1,0 +1,121 @@
+/**
+ * What a deployment test needs: terraform, the AWS provider, and an AWS on this machine. Found by looking, never at a
+ * fixed place; what is missing is said by name.
+ */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+
+const PROVIDER = 'registry.terraform.io/hashicorp/aws'
+const REGION = 'eu-central-1'
+
+/** A Python with moto: MILLRACE_PYTHON, or the one on the PATH. */
+const python = process.env.MILLRACE_PYTHON ?? 'python3'
+
+/** Why the tests cannot run here, or undefined. */
+export function missing(): string | undefined {
+  if (spawnSync('terraform', ['version']).status !== 0) return 'terraform is not on the PATH'
+  if (spawnSync(python, ['-c', 'import moto.server']).status !== 0) {
+    return `${python} has no moto: pip install 'moto[server]', and name that Python in MILLRACE_PYTHON`
+  }
+  return undefined
+}
+
+export interface EmulatedAws {
+  /** For terraform, cdktf and the AWS command line. */
+  readonly environment: NodeJS.ProcessEnv
+  /** Calls an API of AWS that speaks JSON: `call('ecs', 'AmazonEC2ContainerServiceV20141113.ListClusters', {})`. */
+  call(service: string, target: string, body: object): Promise<Record<string, never>>
+  stop(): Promise<void>
+}
+
+export async function startEmulatedAws(): Promise<EmulatedAws> {
+  const port = await freePort()
+  const child = spawn(python, [resolve(import.meta.dirname, 'aws_emulator.py'), String(port)], {
+    stdio: ['pipe', 'pipe', 'ignore'], // its standard input ends with this process, and it with that
+  })
+  await saying(child, 'listening')
+  const url = `http://127.0.0.1:${port}`
+  const mirror = findMirror()
+  return {
+    environment: {
+      ...process.env,
+      AWS_ENDPOINT_URL: url,
+      AWS_ACCESS_KEY_ID: 'emulated',
+      AWS_SECRET_ACCESS_KEY: 'emulated',
+      AWS_REGION: REGION,
+      CHECKPOINT_DISABLE: '1',
+      ...(mirror && { TF_CLI_CONFIG_FILE: cliConfig(mirror.directory), AWS_PROVIDER_VERSION: mirror.version }),
+    },
+    async call(service, target, body) {
+      const scope = `Credential=emulated/20260101/${REGION}/${service}/aws4_request`
+      const response = await fetch(url, {
+        method: 'POST',
+        headers: {
+          authorization: `AWS4-HMAC-SHA256 ${scope}, SignedHeaders=host, Signature=none`,
+          'content-type': 'application/x-amz-json-1.1',
+          'x-amz-target': target,
+        },
+        body: JSON.stringify(body),
+      })
+      if (!response.ok) throw new Error(`${target}: ${response.status} ${await response.text()}`)
+      return (await response.json()) as Record<string, never>
+    },
+    async stop() {
+      const ended = new Promise((done) => child.once('exit', done))
+      child.stdin?.end()
+      const timer = setTimeout(() => child.kill('SIGKILL'), 5000)
+      await ended
+      clearTimeout(timer)
+    },
+  }
+}
+
+/**
+ * A mirror of the provider on this machine: named by the configuration of terraform, else wherever it lies. Without one,
+ * terraform downloads the provider like anywhere else.
+ */
+function findMirror(): { directory: string; version: string } | undefined {
+  const given = process.env.TF_CLI_CONFIG_FILE
+  if (given !== undefined && existsSync(given)) return undefined
+  const { stdout } = spawnSync('find', ['/', '-type', 'd', '-path', `*${PROVIDER}`, '-not', '-path', '/proc/*'], {
+    encoding: 'utf8',
+  })
+  for (const path of stdout.split('\n').filter((line) => line !== '')) {
+    // A cache of a project has the same layout: a mirror is what holds versions with their platform.
+    const version = readdirSync(path).find((name) => /^\d+\.\d+\.\d+$/.test(name))
+    if (version !== undefined && !path.includes('.terraform/')) {
+      return { directory: path.slice(0, -PROVIDER.length), version }
+    }
+  }
+  return undefined
+}
+
+function cliConfig(mirror: string): string {
+  const path = join(mkdtempSync(join(tmpdir(), 'millrace-terraform-')), 'terraformrc')
+  writeFileSync(path, `provider_installation {\n  filesystem_mirror {\n    path = ${JSON.stringify(mirror)}\n  }\n}\n`)
+  return path
+}
+
+function freePort(): Promise<number> {
+  return new Promise((done, fail) => {
+    const server = createServer().once('error', fail)
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      server.close(() => done(typeof address === 'object' && address ? address.port : 0))
+    })
+  })
+}
+
+function saying(child: ChildProcess, word: string): Promise<void> {
+  return new Promise((done, fail) => {
+    let text = ''
+    child.stdout?.setEncoding('utf8').on('data', (more: string) => {
+      text += more
+      if (text.includes(word)) done()
+    })
+    child.once('exit', (code) => fail(new Error(`the emulated AWS ended with ${code} before it was ready`)))
+  })
+}

@@ -1,0 +1,11 @@
+import { defineConfig } from 'vitest/config'
+
+/** `npm run test:deploy`: what needs terraform, an AWS provider and an emulated AWS. One thing after the other. */
+export default defineConfig({
+  test: {
+    include: ['test/deploy/**/*.test.ts'],
+    fileParallelism: false,
+    testTimeout: 15 * 60_000,
+    hookTimeout: 60_000,
+  },
+})
