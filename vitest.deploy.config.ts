@@ -5,6 +5,7 @@ export default defineConfig({
   test: {
     include: ['test/deploy/**/*.test.ts'],
     fileParallelism: false,
+    bail: 1,
     testTimeout: 15 * 60_000,
     hookTimeout: 60_000,
   },

@@ -73,7 +73,16 @@ function checkEnvironment(environment: Environment): void {
   const { name, production, profile, zones, natGateways, image, spotShare, tasks, kafka, domain } = environment
   const at = (key: string) => `${name}.${key}`
   checkVpcRange(at('cidr'), environment.cidr)
-  if (zones !== 2 && zones !== 3) fail(at('zones'), `${show(zones)} is neither 2 nor 3`, 'a load balancer needs two')
+  if (!(zones?.length >= 2 && zones.length <= 3 && new Set(zones).size === zones.length)) {
+    fail(
+      at('zones'),
+      `${show(zones)} is not two or three zones`,
+      "write letters such as ['a', 'b']: a load balancer needs two",
+    )
+  }
+  for (const zone of zones) {
+    if (!/^[a-f]$/.test(zone)) fail(at('zones'), `${show(zone)} is not a zone`, 'write its letter, a for eu-central-1a')
+  }
   if (natGateways !== 'one' && natGateways !== 'per-zone') {
     fail(at('natGateways'), `${show(natGateways)} is neither one nor per-zone`, 'use per-zone in production')
   }
@@ -95,7 +104,7 @@ function checkEnvironment(environment: Environment): void {
     fail(at('profile'), `${show(profile)} is neither single nor scaled`, 'begin with single')
   }
   for (const role of wanted) checkTasks(at(`tasks.${role}`), tasks?.[role], profile)
-  if (profile === 'scaled' && zones !== 3) fail(at('zones'), 'one broker a zone, and there are three', 'use 3')
+  if (profile === 'scaled' && zones.length !== 3) fail(at('zones'), 'one broker a zone, and there are three', 'use 3')
   if (profile === 'scaled' && kafka === undefined) fail(at('kafka'), 'the scaled profile needs brokers', 'size them')
   if (kafka !== undefined && !(kafka.storageGiB >= 1 && kafka.storageGiB <= 16384)) {
     fail(at('kafka.storageGiB'), `${show(kafka.storageGiB)} is out of range`, 'write 1 to 16384')

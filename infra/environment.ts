@@ -52,7 +52,8 @@ export interface Environment {
   readonly profile: 'single' | 'scaled'
   /** Of the VPC, /16 to /22. */
   readonly cidr: string
-  readonly zones: 2 | 3
+  /** Letters of availability zones, two or three; never change them once deployed, subnets would move. */
+  readonly zones: readonly string[]
   readonly natGateways: 'one' | 'per-zone'
   /** Services reached without NAT, such as `logs`. One costs about what 160 GB a month through NAT cost. */
   readonly interfaceEndpoints: readonly string[]

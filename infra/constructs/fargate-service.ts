@@ -215,7 +215,7 @@ export class FargateService extends Construct {
       statements: [
         { Sid: 'Metrics', Action: 'aps:RemoteWrite', Resource: workspaceArn },
         ...(volume ? [mountStatement(volume)] : []),
-        ...(exec ? [EXEC_STATEMENT] : []),
+        ...(exec ? execStatements(account, environment, kmsKeyArn) : []),
         ...permissions,
       ],
     })
@@ -319,14 +319,24 @@ function mountStatement({ fileSystemArn, accessPointArn }: LogVolume): Statement
   }
 }
 
-/** A shell in a task for debugging, outside production. AWS has no narrower resource for these. */
-const EXEC_STATEMENT: Statement = {
-  Sid: 'Exec',
-  Action: [
-    'ssmmessages:CreateControlChannel',
-    'ssmmessages:CreateDataChannel',
-    'ssmmessages:OpenControlChannel',
-    'ssmmessages:OpenDataChannel',
-  ],
-  Resource: '*',
+/** A shell in a task for debugging, outside production; what is typed there is logged. */
+function execStatements({ id, region }: Account, environment: Environment, kmsKeyArn: string): Statement[] {
+  return [
+    {
+      Sid: 'Exec',
+      Action: [
+        'ssmmessages:CreateControlChannel',
+        'ssmmessages:CreateDataChannel',
+        'ssmmessages:OpenControlChannel',
+        'ssmmessages:OpenDataChannel',
+      ],
+      Resource: '*', // AWS has no narrower one
+    },
+    {
+      Sid: 'ExecLog',
+      Action: ['logs:CreateLogStream', 'logs:DescribeLogStreams', 'logs:PutLogEvents'],
+      Resource: `arn:aws:logs:${region}:${id}:log-group:/millrace/${environment.name}/exec:*`,
+    },
+    { Sid: 'ExecKey', Action: 'kms:Decrypt', Resource: kmsKeyArn },
+  ]
 }

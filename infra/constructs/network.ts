@@ -4,7 +4,6 @@
  *     internet ─▶ load balancer (public) ─▶ tasks (private) ─▶ endpoints, or NAT ─▶ AWS, sinks
  */
 import { CloudwatchLogGroup } from '@cdktf/provider-aws/lib/cloudwatch-log-group/index.js'
-import { DataAwsAvailabilityZones } from '@cdktf/provider-aws/lib/data-aws-availability-zones/index.js'
 import { DefaultSecurityGroup } from '@cdktf/provider-aws/lib/default-security-group/index.js'
 import { Eip } from '@cdktf/provider-aws/lib/eip/index.js'
 import { FlowLog } from '@cdktf/provider-aws/lib/flow-log/index.js'
@@ -17,7 +16,6 @@ import { Subnet } from '@cdktf/provider-aws/lib/subnet/index.js'
 import { Vpc } from '@cdktf/provider-aws/lib/vpc/index.js'
 import { VpcEndpoint } from '@cdktf/provider-aws/lib/vpc-endpoint/index.js'
 import { VpcSecurityGroupIngressRule } from '@cdktf/provider-aws/lib/vpc-security-group-ingress-rule/index.js'
-import { Fn } from 'cdktf'
 import { Construct } from 'constructs'
 import { parseCidr, subnetOf } from '../check-config.ts'
 import type { Account, Environment } from '../environment.ts'
@@ -61,11 +59,7 @@ export class Network extends Construct {
   }
 
   #subnets(): void {
-    const { name, environment } = this.#options
-    const zones = new DataAwsAvailabilityZones(this, 'zones', {
-      state: 'available',
-      filter: [{ name: 'opt-in-status', values: ['opt-in-not-required'] }],
-    })
+    const { name, account, environment } = this.#options
     const internet = new InternetGateway(this, 'internet', { vpcId: this.vpcId, tags: { Name: name } })
     const publicRoutes = new RouteTable(this, 'public', {
       vpcId: this.vpcId,
@@ -74,8 +68,8 @@ export class Network extends Construct {
     })
     const bits = (parseCidr(environment.cidr)?.bits ?? 0) + 3
     const nats: NatGateway[] = []
-    for (let zone = 0; zone < environment.zones; zone++) {
-      const availabilityZone = Fn.element(zones.names, zone)
+    for (const [zone, letter] of environment.zones.entries()) {
+      const availabilityZone = `${account.region}${letter}`
       const open = new Subnet(this, `public-${zone}`, {
         vpcId: this.vpcId,
         availabilityZone,

@@ -1,4 +1,5 @@
 /** What a release changes: the cluster, the services with their scaling, and the way in. */
+import { CloudwatchLogGroup } from '@cdktf/provider-aws/lib/cloudwatch-log-group/index.js'
 import { CloudwatchMetricAlarm } from '@cdktf/provider-aws/lib/cloudwatch-metric-alarm/index.js'
 import { EcsCluster } from '@cdktf/provider-aws/lib/ecs-cluster/index.js'
 import { EcsClusterCapacityProviders } from '@cdktf/provider-aws/lib/ecs-cluster-capacity-providers/index.js'
@@ -42,10 +43,21 @@ export class Service extends AwsStack {
     this.#monitoring = monitoring
     const name = prefix(environment)
     const { network, keyArn, accessLog } = foundation
+    const shells = new CloudwatchLogGroup(this, 'exec-log', {
+      name: `/millrace/${environment.name}/exec`,
+      retentionInDays: environment.logRetentionDays,
+      kmsKeyId: keyArn,
+    })
     this.#cluster = new EcsCluster(this, 'cluster', {
       name,
       setting: [{ name: 'containerInsights', value: 'enhanced' }],
-      configuration: { executeCommandConfiguration: { kmsKeyId: keyArn, logging: 'DEFAULT' } },
+      configuration: {
+        executeCommandConfiguration: {
+          kmsKeyId: keyArn,
+          logging: 'OVERRIDE',
+          logConfiguration: { cloudWatchEncryptionEnabled: true, cloudWatchLogGroupName: shells.name },
+        },
+      },
     })
     this.#capacity = new EcsClusterCapacityProviders(this, 'capacity', {
       clusterName: this.#cluster.name,

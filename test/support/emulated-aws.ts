@@ -84,9 +84,10 @@ function findMirror(): { directory: string; version: string } | undefined {
     encoding: 'utf8',
   })
   for (const path of stdout.split('\n').filter((line) => line !== '')) {
-    // A cache of a project has the same layout: a mirror is what holds versions with their platform.
+    // Caches have the same layout, but terraform cannot install from the cache that it installs into.
+    if (/\/\.terraform(\.d\/plugin-cache)?\//.test(path)) continue
     const version = readdirSync(path).find((name) => /^\d+\.\d+\.\d+$/.test(name))
-    if (version !== undefined && !path.includes('.terraform/')) {
+    if (version !== undefined) {
       return { directory: path.slice(0, -PROVIDER.length), version }
     }
   }
