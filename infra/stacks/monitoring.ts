@@ -6,6 +6,8 @@ import {
   CloudwatchMetricAlarm,
   type CloudwatchMetricAlarmConfig,
 } from '@cdktf/provider-aws/lib/cloudwatch-metric-alarm/index.js'
+import { PrometheusAlertManagerDefinition } from '@cdktf/provider-aws/lib/prometheus-alert-manager-definition/index.js'
+import { PrometheusRuleGroupNamespace } from '@cdktf/provider-aws/lib/prometheus-rule-group-namespace/index.js'
 import { PrometheusWorkspace } from '@cdktf/provider-aws/lib/prometheus-workspace/index.js'
 import { SnsTopic } from '@cdktf/provider-aws/lib/sns-topic/index.js'
 import { SnsTopicPolicy } from '@cdktf/provider-aws/lib/sns-topic-policy/index.js'
@@ -14,8 +16,10 @@ import { SsmParameter } from '@cdktf/provider-aws/lib/ssm-parameter/index.js'
 import type { Construct } from 'constructs'
 import { CLOUDWATCH } from '../../app/cloudwatch.ts'
 import type { Account, Environment, Tasks } from '../environment.ts'
+import { alertManagerConfig } from '../monitoring/alert-manager.ts'
 import { dashboard } from '../monitoring/cloudwatch-dashboard.ts'
 import { collectorConfig } from '../monitoring/collector.ts'
+import { rulesYaml } from '../monitoring/rules.ts'
 import { collectorParameter, prefix, type Role, servicesOf } from '../names.ts'
 import { policy } from '../policy.ts'
 import { AwsStack } from './aws-stack.ts'
@@ -42,6 +46,20 @@ export class Monitoring extends AwsStack {
       loggingConfiguration: { logGroupArn: `${queries.arn}:*` },
     })
     this.workspaceArn = workspace.arn
+    const { owner, repository } = account.github
+    new PrometheusRuleGroupNamespace(this, 'rules', {
+      name: 'millrace',
+      workspaceId: workspace.id,
+      data: rulesYaml({
+        maxTasks: servicesOf(environment).reduce((sum, { tasks }) => sum + tasks.maxTasks, 0),
+        runbooks: `https://github.com/${owner}/${repository}/blob/main/docs/runbooks/`,
+        intervalSeconds: 60,
+      }),
+    })
+    new PrometheusAlertManagerDefinition(this, 'alert-manager', {
+      workspaceId: workspace.id,
+      definition: alertManagerConfig(account.region, this.topicArn),
+    })
     new SsmParameter(this, 'collector', {
       name: collectorParameter(environment),
       description: 'Configuration of the metrics collector beside each task',
