@@ -19,7 +19,8 @@ const USAGE = `usage: npm run <synth|plan|deploy|destroy> -- <bootstrap|${enviro
   --migrate-state        deploy: after bootstrapState was changed to 'bucket'
   --skip-provider-lock   when the AWS provider comes from a mirror`
 
-const SUMMARY = /^\s*(\S+)\s.*?(Plan: .*|No changes\..*|Apply complete! Resources: .*|Destroy complete! Resources: .*)$/
+/** The line that says what a stack came to. */
+const RESULT = /(?:^|\s)(Plan: \d+ to .*|No changes\. .*|(?:Apply|Destroy) complete! Resources: .*)$/
 
 class UsageError extends Error {}
 
@@ -139,13 +140,16 @@ async function run(args: readonly string[], stacks: readonly string[]): Promise<
   })
   const summary = new Map<string, string>()
   let rest = ''
+  let current = ''
   child.stdout?.setEncoding('utf8').on('data', (text: string) => {
     process.stdout.write(text)
     const lines = (rest + text).split('\n')
     rest = lines.pop() ?? ''
     for (const line of lines.map(stripVTControlCharacters)) {
-      const [, stack = '', result = ''] = SUMMARY.exec(line) ?? []
-      if (stacks.includes(stack)) summary.set(stack, result)
+      // cdktf puts the stack's name before the first of the lines that came together.
+      current = stacks.find((stack) => line.startsWith(`${stack} `)) ?? current
+      const [, result] = RESULT.exec(line.trimEnd()) ?? []
+      if (result !== undefined) summary.set(current, result)
     }
   })
   const code = await new Promise<number>((resolve, reject) => {
