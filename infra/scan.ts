@@ -3,9 +3,10 @@
  * and on an explanation that no finding needs any more. Checkov: CHECKOV, or on the PATH (`pip install checkov`).
  */
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { synthesise } from './synthesise.ts'
 
 interface Exception {
   readonly check: string
@@ -31,22 +32,19 @@ const exceptions: readonly Exception[] = JSON.parse(
 
 const work = mkdtempSync(join(tmpdir(), 'millrace-scan-'))
 console.error('synthesising …')
-const synth = spawnSync(process.execPath, ['infra/main.ts'], {
-  env: { ...process.env, CDKTF_OUTDIR: join(work, 'synth') },
-  stdio: 'inherit',
-})
-if (synth.status !== 0) process.exit(1)
-
-const stacks = readdirSync(join(work, 'synth', 'stacks'))
-for (const stack of stacks) {
-  const json = JSON.parse(readFileSync(join(work, 'synth', 'stacks', stack, 'cdk.tf.json'), 'utf8'))
+const { code, stderr, stacks } = synthesise()
+if (code !== 0) {
+  console.error(stderr)
+  process.exit(1)
+}
+for (const { name, json } of stacks) {
   // Checkov cannot read a terraform block in JSON, and would then skip the file without a word.
-  delete json.terraform
-  mkdirSync(join(work, 'scan', stack), { recursive: true })
-  writeFileSync(join(work, 'scan', stack, 'cdk.tf.json'), JSON.stringify(json, undefined, 1))
+  const { terraform: _, ...rest } = json
+  mkdirSync(join(work, name))
+  writeFileSync(join(work, name, 'cdk.tf.json'), JSON.stringify(rest, undefined, 1))
 }
 console.error(`scanning ${stacks.length} stacks …`)
-const args = ['-d', join(work, 'scan'), '--framework', 'terraform_json', '--compact', '--skip-download', '-o', 'json']
+const args = ['-d', work, '--framework', 'terraform_json', '--compact', '--skip-download', '-o', 'json']
 const { stdout, error } = spawnSync(checkov, args, { encoding: 'utf8', maxBuffer: 256 * 1024 * 1024 })
 if (error) {
   console.error(`${checkov} cannot be run (${error.message}): pip install checkov, and name it in CHECKOV`)

@@ -2,11 +2,17 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { configTable } from '../app/config.ts'
 import { metricsTable } from '../app/metrics-contract.ts'
+import { costTables, pictureOf } from '../infra/documents.ts'
 
 /** Each file that has generated parts, and what goes between its marks `<!-- name -->` and `<!-- /name -->`. */
 const GENERATED = {
   'README.md': { config: configTable },
   'docs/metrics.md': { metrics: metricsTable },
+  'docs/infrastructure.md': {
+    'picture-single': () => pictureOf('dev'),
+    'picture-scaled': () => pictureOf('prod'),
+    cost: costTables,
+  },
 } as const satisfies Record<string, Record<string, () => string>>
 
 export type GeneratedFile = keyof typeof GENERATED

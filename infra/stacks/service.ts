@@ -103,7 +103,7 @@ export class Service extends AwsStack {
         ...(kafka ? [{ securityGroupId: kafka.securityGroupId, port: KAFKA_IAM_PORT, what: 'kafka' }] : []),
       ],
       rollbackAlarms: listens ? this.#rollbackAlarms() : [],
-      dependsOn: [this.#capacity, this.#apiKey.value, ...(listens ? [this.#edge.listener] : [])],
+      dependsOn: [this.#capacity, ...(listens ? [this.#apiKey.value, this.#edge.listener] : [])],
     })
     if (tasks.maxTasks === 1) return
     new Scaling(this, `${role}-scaling`, {

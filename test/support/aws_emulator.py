@@ -18,7 +18,9 @@ from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
 from moto.core.utils import camelcase_to_underscores
 from moto.ecs.responses import EC2ContainerServiceResponse
+from moto.core import DEFAULT_ACCOUNT_ID
 from moto.iam.access_control import IAMPolicyStatement, PermissionResult
+from moto.iam.models import iam_backends
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
@@ -136,6 +138,32 @@ class Budgets:
                     if notification["NotificationType"] == body["Notification"]["NotificationType"]]
             return answer({"Subscribers": same[0] if same else []})
         return answer({"__type": "UnknownOperation", "Message": f"not emulated: {action}"}, 501)
+
+
+class AlertManager:
+    """Managed Prometheus: moto knows workspaces and rules, not the definition of the alert manager."""
+
+    def __init__(self):
+        self.definitions = {}
+
+    def __call__(self, request):
+        found = re.fullmatch(r"/workspaces/([^/]+)/alertmanager/definition", request.path)
+        if found is None:
+            return None
+        workspace = found[1]
+        if request.method in ("POST", "PUT"):
+            self.definitions[workspace] = request.get_json()["data"]
+            return answer({"status": {"statusCode": "ACTIVE"}}, 202)
+        if workspace not in self.definitions:
+            response = answer({"message": "not found", "resourceId": workspace, "resourceType": "definition"}, 404)
+            response.headers["x-amzn-ErrorType"] = "ResourceNotFoundException"
+            return response
+        if request.method == "DELETE":
+            del self.definitions[workspace]
+            return answer({}, 202)
+        return answer({"alertManagerDefinition": {"data": self.definitions[workspace],
+                                                  "status": {"statusCode": "ACTIVE"},
+                                                  "createdAt": 1_767_225_600, "modifiedAt": 1_767_225_600}})
 
 
 class AutoscalingTags:
@@ -269,7 +297,7 @@ class Kafka:
 class Emulator:
     def __init__(self):
         self.moto = DomainDispatcherApplication(create_backend_app)
-        self.additions = [AutoscalingTags(), FileSystemBackups(), Budgets(), Kafka()]
+        self.additions = [AutoscalingTags(), FileSystemBackups(), AlertManager(), Budgets(), Kafka()]
 
     def __call__(self, environ, start_response):
         request = Request(environ, populate_request=False)
@@ -284,6 +312,8 @@ def main():
     statement_applies_only_under_its_condition()
     rule_between_groups_has_a_description()
     service_remembers_how_it_was_created()
+    # Reading all of AWS's managed policies takes seconds: a first call that waits for it is repeated by its client.
+    iam_backends[DEFAULT_ACCOUNT_ID]["aws"].managed_policies
     server = make_server("127.0.0.1", int(sys.argv[1]), Emulator(), threaded=True)
     print("listening", server.port, flush=True)
     # When the process that started us is gone, our standard input ends.

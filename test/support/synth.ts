@@ -1,21 +1,12 @@
 /** Synthesises the stacks like a user does: a process, with `infra/config.ts` as it is or edited. */
-import { spawnSync } from 'node:child_process'
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { type Block, type Synthesis, type SynthesisedStack, synthesise } from '../../infra/synthesise.ts'
+
+export type { Block }
 
 const PROJECT = resolve(import.meta.dirname, '../..')
-
-export type Block = Record<string, unknown>
-
-/** One stack as Terraform reads it. */
-export interface Stack {
-  readonly name: string
-  readonly text: string
-  /** Resources by type, then by name. */
-  readonly resource: Record<string, Record<string, Block>>
-  readonly json: Block
-}
 
 /** A copy of what a synth needs, with `edits` made to config.ts: [text that is there, text that replaces it]. */
 export function editedProject(edits: readonly (readonly [string, string])[]): string {
@@ -38,25 +29,13 @@ export function edit(directory: string, edits: readonly (readonly [string, strin
   writeFileSync(path, text)
 }
 
-export function synth(directory = PROJECT): { code: number | null; stderr: string; stacks: Map<string, Stack> } {
-  const out = mkdtempSync(join(tmpdir(), 'millrace-synth-'))
-  const { AWS_ENDPOINT_URL: _, AWS_PROVIDER_VERSION: __, ...environment } = process.env
-  const { status, stderr } = spawnSync(process.execPath, ['infra/main.ts'], {
-    cwd: directory,
-    env: { ...environment, CDKTF_OUTDIR: out },
-    encoding: 'utf8',
-  })
-  mkdirSync(join(out, 'stacks'), { recursive: true })
-  const stacks = readdirSync(join(out, 'stacks')).map((name): [string, Stack] => {
-    const text = readFileSync(join(out, 'stacks', name, 'cdk.tf.json'), 'utf8')
-    const json = JSON.parse(text)
-    return [name, { name, text, json, resource: json.resource }]
-  })
-  return { code: status, stderr, stacks: new Map(stacks) }
+export function synth(directory?: string): Omit<Synthesis, 'stacks'> & { stacks: Map<string, SynthesisedStack> } {
+  const { code, stderr, stacks } = synthesise(directory)
+  return { code, stderr, stacks: new Map(stacks.map((stack) => [stack.name, stack])) }
 }
 
 /** Every resource of a type, in all of the given stacks. */
-export function resourcesOf(stacks: Iterable<Stack>, type: string): { at: string; block: Block }[] {
+export function resourcesOf(stacks: Iterable<SynthesisedStack>, type: string): { at: string; block: Block }[] {
   return [...stacks].flatMap((stack) =>
     Object.entries(stack.resource[type] ?? {}).map(([name, block]) => ({
       at: `${stack.name}: ${type}.${name}`,

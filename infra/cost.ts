@@ -1,0 +1,97 @@
+/**
+ * What an environment costs a month when nobody sends anything, and what is added per use: list prices on demand, in US
+ * dollars, us-east-1, as published in June 2026. Other regions are 10 to 30 % dearer; Savings Plans and free tiers are not
+ * counted. Check https://calculator.aws before you rely on a figure.
+ */
+import type { Environment, Tasks } from './environment.ts'
+import { servicesOf } from './names.ts'
+
+export const PRICES_AS_OF = 'June 2026, us-east-1'
+
+const HOURS = 730
+
+/** US dollars. */
+const PRICES = {
+  fargateArmCpuHour: 0.03238,
+  fargateArmGibHour: 0.00356,
+  /** Of the price on demand: the discount changes, AWS names up to 70 %. */
+  spotShareOfPrice: 0.3,
+  natHour: 0.045,
+  endpointHour: 0.01,
+  balancerHour: 0.0225,
+  balancerUnitHour: 0.008,
+  firewall: 5,
+  firewallRule: 1,
+  key: 1,
+  secret: 0.4,
+  alarm: 0.1,
+  dashboard: 3,
+  brokerHour: { 'kafka.t3.small': 0.0456, 'kafka.m7g.large': 0.204 } as Readonly<Record<string, number>>,
+  brokerGib: 0.1,
+} as const
+
+const BROKERS = 3
+const FIREWALL_RULES = 4
+
+export interface CostLine {
+  readonly what: string
+  readonly formula: string
+  readonly usdPerMonth: number
+}
+
+/** Lines that are paid whether or not anything is sent, with `tasks` at their minimum. */
+export function costOf(environment: Environment): readonly CostLine[] {
+  const { zones, natGateways, interfaceEndpoints, kafka, spotShare } = environment
+  const lines: CostLine[] = servicesOf(environment).map(({ role, tasks }) => ({
+    what: `tasks of ${role}`,
+    formula: `${tasks.minTasks} × (${tasks.cpu / 1024} vCPU + ${tasks.memoryMiB / 1024} GiB)${spotShare > 0 ? `, ${spotShare * 100} % on Spot` : ''}`,
+    usdPerMonth: tasks.minTasks * taskHour(tasks, spotShare) * HOURS,
+  }))
+  if (kafka) {
+    const hour = PRICES.brokerHour[kafka.brokerType] ?? Number.NaN
+    lines.push({
+      what: 'Kafka',
+      formula: `${BROKERS} × ${kafka.brokerType} + ${BROKERS} × ${kafka.storageGiB} GiB`,
+      usdPerMonth: BROKERS * (hour * HOURS + kafka.storageGiB * PRICES.brokerGib),
+    })
+  }
+  const nats = natGateways === 'per-zone' ? zones.length : 1
+  lines.push({ what: 'NAT', formula: `${nats} gateways`, usdPerMonth: nats * PRICES.natHour * HOURS })
+  const endpoints = interfaceEndpoints.length * zones.length
+  if (endpoints > 0) {
+    const formula = `${interfaceEndpoints.length} services × ${zones.length} zones`
+    lines.push({ what: 'endpoints', formula, usdPerMonth: endpoints * PRICES.endpointHour * HOURS })
+  }
+  lines.push(
+    {
+      what: 'load balancer',
+      formula: 'one, one capacity unit',
+      usdPerMonth: (PRICES.balancerHour + PRICES.balancerUnitHour) * HOURS,
+    },
+    {
+      what: 'firewall',
+      formula: `one list, ${FIREWALL_RULES} rules`,
+      usdPerMonth: PRICES.firewall + FIREWALL_RULES * PRICES.firewallRule,
+    },
+    { what: 'key, secret, dashboard', formula: 'one each', usdPerMonth: PRICES.key + PRICES.secret + PRICES.dashboard },
+    { what: 'alarms', formula: `${alarmsOf(environment)}`, usdPerMonth: alarmsOf(environment) * PRICES.alarm },
+  )
+  return lines
+}
+
+function taskHour({ cpu, memoryMiB }: Tasks, spotShare: number): number {
+  const onDemand = (cpu / 1024) * PRICES.fargateArmCpuHour + (memoryMiB / 1024) * PRICES.fargateArmGibHour
+  return onDemand * (1 - spotShare + spotShare * PRICES.spotShareOfPrice)
+}
+
+/** As the stacks have them; a test counts. Two of each target-tracking policy are AWS's own and free to nobody. */
+function alarmsOf(environment: Environment): number {
+  const services = servicesOf(environment)
+  const followed = services.reduce((sum, { role, tasks }) => sum + (tasks.maxTasks > 1 ? policiesOf(role) : 0), 0)
+  const own = services.reduce((sum, { role }) => sum + (role === 'ingest' ? 4 : 5), 0)
+  return own + 2 + (environment.kafka ? 5 : 0) + 2 * followed
+}
+
+function policiesOf(role: string): number {
+  return role === 'all' ? 0 : 3
+}
