@@ -33,7 +33,9 @@ test('runbooks lead to each other, and every one is in their list', () => {
   const files = readdirSync(`${ROOT}docs/runbooks`)
   for (const file of files) {
     const text = readFileSync(`${ROOT}docs/runbooks/${file}`, 'utf8')
-    for (const [, link = ''] of text.matchAll(/\]\((\S+?)\)/g)) expect(files, file).toContain(link)
+    for (const [, link = ''] of text.matchAll(/\]\((\S+?)\)/g)) {
+      expect(existsSync(`${ROOT}docs/runbooks/${link.split('#')[0]}`), `${file} leads to ${link}`).toBe(true)
+    }
     if (file === 'README.md') for (const other of files) if (other !== file) expect(text).toContain(`(${other})`)
   }
 })

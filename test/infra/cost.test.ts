@@ -1,0 +1,25 @@
+import { expect, test } from 'vitest'
+import { environments } from '../../infra/config.ts'
+import { costOf } from '../../infra/cost.ts'
+import { resourcesOf, synth } from '../support/synth.ts'
+
+const all = [...synth().stacks.values()]
+
+test.each(environments)('$name: what is priced is what the stacks have', (environment) => {
+  const own = all.filter(({ name }) => name.startsWith(`${environment.name}-`))
+  const count = (type: string) => resourcesOf(own, type).length
+  const line = (what: string) => costOf(environment).find((candidate) => candidate.what === what)
+  // Each policy of target tracking makes two alarms of its own.
+  const alarms = count('aws_cloudwatch_metric_alarm') + 2 * count('aws_appautoscaling_policy')
+  expect(line('alarms')?.formula).toBe(String(alarms))
+  expect(line('NAT')?.formula).toBe(`${count('aws_nat_gateway')} gateways`)
+  const [{ rule } = { rule: [] }] = resourcesOf(own, 'aws_wafv2_web_acl').map(({ block }) => block)
+  expect(line('firewall')?.formula).toBe(`one list, ${(rule as unknown[]).length} rules`)
+  expect(costOf(environment).filter(({ what }) => what.startsWith('tasks of'))).toHaveLength(count('aws_ecs_service'))
+})
+
+test.each(environments)('$name: at rest it stays well within its budget', (environment) => {
+  const sum = costOf(environment).reduce((total, { usdPerMonth }) => total + usdPerMonth, 0)
+  expect(sum).toBeGreaterThan(10)
+  expect(sum).toBeLessThan(0.6 * environment.budgetUsdPerMonth)
+})
