@@ -11,6 +11,7 @@ import { type Body, readBody } from './body.ts'
 import { inflate } from './inflate.ts'
 import { ProblemSchema, Refusal, type Rejected, RejectedSchema } from './problem.ts'
 import type { Quota } from './quota.ts'
+import { traceparentOf, withTraceparent } from './trace.ts'
 
 export interface EventsOptions {
   readonly sender: Sender<Write>
@@ -129,7 +130,10 @@ export function eventsRoute(app: FastifyInstance, options: EventsOptions): void 
       const bytes = request.body ?? Buffer.alloc(0)
       const body = encoding === undefined ? bytes : await inflate(encoding, bytes, maxBodyBytes)
       const startedAt = performance.now()
-      const { payload, count, rejected } = countInvalid(counts, () => readBody(body, request.headers, maxRequestEvents))
+      const read = countInvalid(counts, () => readBody(body, request.headers, maxRequestEvents))
+      const { count, rejected } = read
+      const trace = traceparentOf(request.headers)
+      const payload = trace === undefined ? read.payload : withTraceparent(read.payload, count, trace, maxBodyBytes)
       counts.received(count)
       try {
         quota?.take(request.client, count)

@@ -20,6 +20,7 @@ import { eventsRoute } from './events.ts'
 import { healthRoutes } from './health.ts'
 import { sendProblem, toProblem } from './problem.ts'
 import { Quota } from './quota.ts'
+import { traceIdOf, traceparentOf } from './trace.ts'
 
 export const KEEP_ALIVE_TIMEOUT_MS = 72_000
 export const HEADERS_TIMEOUT_MS = 75_000
@@ -41,6 +42,11 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
   const { config, logger, sender, counts, version, notReady, isDraining } = options
   const app = fastify({
     loggerInstance: logger,
+    // Lines about a request can be found by its trace.
+    childLoggerFactory: (parent, bindings, options, raw) => {
+      const trace = traceparentOf(raw.headers)
+      return parent.child(trace === undefined ? bindings : { ...bindings, traceId: traceIdOf(trace) }, options)
+    },
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: config.MAX_BODY_BYTES,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,

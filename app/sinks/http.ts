@@ -80,6 +80,8 @@ export class HttpSink implements Sink {
 
   #headers(event: Event, body: string): Record<string, string> {
     const headers: Record<string, string> = { 'content-type': 'application/cloudevents+json', 'user-agent': 'millrace' }
+    // The trace goes on where the event goes (W3C Trace Context).
+    if (typeof event.traceparent === 'string') headers.traceparent = event.traceparent
     if (this.#webhook === undefined) return headers
     const now = new Date()
     // An id may hold what a header cannot.

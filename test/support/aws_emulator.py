@@ -296,6 +296,7 @@ class Kafka:
 
 class Emulator:
     def __init__(self):
+        self.one_at_a_time = threading.Lock()
         self.moto = DomainDispatcherApplication(create_backend_app)
         self.additions = [AutoscalingTags(), FileSystemBackups(), AlertManager(), Budgets(), Kafka()]
 
@@ -305,7 +306,9 @@ class Emulator:
             response = addition(request)
             if response is not None:
                 return response(environ, start_response)
-        return self.moto(environ, start_response)
+        # moto is not made for two calls at once: one that fails half-way is repeated by its client, and meets what it made.
+        with self.one_at_a_time:
+            return self.moto(environ, start_response)
 
 
 def main():
