@@ -52,6 +52,24 @@ describe('accepted', () => {
     ])
   })
 
+  test('the trace of the request goes on with its events', async () => {
+    const trace = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+    const http = await startHttp()
+    const response = await post(http, '{"data":1}\n{"data":2}', { ...NDJSON, traceparent: trace })
+    expect(response.status).toBe(202)
+    for (const line of await http.stored()) expect(JSON.parse(line).traceparent).toBe(trace)
+    const broken = await post(http, '{"data":3}', { traceparent: 'not-a-trace' })
+    expect(broken.status).toBe(202)
+    expect(JSON.parse((await http.stored())[2] ?? '')).toEqual({ data: 3 })
+  })
+
+  test('what is logged about a request has its trace', async () => {
+    const http = await startHttp({}, () => ({ append: () => Promise.reject(new Error('a bug')) }))
+    const trace = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+    expect((await post(http, '{"data":1}', { traceparent: trace })).status).toBe(500)
+    expect(http.logged.some((line) => JSON.parse(line).traceId === '4bf92f3577b34da6a3ce929d0e0e4736')).toBe(true)
+  })
+
   test('from memory only when asked for, and then the answer says so', async () => {
     const http = await startHttp({ ACK: 'memory' })
     expect(await (await post(http, '{"data":1}')).json()).toEqual({ accepted: 1, ack: 'memory' })

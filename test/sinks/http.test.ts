@@ -45,6 +45,17 @@ describe('http sink', () => {
     expect(type).toBe('application/cloudevents+json')
   })
 
+  test('hands the trace of an event on', async () => {
+    const traces: unknown[] = []
+    const url = await endpoint((request, response) => {
+      traces.push(request.headers.traceparent)
+      response.writeHead(204).end()
+    })
+    const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+    await sinkTo(url).write([{ ...event, traceparent }, event], never)
+    expect(traces).toEqual([traceparent, undefined])
+  })
+
   test('a changed body does not verify', async () => {
     const secret = Buffer.from('another secret, long enough').toString('base64')
     let error: unknown
