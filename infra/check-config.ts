@@ -45,13 +45,17 @@ export function findEnvironment(environments: readonly Environment[], name: stri
   return fail('environments', `unknown environment "${name}"`, `infra/config.ts has ${known}`)
 }
 
-function checkAccount({ id, region, alertsEmail, github, bootstrapState, awsProviderVersion }: Account): void {
+function checkAccount(account: Account): void {
+  const { id, region, alertsEmail, pagerDuty, github, bootstrapState, awsProviderVersion } = account
   if (!/^\d{12}$/.test(id ?? '')) fail('account.id', `${show(id)} is not an AWS account`, 'write its twelve digits')
   if (!/^[a-z]{2}(-[a-z]+)+-\d$/.test(region ?? '')) {
     fail('account.region', `${show(region)} is not an AWS region`, 'write one such as eu-central-1')
   }
   if (!/^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(alertsEmail ?? '')) {
     fail('account.alertsEmail', `${show(alertsEmail)} is not an e-mail address`, 'alarms need someone who reads them')
+  }
+  if (pagerDuty !== undefined && !/^arn:aws:secretsmanager:[\w-]+:\d{12}:secret:.+$/.test(pagerDuty.secretArn ?? '')) {
+    fail('account.pagerDuty.secretArn', `${show(pagerDuty.secretArn)} is not a secret`, 'write its whole ARN')
   }
   for (const key of ['owner', 'repository'] as const) {
     if (!/^[\w.-]+$/.test(github?.[key] ?? '')) {

@@ -8,6 +8,11 @@ export interface Account {
   /** Receives alarms and budget warnings; confirms the subscription by a click once. */
   readonly alertsEmail: string
   /**
+   * Pages go to PagerDuty as well: ARN of a secret with the integration key, and the name of the key in it. The secret, and the KMS
+   * key that encrypts it, must let `aps.amazonaws.com` read it.
+   */
+  readonly pagerDuty?: { readonly secretArn: string; readonly secretKey: string }
+  /**
    * The repository whose GitHub Actions may plan (pull requests) and apply (main, after approval). Repositories created
    * since July 2026 present numeric ids as well: give both ids then (`gh api repos/OWNER/NAME --jq '.owner.id, .id'`).
    */
@@ -72,6 +77,8 @@ export interface Environment {
   readonly logRetentionDays: number
   /** The web application firewall blocks an address beyond it; 10 to 2,000,000,000. */
   readonly requestsPerFiveMinutesPerAddress: number
+  /** Managed Grafana for the dashboards, about $9 a month for each editor; needs IAM Identity Center. Default: none. */
+  readonly managedGrafana?: boolean
   /** Raise by one for a new API key: docs/runbooks/rotate-keys.md. */
   readonly apiKeyVersion: number
   readonly budgetUsdPerMonth: number

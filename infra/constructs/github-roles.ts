@@ -115,7 +115,11 @@ export class GithubRoles extends Construct {
           Resource: roles,
           Condition: {
             StringEquals: {
-              'iam:PassedToService': ['ecs-tasks.amazonaws.com', 'vpc-flow-logs.amazonaws.com', 'aps.amazonaws.com'],
+              'iam:PassedToService': [
+                'ecs-tasks.amazonaws.com',
+                'vpc-flow-logs.amazonaws.com',
+                'grafana.amazonaws.com',
+              ],
             },
           },
         },
@@ -248,6 +252,11 @@ const BOUNDARY = [
   {
     Sid: 'WhatMillraceRolesDo',
     Action: [
+      'aps:GetLabels',
+      'aps:GetMetricMetadata',
+      'aps:GetSeries',
+      'aps:ListWorkspaces',
+      'aps:QueryMetrics',
       'aps:RemoteWrite',
       'ecr:BatchCheckLayerAvailability',
       'ecr:BatchGetImage',

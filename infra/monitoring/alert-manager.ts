@@ -1,14 +1,24 @@
 /**
- * Who is told of alerts in the cloud. The alert manager of Managed Prometheus speaks to SNS only, signed for a region;
- * its configuration is wrapped into one key.
+ * Who is told of alerts in the cloud. The alert manager of Managed Prometheus speaks to SNS, signed for a region, and to
+ * PagerDuty, whose key it reads from Secrets Manager; its configuration is wrapped into one key.
+ * Source: https://docs.aws.amazon.com/prometheus/latest/userguide/AMP-alertmanager-config.html
  */
 import { stringify } from 'yaml'
+import type { Account } from '../environment.ts'
 
-export function alertManagerConfig(region: string, topicArn: string): string {
+export function alertManagerConfig({ region, pagerDuty }: Account, topicArn: string): string {
   const receiver = (name: string) => ({
     name,
     sns_configs: [{ topic_arn: topicArn, sigv4: { region }, send_resolved: true, subject: SUBJECT, message: MESSAGE }],
   })
+  const pager = pagerDuty && {
+    pagerduty_configs: [
+      {
+        routing_key: { aws_secrets_manager: { secret_arn: pagerDuty.secretArn, secret_key: pagerDuty.secretKey } },
+        description: SUBJECT,
+      },
+    ],
+  }
   return stringify({
     alertmanager_config: stringify({
       route: {
@@ -19,7 +29,7 @@ export function alertManagerConfig(region: string, topicArn: string): string {
         repeat_interval: '24h',
         routes: [{ receiver: 'pages', matchers: ['severity = page'], repeat_interval: '1h' }],
       },
-      receivers: [receiver('pages'), receiver('tickets')],
+      receivers: [{ ...receiver('pages'), ...pager }, receiver('tickets')],
     }),
   })
 }

@@ -1,4 +1,5 @@
 /** Configuration of the AWS Distro for OpenTelemetry beside each task: scrape the app, write to Managed Prometheus. */
+import { JOB } from './promql.ts'
 
 export interface CollectorOptions {
   readonly region: string
@@ -14,7 +15,7 @@ export function collectorConfig({ region, remoteWriteUrl, environment }: Collect
       prometheus: {
         config: {
           global: { scrape_interval: '15s', scrape_timeout: '10s' },
-          scrape_configs: [{ job_name: 'millrace', static_configs: [{ targets: ['127.0.0.1:9464'] }] }],
+          scrape_configs: [{ job_name: JOB, static_configs: [{ targets: ['127.0.0.1:9464'] }] }],
         },
       },
     },

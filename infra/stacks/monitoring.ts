@@ -6,6 +6,7 @@ import {
   CloudwatchMetricAlarm,
   type CloudwatchMetricAlarmConfig,
 } from '@cdktf/provider-aws/lib/cloudwatch-metric-alarm/index.js'
+import { GrafanaWorkspace } from '@cdktf/provider-aws/lib/grafana-workspace/index.js'
 import { PrometheusAlertManagerDefinition } from '@cdktf/provider-aws/lib/prometheus-alert-manager-definition/index.js'
 import { PrometheusRuleGroupNamespace } from '@cdktf/provider-aws/lib/prometheus-rule-group-namespace/index.js'
 import { PrometheusWorkspace } from '@cdktf/provider-aws/lib/prometheus-workspace/index.js'
@@ -15,6 +16,7 @@ import { SnsTopicSubscription } from '@cdktf/provider-aws/lib/sns-topic-subscrip
 import { SsmParameter } from '@cdktf/provider-aws/lib/ssm-parameter/index.js'
 import type { Construct } from 'constructs'
 import { CLOUDWATCH } from '../../app/cloudwatch.ts'
+import { ServiceRole } from '../constructs/service-role.ts'
 import type { Account, Environment, Tasks } from '../environment.ts'
 import { alertManagerConfig } from '../monitoring/alert-manager.ts'
 import { dashboard } from '../monitoring/cloudwatch-dashboard.ts'
@@ -58,8 +60,9 @@ export class Monitoring extends AwsStack {
     })
     new PrometheusAlertManagerDefinition(this, 'alert-manager', {
       workspaceId: workspace.id,
-      definition: alertManagerConfig(account.region, this.topicArn),
+      definition: alertManagerConfig(account, this.topicArn),
     })
+    if (environment.managedGrafana) this.#grafana(name, workspace.arn)
     new SsmParameter(this, 'collector', {
       name: collectorParameter(environment),
       description: 'Configuration of the metrics collector beside each task',
@@ -116,6 +119,31 @@ export class Monitoring extends AwsStack {
       endpoint: this.account.alertsEmail,
     })
     return topic.arn
+  }
+
+  /** Its dashboards are imported by `npm run import-dashboards`. */
+  #grafana(name: string, workspaceArn: string): void {
+    const role = new ServiceRole(this, 'grafana-role', {
+      name: `${name}-grafana`,
+      account: this.account,
+      service: 'grafana.amazonaws.com',
+      statements: [
+        {
+          Action: ['aps:GetLabels', 'aps:GetMetricMetadata', 'aps:GetSeries', 'aps:QueryMetrics'],
+          Resource: workspaceArn,
+        },
+        { Action: 'aps:ListWorkspaces', Resource: '*' }, // AWS has no narrower one
+      ],
+    })
+    const grafana = new GrafanaWorkspace(this, 'grafana', {
+      name,
+      accountAccessType: 'CURRENT_ACCOUNT',
+      authenticationProviders: ['AWS_SSO'],
+      permissionType: 'CUSTOMER_MANAGED',
+      roleArn: role.arn,
+      dataSources: ['PROMETHEUS'],
+    })
+    this.output('grafana', `https://${grafana.endpoint}`)
   }
 
   #alarms(role: Role, tasks: Tasks): void {

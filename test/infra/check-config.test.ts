@@ -48,6 +48,7 @@ describe('impossible values', () => {
     [{ id: '12' }, {}, dev, /account\.id: "12" is not an AWS account: write its twelve digits/],
     [{ region: 'Frankfurt' }, {}, dev, /account\.region/],
     [{ alertsEmail: undefined }, {}, dev, /account\.alertsEmail: nothing is not an e-mail address/],
+    [{ pagerDuty: { secretArn: 'key' } }, {}, dev, /account\.pagerDuty\.secretArn: "key" is not a secret/],
     [{ github: { owner: 'a b', repository: 'x' } }, {}, dev, /account\.github\.owner/],
     [{ github: { owner: 'a', repository: 'x', ownerId: 1 } }, {}, dev, /ownerId and repositoryId belong together/],
     [{ bootstrapState: 'elsewhere' }, {}, dev, /account\.bootstrapState/],

@@ -26,6 +26,7 @@ describe('permissions', () => {
   const EVERYWHERE: Record<string, RegExp> = {
     'a token is for the whole registry': /^ecr:GetAuthorizationToken$/,
     'the channel of ECS Exec has no ARN': /^ssmmessages:/,
+    'a list of workspaces is of the account': /^aps:ListWorkspaces$/,
   }
   const grants = all.flatMap((stack) =>
     resourcesOf([stack], 'aws_iam_role_policy').flatMap(({ at, block }) =>
