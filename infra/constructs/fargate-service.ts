@@ -14,9 +14,8 @@ import type { Environment as ContainerEnvironment } from '../../app/config.ts'
 import type { Account, Environment, Tasks } from '../environment.ts'
 import { collectorParameter, prefix, type Role } from '../names.ts'
 import type { Statement } from '../policy.ts'
-import { TIMING } from '../timing.ts'
+import { containerDefinitions, EXEC_VOLUMES } from './containers.ts'
 import type { LogVolume } from './log-volume.ts'
-import { CONTAINER_USER_ID } from './log-volume.ts'
 import type { Network } from './network.ts'
 import { ServiceRole } from './service-role.ts'
 
@@ -48,14 +47,6 @@ export interface FargateServiceOptions {
   readonly dependsOn: readonly IDependable[]
 }
 
-/** The AWS Distro for OpenTelemetry, by exact version. */
-const COLLECTOR_IMAGE = 'public.ecr.aws/aws-observability/aws-otel-collector:v0.43.3'
-const COLLECTOR_MEMORY_MIB = 256
-/** The image's working directory: DATA_DIR is relative to it. */
-const WORKING_DIRECTORY = '/app'
-/** What ECS Exec must be able to write although the root file system is read-only. */
-const EXEC_DIRECTORIES = { 'exec-state': '/var/lib/amazon', 'exec-log': '/var/log/amazon' }
-
 export class FargateService extends Construct {
   readonly name: string
   readonly securityGroupId: string
@@ -83,7 +74,7 @@ export class FargateService extends Construct {
             },
           ]
         : []),
-      ...(exec ? Object.keys(EXEC_DIRECTORIES).map((name) => ({ name })) : []),
+      ...(exec ? EXEC_VOLUMES.map((name) => ({ name })) : []),
     ]
     const [execution, task] = this.#roles(exec)
     const definition = new EcsTaskDefinition(this, 'task', {
@@ -95,7 +86,7 @@ export class FargateService extends Construct {
       memory: String(tasks.memoryMiB),
       executionRoleArn: execution.arn,
       taskRoleArn: task.arn,
-      containerDefinitions: this.#containers(exec),
+      containerDefinitions: containerDefinitions({ ...options, exec }),
       volume: volumes,
     })
     const onSpot = Math.round(spotShare * 100)
@@ -221,93 +212,6 @@ export class FargateService extends Construct {
     })
     return [execution, task]
   }
-
-  #containers(exec: boolean): string {
-    const { account, environment, role, tasks, image, variables, secrets, volume, behind } = this.#options
-    const log = (stream: string) => ({
-      logDriver: 'awslogs',
-      options: {
-        'awslogs-group': `/millrace/${environment.name}/${role}`,
-        'awslogs-region': account.region,
-        'awslogs-stream-prefix': stream,
-        mode: 'non-blocking', // a slow log never stops events
-        'max-buffer-size': '8m',
-      },
-    })
-    const hardened = {
-      readonlyRootFilesystem: true,
-      privileged: false,
-      linuxParameters: { initProcessEnabled: true, capabilities: { drop: ['ALL'], add: [] } },
-    }
-    const mountPoints = [
-      ...(volume ? [{ sourceVolume: 'data', containerPath: `${WORKING_DIRECTORY}/data`, readOnly: false }] : []),
-      ...(exec
-        ? Object.entries(EXEC_DIRECTORIES).map(([sourceVolume, containerPath]) => ({
-            sourceVolume,
-            containerPath,
-            readOnly: false,
-          }))
-        : []),
-    ]
-    const app = {
-      ...hardened,
-      name: 'app',
-      image,
-      essential: true,
-      user: `${CONTAINER_USER_ID}:${CONTAINER_USER_ID}`,
-      memory: tasks.memoryMiB - COLLECTOR_MEMORY_MIB,
-      stopTimeout: TIMING.stopTimeoutSeconds,
-      environment: byName(variables).map(([name, value]) => ({ name, value })),
-      secrets: byName(secrets).map(([name, valueFrom]) => ({ name, valueFrom })),
-      portMappings: behind ? [{ containerPort: behind.port, hostPort: behind.port, protocol: 'tcp' }] : [],
-      mountPoints,
-      volumesFrom: [],
-      systemControls: [],
-      ulimits: [{ name: 'nofile', softLimit: 65_536, hardLimit: 65_536 }],
-      healthCheck: {
-        command: [
-          'CMD',
-          'node',
-          '-e',
-          "fetch('http://127.0.0.1:9464/health/live').then((r)=>process.exit(r.ok?0:1),()=>process.exit(1))",
-        ],
-        interval: 10,
-        timeout: 5,
-        retries: 3,
-        startPeriod: 30,
-      },
-      logConfiguration: log('app'),
-    }
-    const collector = {
-      ...hardened,
-      name: 'collector',
-      image: COLLECTOR_IMAGE,
-      essential: false,
-      cpu: 32,
-      memory: COLLECTOR_MEMORY_MIB,
-      secrets: [
-        {
-          name: 'AOT_CONFIG_CONTENT',
-          valueFrom: `arn:aws:ssm:${account.region}:${account.id}:parameter${collectorParameter(environment)}`,
-        },
-      ],
-      environment: [],
-      portMappings: [],
-      mountPoints: [],
-      volumesFrom: [],
-      systemControls: [],
-      healthCheck: { command: ['CMD', '/healthcheck'], interval: 10, timeout: 5, retries: 3, startPeriod: 10 },
-      logConfiguration: log('collector'),
-    }
-    return JSON.stringify([app, collector])
-  }
-}
-
-/** In a fixed order: the same config always gives the same task definition. */
-function byName(values: Partial<Record<string, string>>): [string, string][] {
-  return Object.entries(values)
-    .flatMap(([name, value]): [string, string][] => (value === undefined ? [] : [[name, value]]))
-    .sort(([a], [b]) => (a < b ? -1 : 1))
 }
 
 function mountStatement({ fileSystemArn, accessPointArn }: LogVolume): Statement {
