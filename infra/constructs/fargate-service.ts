@@ -10,34 +10,23 @@ import { SecurityGroup } from '@cdktf/provider-aws/lib/security-group/index.js'
 import { VpcSecurityGroupEgressRule } from '@cdktf/provider-aws/lib/vpc-security-group-egress-rule/index.js'
 import { VpcSecurityGroupIngressRule } from '@cdktf/provider-aws/lib/vpc-security-group-ingress-rule/index.js'
 import { Construct, type IDependable } from 'constructs'
-import type { Environment as ContainerEnvironment } from '../../app/config.ts'
 import type { Account, Environment, Tasks } from '../environment.ts'
-import { collectorParameter, prefix, type Role } from '../names.ts'
+import { collectorParameter, prefix } from '../names.ts'
 import type { Statement } from '../policy.ts'
-import { containerDefinitions, EXEC_VOLUMES } from './containers.ts'
+import { type ContainersOptions, containerDefinitions, EXEC_VOLUMES } from './containers.ts'
 import type { LogVolume } from './log-volume.ts'
 import type { Network } from './network.ts'
 import { ServiceRole } from './service-role.ts'
 
-export interface FargateServiceOptions {
-  readonly account: Account
-  readonly environment: Environment
-  readonly role: Role
-  readonly tasks: Tasks
+export interface FargateServiceOptions extends Omit<ContainersOptions, 'exec' | 'behind'> {
   readonly network: Network
   readonly kmsKeyArn: string
   readonly cluster: { readonly name: string; readonly arn: string }
-  /** `registry/name@sha256:…` */
-  readonly image: string
   readonly repositoryArn: string
-  readonly variables: ContainerEnvironment
-  /** Variables whose values stay in Secrets Manager, by the secret's ARN. */
-  readonly secrets: Partial<Record<keyof ContainerEnvironment, string>>
   /** What the app itself may do in AWS. */
   readonly permissions: readonly Statement[]
   /** Where metrics go. */
   readonly workspaceArn: string
-  readonly volume?: LogVolume | undefined
   /** Behind the load balancer: only it may connect. */
   readonly behind?: { readonly securityGroupId: string; readonly targetGroupArn: string; readonly port: number }
   /** Other security groups that the tasks connect to, with the port. */
