@@ -231,7 +231,8 @@ class Kafka:
         if found:
             arn = found[1]
             if arn not in self.configurations:
-                return self.missing()
+                # The words that the provider takes for "it is gone".
+                return self.missing("BadRequestException", "Configuration ARN does not exist", 400)
             if method == "DELETE":
                 del self.configurations[arn]
                 return answer({"arn": arn, "state": "DELETING"})
@@ -288,9 +289,9 @@ class Kafka:
         return {**common, "provisioned": details} if second else {**common, **details}
 
     @staticmethod
-    def missing():
-        response = answer({"message": "not found", "invalidParameter": "clusterArn"}, 404)
-        response.headers["x-amzn-ErrorType"] = "NotFoundException"
+    def missing(kind="NotFoundException", message="not found", status=404):
+        response = answer({"message": message, "invalidParameter": "arn"}, status)
+        response.headers["x-amzn-ErrorType"] = kind
         return response
 
 
