@@ -27,6 +27,7 @@ import { FileSink } from './sinks/file.ts'
 import { HttpSink } from './sinks/http.ts'
 import type { Sink } from './sinks/sink.ts'
 import { StdoutSink } from './sinks/stdout.ts'
+import type { Tracing } from './telemetry.ts'
 import type { Write } from './write.ts'
 
 const { version } = packageJson
@@ -42,15 +43,17 @@ export interface App {
 /**
  * Starts everything and listens.
  * @param onFailure called once when the log failed for good and only a restart helps.
- * @param metrics others than the service's own, for measuring what those cost.
+ * @param parts.metrics others than the service's own, for measuring what those cost.
+ * @param parts.tracing default: none.
  * @throws MillraceError whose message says what is wrong and what to do.
  */
 export async function startApp(
   config: Config,
   logger: FastifyBaseLogger,
   onFailure: (error: Error) => void,
-  metrics: Pick<Metrics, keyof Metrics> = new Metrics(config.DATA_DIR, version, config.ROLE),
+  parts: { readonly metrics?: Pick<Metrics, keyof Metrics>; readonly tracing?: Tracing | undefined } = {},
 ): Promise<App> {
+  const { metrics = new Metrics(config.DATA_DIR, version, config.ROLE), tracing } = parts
   const observer = observe(logger, metrics, onFailure)
   const log = await openLog(config, 'log', config.LOG_MAX_BYTES, observer)
   metrics.restore(log.endOffset)
@@ -85,7 +88,8 @@ export async function startApp(
   let phase: 'serving' | 'grace' | 'draining' = 'serving'
   const notReady = () => (phase === 'serving' ? log.failure?.message : 'shutting down')
   const isDraining = () => phase === 'draining'
-  const server = await createServer({ config, logger, sender, counts: metrics.ingest, version, notReady, isDraining })
+  const counts = metrics.ingest
+  const server = await createServer({ config, logger, sender, counts, version, notReady, isDraining, tracing })
   const admin = createAdmin({
     logger,
     host: config.ADMIN_HOST,
@@ -111,6 +115,7 @@ export async function startApp(
     await admin.close()
     await log.close()
     metrics.close()
+    await tracing?.stop()
     return finished.every(Boolean) && metrics.ingest.inFlight === 0
   }
   return { url, adminUrl, close }

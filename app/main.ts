@@ -2,9 +2,11 @@
 import { setFlagsFromString } from 'node:v8'
 import closeWithGrace from 'close-with-grace'
 import { type Logger, pino } from 'pino'
+import packageJson from '../package.json' with { type: 'json' }
 import { startApp } from './app.ts'
 import { type Config, loadConfig } from './config.ts'
 import { MillraceError } from './errors.ts'
+import { startTracing } from './telemetry.ts'
 
 /**
  * V8 lets the heap grow to a multiple of what is in use before it collects: under load, 300 MB for 40 MB of live
@@ -33,10 +35,13 @@ export async function serve(environment: NodeJS.ProcessEnv): Promise<void> {
   let failed: Error | undefined
 
   try {
-    const app = await startApp(config, logger, (error) => {
+    const onFailure = (error: Error) => {
       failed = error
       logger.fatal({ err: error }, 'the log failed: stopping, so that a restart can recover it')
       closing.close()
+    }
+    const app = await startApp(config, logger, onFailure, {
+      tracing: await startTracing(environment, packageJson.version),
     })
     const closing = closeWithGrace(
       { delay: config.SHUTDOWN_GRACE_MS + config.SHUTDOWN_DRAIN_MS + CLOSE_MARGIN_MS, logger },

@@ -51,7 +51,7 @@ async function serve(directory: string, withMetrics: boolean): Promise<void> {
   const fail = (error: Error) => {
     throw error
   }
-  const app = await startApp(config, pino({ level: 'silent' }), fail, withMetrics ? undefined : WITHOUT)
+  const app = await startApp(config, pino({ level: 'silent' }), fail, withMetrics ? {} : { metrics: WITHOUT })
   process.on('message', () => process.send?.(process.cpuUsage()))
   process.on('disconnect', () => app.close(0).then(() => process.exit()))
   process.send?.({ url: app.url, adminUrl: app.adminUrl })

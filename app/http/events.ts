@@ -1,5 +1,5 @@
 /** POST /v1/events: one body in, one write over the channel, one answer once it is durable. */
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import Type from 'typebox'
 import type { Sender } from '../channel/channel.ts'
 import { MillraceError } from '../errors.ts'
@@ -11,7 +11,7 @@ import { type Body, readBody } from './body.ts'
 import { inflate } from './inflate.ts'
 import { ProblemSchema, Refusal, type Rejected, RejectedSchema } from './problem.ts'
 import type { Quota } from './quota.ts'
-import { traceparentOf, withTraceparent } from './trace.ts'
+import { withTraceparent } from './trace.ts'
 
 export interface EventsOptions {
   readonly sender: Sender<Write>
@@ -21,6 +21,8 @@ export interface EventsOptions {
   readonly maxBodyBytes: number
   readonly maxRequestEvents: number
   readonly isDraining: () => boolean
+  /** The trace that a request belongs to, for its events. */
+  readonly traceparentOf: (request: FastifyRequest) => string | undefined
 }
 
 const attribute = (description: string) =>
@@ -107,7 +109,7 @@ const schema = {
 }
 
 export function eventsRoute(app: FastifyInstance, options: EventsOptions): void {
-  const { sender, counts, quota, ack, maxBodyBytes, maxRequestEvents, isDraining } = options
+  const { sender, counts, quota, ack, maxBodyBytes, maxRequestEvents, isDraining, traceparentOf } = options
   app.addSchema(ProblemSchema)
   app.addSchema(Accepted)
 
@@ -132,7 +134,7 @@ export function eventsRoute(app: FastifyInstance, options: EventsOptions): void 
       const startedAt = performance.now()
       const read = countInvalid(counts, () => readBody(body, request.headers, maxRequestEvents))
       const { count, rejected } = read
-      const trace = traceparentOf(request.headers)
+      const trace = traceparentOf(request)
       const payload = trace === undefined ? read.payload : withTraceparent(read.payload, count, trace, maxBodyBytes)
       counts.received(count)
       try {

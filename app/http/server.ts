@@ -13,6 +13,7 @@ import type { Config } from '../config.ts'
 import { MillraceError } from '../errors.ts'
 import type { IngestCounts } from '../metrics.ts'
 import { reasonOf } from '../metrics-contract.ts'
+import type { Tracing } from '../telemetry.ts'
 import type { Write } from '../write.ts'
 import { boundRequestsInProgress } from './admission.ts'
 import { requireKey } from './auth.ts'
@@ -36,10 +37,12 @@ export interface ServerOptions {
   /** Why events cannot be taken now, or undefined. */
   readonly notReady: () => string | undefined
   readonly isDraining: () => boolean
+  /** Default: none, and the trace of a request is handed on as it came. */
+  readonly tracing?: Tracing | undefined
 }
 
 export async function createServer(options: ServerOptions): Promise<FastifyInstance> {
-  const { config, logger, sender, counts, version, notReady, isDraining } = options
+  const { config, logger, sender, counts, version, notReady, isDraining, tracing } = options
   const app = fastify({
     loggerInstance: logger,
     // Lines about a request can be found by its trace.
@@ -68,6 +71,7 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
     return sendProblem(error, request, reply)
   })
 
+  if (tracing) await app.register(tracing.plugin)
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -106,6 +110,7 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
       maxBodyBytes: config.MAX_BODY_BYTES,
       maxRequestEvents: Math.min(config.MAX_REQUEST_EVENTS, config.CHANNEL_CAPACITY_EVENTS),
       isDraining,
+      traceparentOf: (request) => tracing?.traceparentOf(request) ?? traceparentOf(request.headers),
     })
   })
   return app

@@ -1,0 +1,58 @@
+/**
+ * OpenTelemetry traces, switched on by the standard variables and free without them: nothing of it is loaded then.
+ *
+ *     OTEL_EXPORTER_OTLP_ENDPOINT (or …_TRACES_ENDPOINT)   where spans go, OTLP over HTTP: switches it on
+ *     OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES          how they are labelled; default service name: millrace
+ *     OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG         which are kept
+ *     OTEL_SDK_DISABLED=true, OTEL_TRACES_EXPORTER=none    off all the same
+ *
+ * Source: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
+ */
+import type { FastifyPluginAsync, FastifyPluginCallback, FastifyRequest } from 'fastify'
+
+export interface Tracing {
+  /** Makes a span of each request. */
+  readonly plugin: FastifyPluginCallback | FastifyPluginAsync
+  /** The span of a request, as a `traceparent`. */
+  traceparentOf(request: FastifyRequest): string | undefined
+  /** Sends what is left. */
+  stop(): Promise<void>
+}
+
+export function tracingIsOn(environment: NodeJS.ProcessEnv): boolean {
+  const { OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT } = environment
+  const off = environment.OTEL_SDK_DISABLED === 'true' || environment.OTEL_TRACES_EXPORTER === 'none'
+  return !off && Boolean(OTEL_EXPORTER_OTLP_ENDPOINT || OTEL_EXPORTER_OTLP_TRACES_ENDPOINT)
+}
+
+/** Tracing as the environment asks for it, or undefined. */
+export async function startTracing(environment: NodeJS.ProcessEnv, version: string): Promise<Tracing | undefined> {
+  if (!tracingIsOn(environment)) return undefined
+  const [fastifyOtel, exporter, resources, sdk] = await Promise.all([
+    import('@fastify/otel'),
+    import('@opentelemetry/exporter-trace-otlp-http'),
+    import('@opentelemetry/resources'),
+    import('@opentelemetry/sdk-trace-node'),
+  ])
+  const own = resources.resourceFromAttributes({ 'service.name': 'millrace', 'service.version': version })
+  const given = resources.detectResources({ detectors: [resources.envDetector] })
+  const provider = new sdk.NodeTracerProvider({
+    resource: resources.defaultResource().merge(own).merge(given),
+    spanProcessors: [new sdk.BatchSpanProcessor(new exporter.OTLPTraceExporter())],
+  })
+  provider.register() // with W3C trace context, in and out
+  const instrumentation = new fastifyOtel.FastifyOtelInstrumentation({
+    // One span a request: a span for every hook would say nothing and cost much.
+    instrumentHooks: false,
+    instrumentHandler: false,
+  })
+  instrumentation.setTracerProvider(provider)
+  return {
+    plugin: instrumentation.plugin(),
+    traceparentOf(request) {
+      const span = request.opentelemetry().span?.spanContext()
+      return span && `00-${span.traceId}-${span.spanId}-0${span.traceFlags & 1}`
+    },
+    stop: () => provider.shutdown(),
+  }
+}
