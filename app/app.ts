@@ -85,6 +85,7 @@ export async function startApp(
     write: (line) => (config.SINKS.includes('stdout') ? process.stderr : process.stdout).write(line),
   })
 
+  let url = ''
   let phase: 'serving' | 'grace' | 'draining' = 'serving'
   const notReady = () => (phase === 'serving' ? log.failure?.message : 'shutting down')
   const isDraining = () => phase === 'draining'
@@ -95,12 +96,14 @@ export async function startApp(
     host: config.ADMIN_HOST,
     notReady,
     scrape: () => metrics.scrape(),
+    live: { source: { version, role: config.ROLE, metrics, view }, url: () => url },
+    token: config.ADMIN_TOKEN,
     status: () => ({ name: 'millrace', version, role: config.ROLE, sinks: deliveries.map(describe) }),
     sinks: config.SINKS,
     deadLetters: (sink, limit) => readPending(join(config.DATA_DIR, deadLetterDirectory(sink)), REPLAY_CONSUMER, limit),
     replay: async (sink) => deliveries.find((delivery) => delivery.sink === sink)?.replay(),
   })
-  const url = await listen(server, config.HOST, config.PORT, 'PORT')
+  url = await listen(server, config.HOST, config.PORT, 'PORT')
   const adminUrl = await listen(admin, config.ADMIN_HOST, config.ADMIN_PORT, 'ADMIN_PORT')
 
   const close = async (graceMs: number) => {

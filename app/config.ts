@@ -39,6 +39,10 @@ export const ConfigSchema = Type.Object({
   PORT: integer(0, 65_535, 3000, 'Port of the public listener; 0 takes any free one.'),
   ADMIN_HOST: text('127.0.0.1', 'Address of the admin listener (metrics, health, dead letters): keep it private.'),
   ADMIN_PORT: integer(0, 65_535, 9464, 'Port of the admin listener; 0 takes any free one.'),
+  ADMIN_TOKEN: text(
+    '',
+    'Bearer token that replaying dead letters needs when `ADMIN_HOST` is not loopback; without one it is refused there.',
+  ),
   ROLE: choice(
     ['all', 'ingest', 'deliver'],
     'all',
@@ -224,7 +228,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv): Config {
 }
 
 function convert(name: string, variable: Variable, given: string): unknown {
-  const shown = /KEY|SECRET/.test(name) ? 'the given value' : JSON.stringify(given)
+  const shown = /KEY|SECRET|TOKEN/.test(name) ? 'the given value' : JSON.stringify(given)
   const fail = (wanted: string) => invalid(name, `${shown} is not ${wanted}. ${variable.description}`)
   if (variable.enum) {
     if (!variable.enum.includes(given)) throw fail(`one of ${variable.enum.join(', ')}`)

@@ -13,6 +13,12 @@ interface Description {
   readonly registers: readonly Registry[]
 }
 
+export interface Bucket {
+  readonly upTo: number
+  /** Observations of all buckets up to this one. */
+  readonly count: number
+}
+
 export class PlainHistogram {
   readonly name: string
   readonly help: string
@@ -39,12 +45,22 @@ export class PlainHistogram {
     this.#sum += value
   }
 
+  /** Observations up to each bound, the last being infinity. */
+  buckets(): Bucket[] {
+    let count = 0
+    return Array.from(this.#counts, (counted, at) => {
+      count += counted
+      return { upTo: this.#bounds[at] ?? Number.POSITIVE_INFINITY, count }
+    })
+  }
+
   /** What the registry prints: cumulative buckets, sum and count. */
   get() {
-    let count = 0
-    const buckets = Array.from(this.#counts, (counted, at) => {
-      count += counted
-      return { metricName: `${this.name}_bucket`, labels: { le: this.#bounds[at] ?? '+Inf' }, value: count }
+    const cumulative = this.buckets()
+    const count = cumulative.at(-1)?.count ?? 0
+    const buckets = cumulative.map(({ upTo, count }) => {
+      const le = Number.isFinite(upTo) ? upTo : '+Inf'
+      return { metricName: `${this.name}_bucket`, labels: { le }, value: count }
     })
     const values = [
       ...buckets,

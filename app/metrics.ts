@@ -14,7 +14,7 @@ import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type EventLoopUtilization, performance } from 'node:perf_hooks'
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
-import { PlainHistogram } from './histogram.ts'
+import { type Bucket, PlainHistogram } from './histogram.ts'
 import type { Log } from './log/log.ts'
 import {
   ATTEMPT_OUTCOMES,
@@ -123,6 +123,7 @@ export class Metrics {
   readonly registry = new Registry()
   readonly ingest: IngestCounts
   readonly #directory: string
+  readonly #writeDuration: PlainHistogram
   readonly #syncDuration: PlainHistogram
   readonly #groupEvents: PlainHistogram
   #logFailures = 0
@@ -135,7 +136,8 @@ export class Metrics {
   constructor(directory: string, version: string, role: string) {
     this.#directory = directory
     collectDefaultMetrics({ register: this.registry })
-    this.ingest = new IngestCounts(this.#histogram('write_duration_seconds'))
+    this.#writeDuration = this.#histogram('write_duration_seconds')
+    this.ingest = new IngestCounts(this.#writeDuration)
     this.#syncDuration = this.#histogram('log_sync_duration_seconds')
     this.#groupEvents = this.#histogram('log_group_events')
     new Gauge(this.#options('build_info')).set({ version, role, node: process.version }, 1)
@@ -210,6 +212,16 @@ export class Metrics {
         }
       },
     })
+  }
+
+  /** Durations of writes, seconds. */
+  writeBuckets(): Bucket[] {
+    return this.#writeDuration.buckets()
+  }
+
+  /** Share of the last second that the event loop was busy (0–1). */
+  get loopUse(): number {
+    return this.#loopUse
   }
 
   saturation({ channel, capacityEvents, capacityBytes, log }: PipelineView): number {

@@ -40,6 +40,8 @@ const WITHOUT: Pick<Metrics, keyof Metrics> = {
   damaged: () => undefined,
   logFailed: () => undefined,
   observe: () => undefined,
+  loopUse: 0,
+  writeBuckets: () => [],
   saturation: () => 0,
   scrape: async () => ({ contentType: 'text/plain', text: '' }),
   close: () => undefined,

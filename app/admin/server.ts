@@ -1,8 +1,9 @@
 /**
- * The admin listener: metrics, health, dead letters. Never behind the load balancer: loopback unless ADMIN_HOST says
+ * The admin listener: the live page, metrics, health, dead letters. Never behind the load balancer: loopback unless ADMIN_HOST says
  * otherwise. A web page of another origin cannot use it: state changes need a header that a form cannot send, and a
  * Host that is this listener's own.
  */
+import { createHash, timingSafeEqual } from 'node:crypto'
 import { type FastifyBaseLogger, type FastifyInstance, fastify, LogController } from 'fastify'
 import Type from 'typebox'
 import { isLoopback } from '../config.ts'
@@ -10,6 +11,7 @@ import type { ReplayResult } from '../delivery/dead-letters.ts'
 import { MillraceError } from '../errors.ts'
 import { healthRoutes } from '../http/health.ts'
 import { sendProblem } from '../http/problem.ts'
+import { type LiveOptions, livePage } from './live.ts'
 
 export interface AdminOptions {
   readonly logger: FastifyBaseLogger
@@ -17,8 +19,11 @@ export interface AdminOptions {
   readonly notReady: () => string | undefined
   /** Metrics in Prometheus text format. */
   readonly scrape: () => Promise<{ contentType: string; text: string }>
-  /** What the service is and does, for people. */
+  /** What the service is and does, in short. */
   readonly status: () => object
+  readonly live: Pick<LiveOptions, 'source' | 'url'>
+  /** Bearer token for state changes when `host` is not loopback; empty: they are refused there. */
+  readonly token: string
   readonly sinks: readonly string[]
   /** The oldest dead letters of a sink that were not replayed yet. */
   readonly deadLetters: (sink: string, limit: number) => Promise<unknown[]>
@@ -29,7 +34,7 @@ export interface AdminOptions {
 export const ADMIN_HEADER = 'x-millrace-admin'
 
 export function createAdmin(options: AdminOptions): FastifyInstance {
-  const { logger, host, notReady, scrape, status, sinks, deadLetters, replay } = options
+  const { logger, host, notReady, scrape, status, live, token, sinks, deadLetters, replay } = options
   const app = fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -52,7 +57,8 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
   }
   healthRoutes(app, notReady)
 
-  app.get('/', () => status())
+  app.register(livePage, { ...live, needsToken: !isLoopback(host) })
+  app.get('/status', () => status())
 
   app.get('/metrics', async (_request, reply) => {
     const { contentType, text } = await scrape()
@@ -82,10 +88,23 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
       if (request.headers[ADMIN_HEADER] === undefined) {
         throw new MillraceError('FORBIDDEN', `send the header "${ADMIN_HEADER}: 1"`)
       }
+      if (!isLoopback(host)) requireToken(request.headers.authorization, token)
       requireSink(request.params.sink)
       const result = await replay(request.params.sink)
       return result ?? reply.code(409).send({ reason: 'a replay of this sink is already under way' })
     },
   )
   return app
+}
+
+/** Beyond this machine, reading is for whoever reaches the port; changing anything is not. */
+function requireToken(authorization: string | undefined, token: string): void {
+  if (token === '') {
+    throw new MillraceError('FORBIDDEN', 'ADMIN_HOST is not loopback: set ADMIN_TOKEN, and send it as a bearer token')
+  }
+  const given = createHash('sha256').update(authorization ?? '')
+  const wanted = createHash('sha256').update(`Bearer ${token}`)
+  if (!timingSafeEqual(given.digest(), wanted.digest())) {
+    throw new MillraceError('FORBIDDEN', 'send "Authorization: Bearer <ADMIN_TOKEN>"')
+  }
 }

@@ -31,7 +31,9 @@ export async function list(options: {
 }
 
 export async function replay(options: { sink?: string; admin: string }): Promise<boolean> {
-  const { sinks } = (await ask(options.admin, '/', 'GET')) as { sinks: { sink: string; deadLettersPending: number }[] }
+  const { sinks } = (await ask(options.admin, '/status', 'GET')) as {
+    sinks: { sink: string; deadLettersPending: number }[]
+  }
   const known = sinks.map(({ sink }) => sink)
   if (options.sink !== undefined && !known.includes(options.sink)) {
     throw new MillraceError('CONFIG_INVALID', `no sink "${options.sink}" is running: use one of ${known.join(', ')}`)
@@ -53,7 +55,9 @@ export async function replay(options: { sink?: string; admin: string }): Promise
 async function ask(base: string, path: string, method: string): Promise<unknown> {
   let response: Response
   try {
-    response = await fetch(new URL(path, base), { method, headers: { [ADMIN_HEADER]: '1' } })
+    const { ADMIN_TOKEN: token } = process.env
+    const headers = { [ADMIN_HEADER]: '1', ...(token && { authorization: `Bearer ${token}` }) }
+    response = await fetch(new URL(path, base), { method, headers })
   } catch (error) {
     const cause = error instanceof Error ? (error.cause ?? error) : error
     throw new MillraceError(

@@ -47,7 +47,7 @@ test('health, status and dead letters', async () => {
   const { adminUrl } = await start()
   expect((await fetch(`${adminUrl}/health/live`)).status).toBe(200)
   expect((await fetch(`${adminUrl}/health/ready`)).status).toBe(200)
-  expect(await (await fetch(adminUrl)).json()).toMatchObject({
+  expect(await (await fetch(`${adminUrl}/status`)).json()).toMatchObject({
     name: 'millrace',
     sinks: [{ sink: 'file', lagEvents: 0 }],
   })

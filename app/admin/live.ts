@@ -1,0 +1,80 @@
+/**
+ * The live page: its files, and the stream of snapshots it shows. One timer for all viewers, none without.
+ *
+ *     timer ─▶ Snapshots.take ─▶ one text ─▶ every viewer (server-sent events; one that is slow misses some)
+ */
+
+import type { ServerResponse } from 'node:http'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import fastifyStatic from '@fastify/static'
+import type { FastifyInstance, FastifyReply } from 'fastify'
+import { type SnapshotSource, Snapshots } from './snapshot.ts'
+
+export interface LiveOptions {
+  readonly source: SnapshotSource
+  /** Of the public listener, for the command that a newcomer pastes. */
+  readonly url: () => string
+  /** A replay needs the admin token: the page asks for it. */
+  readonly needsToken: boolean
+}
+
+const EVERY_MS = 1000
+/** Scripts and styles of our own only, nothing inline, nothing from elsewhere, in no frame. */
+const POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "connect-src 'self'",
+  "img-src 'self' data:",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ')
+
+export async function livePage(app: FastifyInstance, { source, url, needsToken }: LiveOptions): Promise<void> {
+  const uplot = dirname(createRequire(import.meta.url).resolve('uplot'))
+  const setHeaders = (reply: FastifyReply) => {
+    reply.header('content-security-policy', POLICY)
+    reply.header('x-content-type-options', 'nosniff')
+    reply.header('referrer-policy', 'no-referrer')
+  }
+  await app.register(fastifyStatic, {
+    root: [join(import.meta.dirname, 'page'), uplot],
+    prefix: '/page/',
+    cacheControl: false,
+    setHeaders,
+  })
+  app.get('/', (_request, reply) => reply.sendFile('index.html'))
+
+  const viewers = new Set<ServerResponse>()
+  let timer: NodeJS.Timeout | undefined
+  const publish = (snapshots: Snapshots) => {
+    const text = `data: ${JSON.stringify({ ...snapshots.take(), url: url(), needsToken })}\n\n`
+    // A viewer that cannot keep up misses snapshots, it does not make them pile up here.
+    for (const viewer of viewers) if (!viewer.writableNeedDrain) viewer.write(text)
+  }
+  app.get('/events', (request, reply) => {
+    reply.hijack()
+    reply.raw.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })
+    reply.raw.write('retry: 1000\n\n')
+    viewers.add(reply.raw)
+    if (timer === undefined) {
+      const snapshots = new Snapshots(source)
+      timer = setInterval(() => publish(snapshots), EVERY_MS)
+      publish(snapshots)
+    } else {
+      publish(new Snapshots(source))
+    }
+    request.raw.once('close', () => {
+      viewers.delete(reply.raw)
+      if (viewers.size > 0) return
+      clearInterval(timer)
+      timer = undefined
+    })
+  })
+  app.addHook('onClose', async () => {
+    clearInterval(timer)
+    for (const viewer of viewers) viewer.end()
+  })
+}
