@@ -49,23 +49,23 @@ export async function livePage(app: FastifyInstance, { source, url, needsToken }
 
   const viewers = new Set<ServerResponse>()
   let timer: NodeJS.Timeout | undefined
-  const publish = (snapshots: Snapshots) => {
-    const text = `data: ${JSON.stringify({ ...snapshots.take(), url: url(), needsToken })}\n\n`
-    // A viewer that cannot keep up misses snapshots, it does not make them pile up here.
-    for (const viewer of viewers) if (!viewer.writableNeedDrain) viewer.write(text)
+  let latest = ''
+  const watch = () => {
+    const snapshots = new Snapshots(source)
+    const publish = () => {
+      latest = `data: ${JSON.stringify({ ...snapshots.take(), url: url(), needsToken })}\n\n`
+      // A viewer that cannot keep up misses snapshots, it does not make them pile up here.
+      for (const viewer of viewers) if (!viewer.writableNeedDrain) viewer.write(latest)
+    }
+    publish()
+    return setInterval(publish, EVERY_MS)
   }
   app.get('/events', (request, reply) => {
     reply.hijack()
     reply.raw.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })
-    reply.raw.write('retry: 1000\n\n')
+    timer ??= watch()
+    reply.raw.write(`retry: ${EVERY_MS}\n\n${latest}`)
     viewers.add(reply.raw)
-    if (timer === undefined) {
-      const snapshots = new Snapshots(source)
-      timer = setInterval(() => publish(snapshots), EVERY_MS)
-      publish(snapshots)
-    } else {
-      publish(new Snapshots(source))
-    }
     request.raw.once('close', () => {
       viewers.delete(reply.raw)
       if (viewers.size > 0) return
