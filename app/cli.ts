@@ -5,7 +5,8 @@
  */
 import { Command, InvalidArgumentError } from 'commander'
 import packageJson from '../package.json' with { type: 'json' }
-import { configTable, VARIABLES } from './config.ts'
+import { configTable } from './cli/config-table.ts'
+import { VARIABLES } from './config.ts'
 import { MillraceError, messageOf } from './errors.ts'
 
 const EXIT_FAILED = 1

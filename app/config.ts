@@ -199,7 +199,7 @@ export type Config = Readonly<Static<typeof ConfigSchema>> & { readonly apiKeys:
  */
 export type Environment = Partial<Record<keyof Static<typeof ConfigSchema>, string>>
 
-interface Variable {
+export interface Variable {
   readonly type?: string
   readonly enum?: readonly string[]
   readonly items?: { readonly enum?: readonly string[] }
@@ -333,20 +333,4 @@ function checkTogether(config: Static<typeof ConfigSchema>, apiKeys: ReadonlyMap
 
 function invalid(name: string, problem: string): MillraceError {
   return new MillraceError('CONFIG_INVALID', `${name}: ${problem}`)
-}
-
-/** The README's table: one row a variable. */
-export function configTable(): string {
-  const rows = Object.entries(VARIABLES).map(([name, variable]) => {
-    const fallback = String(variable.default)
-    return `| \`${name}\` | ${fallback === '' ? '' : `\`${fallback}\``} | ${rangeOf(variable)} | ${variable.description} |`
-  })
-  return ['| variable | default | range | meaning |', '|---|---|---|---|', ...rows].join('\n')
-}
-
-function rangeOf(variable: Variable): string {
-  if (variable.type === 'integer') return `${variable.minimum} … ${variable.maximum}`
-  const values = variable.enum ?? variable.items?.enum
-  if (values && values.length > 0) return values.map((value) => `\`${value}\``).join(', ')
-  return { boolean: '`true`, `false`', array: 'list' }[variable.type ?? ''] ?? 'text'
 }

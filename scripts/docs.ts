@@ -1,6 +1,6 @@
 /** `npm run docs`: writes the generated parts of the documentation, between their marks. */
 import { readFileSync, writeFileSync } from 'node:fs'
-import { configTable } from '../app/config.ts'
+import { configTable } from '../app/cli/config-table.ts'
 import { metricsTable } from '../app/metrics-contract.ts'
 import { costTables, pictureOf } from '../infra/documents.ts'
 

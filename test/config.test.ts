@@ -1,7 +1,8 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { configTable, loadConfig, VARIABLES } from '../app/config.ts'
+import { configTable } from '../app/cli/config-table.ts'
+import { loadConfig, VARIABLES } from '../app/config.ts'
 import { temporaryDirectory } from './support/temporary.ts'
 
 describe('configuration', () => {

@@ -1,0 +1,18 @@
+/** The table of environment variables: `millrace config --markdown`, and the README's. */
+import { VARIABLES, type Variable } from '../config.ts'
+
+/** One row a variable. */
+export function configTable(): string {
+  const rows = Object.entries(VARIABLES).map(([name, variable]) => {
+    const fallback = String(variable.default)
+    return `| \`${name}\` | ${fallback === '' ? '' : `\`${fallback}\``} | ${rangeOf(variable)} | ${variable.description} |`
+  })
+  return ['| variable | default | range | meaning |', '|---|---|---|---|', ...rows].join('\n')
+}
+
+function rangeOf(variable: Variable): string {
+  if (variable.type === 'integer') return `${variable.minimum} … ${variable.maximum}`
+  const values = variable.enum ?? variable.items?.enum
+  if (values && values.length > 0) return values.map((value) => `\`${value}\``).join(', ')
+  return { boolean: '`true`, `false`', array: 'list' }[variable.type ?? ''] ?? 'text'
+}
