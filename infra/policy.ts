@@ -45,30 +45,32 @@ export function onlyOverTls(bucketArn: string): Statement {
 }
 
 /**
- * A key policy: the account administers the key by IAM (without this statement nobody could), and the given services of
- * this account may use it.
+ * A key policy: the account administers the key by IAM (without this statement nobody could), CloudWatch Logs encrypts
+ * the log groups of this account with it, and `senders` may publish to topics that it encrypts.
  */
-export function keyPolicy(accountId: string, region: string, services: readonly string[]): string {
-  const account: Statement = {
-    Sid: 'AccountAdministers',
-    Principal: { AWS: `arn:aws:iam::${accountId}:root` },
-    Action: 'kms:*',
-    Resource: '*', // in a key policy: this key
-  }
-  const logs = `logs.${region}.amazonaws.com`
-  const uses = ['kms:Encrypt*', 'kms:Decrypt*', 'kms:ReEncrypt*', 'kms:GenerateDataKey*', 'kms:Describe*']
+export function keyPolicy(accountId: string, region: string, senders: readonly string[]): string {
   return policy(
-    account,
-    ...services.map(
+    {
+      Sid: 'AccountAdministers',
+      Principal: { AWS: `arn:aws:iam::${accountId}:root` },
+      Action: 'kms:*',
+      Resource: '*', // in a key policy: this key
+    },
+    {
+      Sid: 'LogsOfThisAccount',
+      Principal: { Service: `logs.${region}.amazonaws.com` },
+      Action: ['kms:Encrypt*', 'kms:Decrypt*', 'kms:ReEncrypt*', 'kms:GenerateDataKey*', 'kms:Describe*'],
+      Resource: '*',
+      Condition: { ArnLike: { 'kms:EncryptionContext:aws:logs:arn': `arn:aws:logs:${region}:${accountId}:*` } },
+    },
+    ...senders.map(
+      // Without a condition on the account: not every service that sends names it to KMS, and an alarm that cannot be
+      // encrypted is lost without a word. The topic's own policy has the condition.
       (service): Statement => ({
-        Sid: `Service${service.replace(/\W/g, '')}`,
-        Principal: { Service: service === 'logs' ? logs : `${service}.amazonaws.com` },
-        Action: uses,
-        Resource: '*', // in a key policy: this key
-        Condition:
-          service === 'logs'
-            ? { ArnLike: { 'kms:EncryptionContext:aws:logs:arn': `arn:aws:logs:${region}:${accountId}:*` } }
-            : { StringEquals: { 'aws:SourceAccount': accountId } },
+        Sid: `Sender${service}`,
+        Principal: { Service: `${service}.amazonaws.com` },
+        Action: ['kms:Decrypt', 'kms:GenerateDataKey*'],
+        Resource: '*',
       }),
     ),
   )

@@ -230,6 +230,7 @@ function execStatements({ id, region }: Account, environment: Environment, kmsKe
       Action: ['logs:CreateLogStream', 'logs:DescribeLogStreams', 'logs:PutLogEvents'],
       Resource: `arn:aws:logs:${region}:${id}:log-group:/millrace/${environment.name}/exec:*`,
     },
+    { Sid: 'ExecLogGroups', Action: 'logs:DescribeLogGroups', Resource: '*' }, // the agent lists before it writes
     { Sid: 'ExecKey', Action: 'kms:Decrypt', Resource: kmsKeyArn },
   ]
 }

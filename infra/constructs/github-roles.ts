@@ -277,6 +277,7 @@ const BOUNDARY = [
       'kms:Decrypt',
       'kms:GenerateDataKey',
       'logs:CreateLogStream',
+      'logs:DescribeLogGroups',
       'logs:DescribeLogStreams',
       'logs:PutLogEvents',
       's3:AbortMultipartUpload',

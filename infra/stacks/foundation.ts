@@ -31,7 +31,7 @@ export class Foundation extends AwsStack {
       description: `Everything that Millrace stores in ${environment.name}`,
       enableKeyRotation: true,
       deletionWindowInDays: protect ? 30 : 7,
-      policy: keyPolicy(account.id, account.region, ['logs', 'cloudwatch', 'aps']),
+      policy: keyPolicy(account.id, account.region, ['cloudwatch', 'aps']),
     })
     new KmsAlias(this, 'key-alias', { name: `alias/${name}`, targetKeyId: key.keyId })
     this.keyArn = key.arn

@@ -26,6 +26,7 @@ describe('permissions', () => {
   const EVERYWHERE: Record<string, RegExp> = {
     'a token is for the whole registry': /^ecr:GetAuthorizationToken$/,
     'the channel of ECS Exec has no ARN': /^ssmmessages:/,
+    'a list of log groups is of the account': /^logs:DescribeLogGroups$/,
     'a list of workspaces is of the account': /^aps:ListWorkspaces$/,
   }
   const grants = all.flatMap((stack) =>
