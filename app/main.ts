@@ -56,7 +56,9 @@ export async function serve(environment: NodeJS.ProcessEnv): Promise<void> {
         process.exit(exitCode)
       },
     )
-    logger.info(`ready: send events to ${app.url}/v1/events · docs ${app.url}/docs · metrics ${app.adminUrl}/metrics`)
+    logger.info(
+      `ready: send events to ${app.url}/v1/events · docs ${app.url}/docs · live page ${app.adminUrl} · metrics ${app.adminUrl}/metrics`,
+    )
   } catch (error) {
     refuseToStart(error)
   }
