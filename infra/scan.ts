@@ -3,7 +3,7 @@
  * and on an explanation that no finding needs any more. Checkov: CHECKOV, or on the PATH (`pip install checkov`).
  */
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { synthesise } from './synthesise.ts'
@@ -46,6 +46,7 @@ for (const { name, json } of stacks) {
 console.error(`scanning ${stacks.length} stacks …`)
 const args = ['-d', work, '--framework', 'terraform_json', '--compact', '--skip-download', '-o', 'json']
 const { stdout, error } = spawnSync(checkov, args, { encoding: 'utf8', maxBuffer: 256 * 1024 * 1024 })
+rmSync(work, { recursive: true })
 if (error) {
   console.error(`${checkov} cannot be run (${error.message}): pip install checkov, and name it in CHECKOV`)
   process.exit(2)

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { checkConfig, findEnvironment, parseCidr, subnetOf } from '../../infra/check-config.ts'
 import { account, environments } from '../../infra/config.ts'
-import { editedProject, synth } from '../support/synth.ts'
+import { synth, temporaryProject } from '../support/synth.ts'
 
 const [dev, , prod] = environments
 type Values = Record<string, unknown>
@@ -35,7 +35,7 @@ describe('at synth, one line says which value is wrong and what to write', () =>
       /prod\.image: production runs an image by its digest only: write \{ digest: 'sha256:…' \}/,
     ],
   ] as const)('%s', (_, edit, message) => {
-    const { code, stderr, stacks } = synth(editedProject([edit]))
+    const { code, stderr, stacks } = synth(temporaryProject([edit]))
     expect(code).toBe(1)
     expect(stderr.trim().split('\n')).toHaveLength(1)
     expect(stderr).toMatch(message)

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { parse } from 'yaml'
-import { editedProject, resourcesOf, synth } from '../support/synth.ts'
+import { resourcesOf, synth, temporaryProject } from '../support/synth.ts'
 
 const { stacks } = synth()
 const monitoring = [...stacks.values()].filter(({ name }) => name.endsWith('-monitoring'))
@@ -41,7 +41,7 @@ test('pages and tickets reach the topic, signed for the region; pages reach Page
     }
   }
   const secretArn = 'arn:aws:secretsmanager:eu-central-1:000000000000:secret:pager'
-  const edited = editedProject([
+  const edited = temporaryProject([
     ['alertsEmail:', `pagerDuty: { secretArn: '${secretArn}', secretKey: 'key' },\n  alertsEmail:`],
     ['apiKeyVersion: 1', 'managedGrafana: true,\n    apiKeyVersion: 1'],
   ])

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { homedir, hostname } from 'node:os'
 import { join, resolve } from 'node:path'
 import { expect, test } from 'vitest'
-import { editedProject, synth } from '../support/synth.ts'
+import { synth, temporaryProject } from '../support/synth.ts'
 
 const { code, stderr, stacks } = synth()
 
@@ -34,7 +34,7 @@ test('the account is named in config.ts only', () => {
     if (!path.endsWith('.ts') || path === 'config.ts') continue
     expect(readFileSync(join(infra, path), 'utf8'), path).not.toMatch(/\b\d{12}\b/)
   }
-  const elsewhere = editedProject([
+  const elsewhere = temporaryProject([
     ['000000000000', '111122223333'],
     ["'0'.repeat(64)", "'f'.repeat(64)"],
   ])
@@ -55,7 +55,7 @@ test('what a stack consists of', () => {
 
 test('with a domain: HTTPS for the world, a certificate, a name; plain HTTP only redirects', () => {
   const domain = "domain: { name: 'events.example.com', hostedZoneId: 'Z0123456789' }, "
-  const directory = editedProject([["cidr: '10.30.0.0/20',", `${domain}cidr: '10.30.0.0/20',`]])
+  const directory = temporaryProject([["cidr: '10.30.0.0/20',", `${domain}cidr: '10.30.0.0/20',`]])
   const service = synth(directory).stacks.get('prod-service')
   const listeners = Object.values(service?.resource.aws_lb_listener ?? {})
   expect(listeners).toHaveLength(2)

@@ -1,7 +1,8 @@
 /** Synthesises the stacks like a user does: a process, with `infra/config.ts` as it is or edited. */
-import { cpSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { onTestFinished } from 'vitest'
 import { type Block, type Synthesis, type SynthesisedStack, synthesise } from '../../infra/synthesise.ts'
 
 export type { Block }
@@ -16,6 +17,13 @@ export function editedProject(edits: readonly (readonly [string, string])[]): st
   }
   symlinkSync(join(PROJECT, 'node_modules'), join(directory, 'node_modules'))
   edit(directory, edits)
+  return directory
+}
+
+/** The same for one test, removed when the test is over. */
+export function temporaryProject(edits: readonly (readonly [string, string])[]): string {
+  const directory = editedProject(edits)
+  onTestFinished(() => rmSync(directory, { recursive: true, force: true }))
   return directory
 }
 
