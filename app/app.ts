@@ -96,7 +96,11 @@ export async function startApp(
     host: config.ADMIN_HOST,
     notReady,
     scrape: () => metrics.scrape(),
-    live: { source: { version, role: config.ROLE, metrics, view }, url: () => url },
+    live: {
+      source: { version, role: config.ROLE, metrics, view },
+      url: () => url,
+      needsKey: config.apiKeys.size > 0,
+    },
     token: config.ADMIN_TOKEN,
     status: () => ({ name: 'millrace', version, role: config.ROLE, sinks: deliveries.map(describe) }),
     sinks: config.SINKS,

@@ -41,7 +41,7 @@ export const ConfigSchema = Type.Object({
   ADMIN_PORT: integer(0, 65_535, 9464, 'Port of the admin listener; 0 takes any free one.'),
   ADMIN_TOKEN: text(
     '',
-    'Bearer token that replaying dead letters needs when `ADMIN_HOST` is not loopback; without one it is refused there.',
+    'Bearer token that replaying dead letters needs; without one it is open on loopback and refused elsewhere.',
   ),
   ROLE: choice(
     ['all', 'ingest', 'deliver'],

@@ -9,17 +9,22 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import fastifyStatic from '@fastify/static'
 import type { FastifyInstance, FastifyReply } from 'fastify'
+import { MillraceError } from '../errors.ts'
 import { type SnapshotSource, Snapshots } from './snapshot.ts'
 
 export interface LiveOptions {
   readonly source: SnapshotSource
   /** Of the public listener, for the command that a newcomer pastes. */
   readonly url: () => string
+  /** Sending needs an API key: the command has a place for it. */
+  readonly needsKey: boolean
   /** A replay needs the admin token: the page asks for it. */
   readonly needsToken: boolean
 }
 
 const EVERY_MS = 1000
+/** Each holds a connection. */
+const MAX_VIEWERS = 64
 /** Scripts and styles of our own only, nothing inline, nothing from elsewhere, in no frame. */
 const POLICY = [
   "default-src 'none'",
@@ -32,7 +37,10 @@ const POLICY = [
   "frame-ancestors 'none'",
 ].join('; ')
 
-export async function livePage(app: FastifyInstance, { source, url, needsToken }: LiveOptions): Promise<void> {
+export async function livePage(
+  app: FastifyInstance,
+  { source, url, needsKey, needsToken }: LiveOptions,
+): Promise<void> {
   const uplot = dirname(createRequire(import.meta.url).resolve('uplot'))
   const setHeaders = (reply: FastifyReply) => {
     reply.header('content-security-policy', POLICY)
@@ -53,7 +61,7 @@ export async function livePage(app: FastifyInstance, { source, url, needsToken }
   const watch = () => {
     const snapshots = new Snapshots(source)
     const publish = () => {
-      latest = `data: ${JSON.stringify({ ...snapshots.take(), url: url(), needsToken })}\n\n`
+      latest = `data: ${JSON.stringify({ ...snapshots.take(), url: url(), needsKey, needsToken })}\n\n`
       // A viewer that cannot keep up misses snapshots, it does not make them pile up here.
       for (const viewer of viewers) if (!viewer.writableNeedDrain) viewer.write(latest)
     }
@@ -61,6 +69,7 @@ export async function livePage(app: FastifyInstance, { source, url, needsToken }
     return setInterval(publish, EVERY_MS)
   }
   app.get('/events', (request, reply) => {
+    if (viewers.size >= MAX_VIEWERS) throw new MillraceError('OVERLOADED', `${MAX_VIEWERS} pages watch already`)
     reply.hijack()
     reply.raw.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })
     timer ??= watch()

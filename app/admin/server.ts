@@ -21,8 +21,8 @@ export interface AdminOptions {
   readonly scrape: () => Promise<{ contentType: string; text: string }>
   /** What the service is and does, in short. */
   readonly status: () => object
-  readonly live: Pick<LiveOptions, 'source' | 'url'>
-  /** Bearer token for state changes when `host` is not loopback; empty: they are refused there. */
+  readonly live: Omit<LiveOptions, 'needsToken'>
+  /** Bearer token for state changes; empty: none is needed on loopback, and they are refused elsewhere. */
   readonly token: string
   readonly sinks: readonly string[]
   /** The oldest dead letters of a sink that were not replayed yet. */
@@ -57,7 +57,7 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
   }
   healthRoutes(app, notReady)
 
-  app.register(livePage, { ...live, needsToken: !isLoopback(host) })
+  app.register(livePage, { ...live, needsToken: token !== '' })
   app.get('/status', () => status())
 
   app.get('/metrics', async (_request, reply) => {
@@ -88,7 +88,10 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
       if (request.headers[ADMIN_HEADER] === undefined) {
         throw new MillraceError('FORBIDDEN', `send the header "${ADMIN_HEADER}: 1"`)
       }
-      if (!isLoopback(host)) requireToken(request.headers.authorization, token)
+      // A page of another site gets no further, whatever it manages to send.
+      if (request.headers['sec-fetch-site'] === 'cross-site')
+        throw new MillraceError('FORBIDDEN', 'asked from another site')
+      if (token !== '' || !isLoopback(host)) requireToken(request.headers.authorization, token)
       requireSink(request.params.sink)
       const result = await replay(request.params.sink)
       return result ?? reply.code(409).send({ reason: 'a replay of this sink is already under way' })

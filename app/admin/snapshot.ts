@@ -1,6 +1,6 @@
 /**
  * What the live page shows, once a second while somebody watches: totals (the page makes rates of them, so that a
- * missed snapshot changes nothing), states, and the write latency of the last second.
+ * missed snapshot changes nothing), states, and the write latency of the last ten seconds.
  */
 import type { Bucket } from '../histogram.ts'
 import type { Metrics, PipelineView } from '../metrics.ts'
@@ -25,7 +25,7 @@ export interface Snapshot {
   readonly committed: number
   /** By reason; only those that happened. */
   readonly rejected: Readonly<Record<string, number>>
-  /** Milliseconds, of the writes since the snapshot before; null when there was none. */
+  /** Milliseconds, of the writes of the last WINDOW snapshots; null when there was none. */
   readonly writeMs: { readonly p50: number; readonly p99: number; readonly p999: number } | null
   readonly channel: { readonly events: number; readonly capacityEvents: number }
   /** Shares, 0–1. */
@@ -46,24 +46,30 @@ export interface SnapshotSource {
   }
 }
 
-/** Takes snapshots; each knows the one before. */
+/** Snapshots that the latency looks back on: one second of writes is too few for a p99.9. */
+const WINDOW = 10
+
+/** Takes snapshots; each knows those before. */
 export class Snapshots {
   readonly #source: SnapshotSource
-  #writes: readonly Bucket[]
+  /** Oldest first, at most WINDOW. */
+  readonly #writes: (readonly Bucket[])[]
   #cpu = process.cpuUsage()
   #atMs = performance.now()
 
   constructor(source: SnapshotSource) {
     this.#source = source
-    this.#writes = source.metrics.writeBuckets()
+    this.#writes = [source.metrics.writeBuckets()]
   }
 
   take(): Snapshot {
     const { version, role, metrics, view } = this.#source
     const { channel, capacityEvents, capacityBytes, log, deliveries } = view
-    const before = this.#writes
-    this.#writes = this.#source.metrics.writeBuckets()
-    const since = this.#writes.map(({ upTo, count }, at) => ({ upTo, count: count - (before[at]?.count ?? 0) }))
+    const [before = []] = this.#writes
+    const writes = metrics.writeBuckets()
+    this.#writes.push(writes)
+    if (this.#writes.length > WINDOW) this.#writes.shift()
+    const since = writes.map(({ upTo, count }, at) => ({ upTo, count: count - (before[at]?.count ?? 0) }))
     const used = process.cpuUsage(this.#cpu)
     const elapsedMs = performance.now() - this.#atMs
     this.#cpu = process.cpuUsage()

@@ -56,7 +56,16 @@ test('a snapshot says what was sent', async () => {
   await new Promise((resolve) => setTimeout(resolve, 300))
   await fetch(`${url}/v1/events`, { method: 'POST', headers, body: '{"data":4}' })
   const [first, second] = await watching
-  expect(first).toMatchObject({ role: 'all', url, received: 3, committed: 2, rejected: { invalid: 1 }, writeMs: null })
+  expect(first).toMatchObject({
+    role: 'all',
+    url,
+    received: 3,
+    committed: 2,
+    rejected: { invalid: 1 },
+    writeMs: null,
+    needsKey: false,
+    needsToken: false,
+  })
   expect(second).toMatchObject({ received: 4, committed: 3, sinks: [{ sink: 'file', failure: null }] })
   const { p50, p99, p999 } = (second as unknown as Snapshot).writeMs ?? { p50: 0, p99: 0, p999: 0 }
   expect(p50).toBeGreaterThan(0)
@@ -75,10 +84,10 @@ test('two viewers see the same, and the service stops although they watch', asyn
 
 test('beyond this machine, a replay needs the token', async () => {
   // The rule looks at the configured address; the listener of this test stays on loopback.
-  const ask = async (token: string, authorization?: string) => {
+  const ask = async (token: string, authorization?: string, host = '0.0.0.0', more = {}) => {
     const admin = createAdmin({
       logger: pino({ level: 'silent' }),
-      host: '0.0.0.0',
+      host,
       token,
       live: undefined as never,
       notReady: () => undefined,
@@ -88,7 +97,7 @@ test('beyond this machine, a replay needs the token', async () => {
       deadLetters: async () => [],
       replay: async () => ({ letters: 0, failedAgain: 0 }),
     })
-    const headers = { 'x-millrace-admin': '1', ...(authorization && { authorization }) }
+    const headers = { 'x-millrace-admin': '1', ...(authorization && { authorization }), ...more }
     const { statusCode, payload } = await admin.inject({ method: 'POST', url: '/dead-letters/file/replay', headers })
     return [statusCode, JSON.parse(payload).detail]
   }
@@ -96,6 +105,11 @@ test('beyond this machine, a replay needs the token', async () => {
   expect(await ask('secret')).toEqual([403, expect.stringContaining('Bearer <ADMIN_TOKEN>')])
   expect(await ask('secret', 'Bearer wrong')).toEqual([403, expect.stringContaining('Bearer <ADMIN_TOKEN>')])
   expect(await ask('secret', 'Bearer secret')).toEqual([200, undefined])
+  // On this machine none is needed, but one that is set is.
+  expect(await ask('', undefined, '127.0.0.1')).toEqual([200, undefined])
+  expect(await ask('secret', undefined, '127.0.0.1')).toEqual([403, expect.stringContaining('Bearer <ADMIN_TOKEN>')])
+  const foreign = { 'sec-fetch-site': 'cross-site' }
+  expect(await ask('', undefined, '127.0.0.1', foreign)).toEqual([403, 'asked from another site'])
 })
 
 test('quantiles: inside the bucket that holds them, and never above the last bound', () => {

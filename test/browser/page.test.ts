@@ -163,13 +163,18 @@ describe.skipIf(reason)(`the live page${reason ? ` (left out: ${reason})` : ''}`
     expect(received.filter((id) => ['0', '1', '2'].includes(id)).sort()).toEqual(['0', '1', '2'])
   })
 
-  test('the service goes away: the page says so, and nothing breaks', async () => {
-    const service = await startService(temporaryDirectory())
+  test('the service goes away and comes back: the page says so, and goes on', async () => {
+    const directory = temporaryDirectory()
+    const service = await startService(directory)
     const page = await browser.newPage()
     onTestFinished(() => page.close())
     await page.goto(service.adminUrl)
     await page.getByText('Live', { exact: true }).waitFor()
     await service.stop()
     await page.getByText('Connection lost, trying again').waitFor()
+    const again = await startService(directory, { ADMIN_PORT: new URL(service.adminUrl).port })
+    await page.getByText('Live', { exact: true }).waitFor()
+    await send(again, 5)
+    await expect.poll(() => figure(page, 'flow', 'Received in all').textContent()).toBe('5')
   })
 })

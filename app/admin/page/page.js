@@ -7,6 +7,9 @@ import uPlot from './uPlot.esm.js'
 const KEEP_SECONDS = 300
 /** An axis shows at least this much, so that the first seconds do not race across it. */
 const SHOW_SECONDS = 60
+const RETRY_MS = 2000
+/** A snapshot comes every second: without one for that long, the connection only looks alive. */
+const SILENCE_MS = 10_000
 const byId = (id) => document.getElementById(id)
 const number = new Intl.NumberFormat('en', { maximumFractionDigits: 0 })
 const short = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 })
@@ -20,13 +23,29 @@ let previous
 const flow = plotOf('flow-plot', ['Received', 'Committed', 'Delivered'], rate)
 const latency = plotOf('latency-plot', ['p50', 'p99', 'p99.9'], milliseconds)
 
-const source = new EventSource('/events')
-source.onopen = () => connection('Live', false)
-source.onerror = () => connection('Connection lost, trying again …', true)
-source.onmessage = ({ data }) => {
-  const now = JSON.parse(data)
-  show(now, previous)
-  previous = now
+let source
+let silence
+connect()
+
+/** A browser tries again by itself after a broken connection, but neither after a refusal nor when nothing comes. */
+function connect() {
+  source?.close()
+  source = new EventSource('/events')
+  source.onopen = () => connection('Live', false)
+  source.onerror = () => {
+    connection('Connection lost, trying again …', true)
+    if (source.readyState === EventSource.CLOSED) setTimeout(connect, RETRY_MS)
+  }
+  source.onmessage = ({ data }) => {
+    clearTimeout(silence)
+    silence = setTimeout(() => {
+      connection('Connection lost, trying again …', true)
+      connect()
+    }, SILENCE_MS)
+    const now = JSON.parse(data)
+    show(now, previous)
+    previous = now
+  }
 }
 
 function connection(text, lost) {
@@ -38,8 +57,9 @@ function connection(text, lost) {
 function show(now, before) {
   byId('about').textContent = `${now.version} · role ${now.role} · up ${duration(now.uptimeSeconds)}`
   byId('first').hidden = now.received > 0
+  const key = now.needsKey ? "-H 'authorization: Bearer <your API key>' " : ''
   byId('command').textContent =
-    `curl -i ${now.url}/v1/events -H 'content-type: application/json' -d '{"id":1,"data":"Event 1"}'`
+    `curl -i ${now.url}/v1/events ${key}-H 'content-type: application/json' -d '{"id":1,"data":"Event 1"}'`
   byId('token-row').hidden = !now.needsToken
 
   const seconds = before && now.atMs > before.atMs ? (now.atMs - before.atMs) / 1000 : undefined
@@ -188,7 +208,9 @@ async function listLetters({ sink, deadLettersPending }) {
 }
 
 async function replay(sink, button) {
-  button.disabled = true
+  // Not disabled: that would take the keyboard's focus away.
+  if (button.getAttribute('aria-disabled') === 'true') return
+  button.setAttribute('aria-disabled', 'true')
   text(byId('replayed'), `Replaying the dead letters of ${sink} …`)
   const headers = { 'x-millrace-admin': '1' }
   const token = byId('token').value
@@ -202,12 +224,18 @@ async function replay(sink, button) {
   } catch (error) {
     text(byId('replayed'), `${sink} was not replayed: ${error.message}`)
   }
-  button.disabled = false
+  button.removeAttribute('aria-disabled')
 }
 
 byId('copy').addEventListener('click', async ({ target }) => {
-  await navigator.clipboard.writeText(byId('command').textContent)
-  target.textContent = 'Copied'
+  try {
+    await navigator.clipboard.writeText(byId('command').textContent)
+    target.textContent = 'Copied'
+  } catch {
+    // Browsers lend the clipboard to HTTPS and localhost only.
+    getSelection().selectAllChildren(byId('command'))
+    target.textContent = 'Selected: press Ctrl+C'
+  }
   setTimeout(() => {
     target.textContent = 'Copy the command'
   }, 2000)
