@@ -76,6 +76,7 @@ describe.skipIf(reason)(`deployed into an emulated AWS${reason ? ` (left out: ${
   })
   afterAll(async () => {
     console.error(report.join('\n'))
+    console.error(`${aws?.repeatedCalls()} calls came twice and were answered once`)
     await aws?.stop()
     for (const project of Object.values(projects)) rmSync(project, { recursive: true, force: true })
   })

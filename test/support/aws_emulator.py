@@ -296,20 +296,38 @@ class Kafka:
 
 
 class Emulator:
+    """One call at a time: moto is not made for two.
+
+    A client whose connection broke calls again under the same invocation id, not knowing that its first call was heard.
+    AWS takes most of those for the same call; moto would say that the thing exists, or is gone. So the first answer is
+    given again, and a line on standard output says so.
+    """
+
     def __init__(self):
-        self.one_at_a_time = threading.Lock()
         self.moto = DomainDispatcherApplication(create_backend_app)
         self.additions = [AutoscalingTags(), FileSystemBackups(), AlertManager(), Budgets(), Kafka()]
+        self.one_at_a_time = threading.Lock()
+        self.answered = {}
 
     def __call__(self, environ, start_response):
+        invocation = environ.get("HTTP_AMZ_SDK_INVOCATION_ID")
+        with self.one_at_a_time:
+            known = self.answered.get(invocation)
+            if known is None:
+                known = self.answer(environ)
+                if invocation is not None and not known.status.startswith("5"):
+                    self.answered[invocation] = known
+            else:
+                print("repeated", environ.get("HTTP_X_AMZ_TARGET") or environ["PATH_INFO"], flush=True)
+        return known(environ, start_response)
+
+    def answer(self, environ):
         request = Request(environ, populate_request=False)
         for addition in self.additions:
             response = addition(request)
             if response is not None:
-                return response(environ, start_response)
-        # moto is not made for two calls at once: one that fails half-way is repeated by its client, and meets what it made.
-        with self.one_at_a_time:
-            return self.moto(environ, start_response)
+                return response
+        return Response.from_app(self.moto, environ, buffered=True)
 
 
 def main():

@@ -28,6 +28,8 @@ export interface EmulatedAws {
   readonly environment: NodeJS.ProcessEnv
   /** Calls an API of AWS that speaks JSON: `call('ecs', 'AmazonEC2ContainerServiceV20141113.ListClusters', {})`. */
   call(service: string, target: string, body: object): Promise<Record<string, never>>
+  /** Calls that came twice because a connection broke. */
+  repeatedCalls(): number
   stop(): Promise<void>
 }
 
@@ -35,6 +37,10 @@ export async function startEmulatedAws(): Promise<EmulatedAws> {
   const port = await freePort()
   const child = spawn(python, [resolve(import.meta.dirname, 'aws_emulator.py'), String(port)], {
     stdio: ['pipe', 'pipe', 'ignore'], // its standard input ends with this process, and it with that
+  })
+  let output = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    output += text
   })
   await saying(child, 'listening')
   const url = `http://127.0.0.1:${port}`
@@ -63,6 +69,7 @@ export async function startEmulatedAws(): Promise<EmulatedAws> {
       if (!response.ok) throw new Error(`${target}: ${response.status} ${await response.text()}`)
       return (await response.json()) as Record<string, never>
     },
+    repeatedCalls: () => output.split('\n').filter((line) => line.startsWith('repeated ')).length,
     async stop() {
       const ended = new Promise((done) => child.once('exit', done))
       child.stdin?.end()
