@@ -1,10 +1,9 @@
 import { defineConfig } from 'vitest/config'
 
-/** `npm run test:deploy`: what needs terraform, an AWS provider and an emulated AWS. One thing after the other. */
+/** `npm run test:deploy`: what needs terraform, an AWS provider and an emulated AWS, one for each file. Mostly waiting. */
 export default defineConfig({
   test: {
     include: ['test/deploy/**/*.test.ts'],
-    fileParallelism: false,
     bail: 1,
     testTimeout: 15 * 60_000,
     hookTimeout: 60_000,

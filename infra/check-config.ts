@@ -35,6 +35,10 @@ export function checkConfig(account: Account, environments: readonly Environment
     seen.add(name)
     checkEnvironment(environment)
   }
+  for (const name of account.github.deploys ?? []) {
+    if (seen.has(name)) continue
+    fail('account.github.deploys', `unknown environment "${name}"`, `infra/config.ts has ${[...seen].join(', ')}`)
+  }
 }
 
 /** The environment of that name. */

@@ -8,7 +8,8 @@ export const account: Account = {
   id: '000000000000', // ← your AWS account: nothing is ever deployed into another one
   region: 'eu-central-1',
   alertsEmail: 'alerts@example.com', // ← who hears of alarms and of the budget
-  github: { owner: 'example', repository: 'millrace' }, // ← whose workflows may plan and apply
+  // ← whose workflows may plan and apply, and which environments they do
+  github: { owner: 'example', repository: 'millrace', deploys: ['dev'] },
   bootstrapState: 'local', // 'bucket' once bootstrap is deployed: docs/runbooks/deploy.md
   protectState: true,
   awsProviderVersion: process.env.AWS_PROVIDER_VERSION ?? '6.25.0', // a mirror may hold another one

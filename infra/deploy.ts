@@ -5,13 +5,15 @@
  * Nothing here is needed to deploy: `npx cdktf deploy …` and `terraform -chdir=cdktf.out/stacks/<stack> …` work as well.
  * Exit codes: 0 done · 1 terraform or cdktf failed · 2 wrong command or configuration.
  */
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs, stripVTControlCharacters } from 'node:util'
 import { ConfigError, checkConfig, findEnvironment } from './check-config.ts'
 import { account, environments } from './config.ts'
+import { stackNames } from './names.ts'
+import { requireTerraform, TerraformError } from './terraform.ts'
 
 const USAGE = `usage: npm run <synth|plan|deploy|destroy> -- <bootstrap|${environments.map(({ name }) => name).join('|')}> [options]
 
@@ -68,10 +70,9 @@ function parse(): { values: Options; positionals: string[] } {
 }
 
 /** In the order they depend on each other. */
-function stacksOf(target: string): string[] {
+function stacksOf(target: string): readonly string[] {
   if (target === 'bootstrap') return ['bootstrap']
-  const { name } = findEnvironment(environments, target)
-  return ['foundation', 'monitoring', 'service'].map((stack) => `${name}-${stack}`)
+  return stackNames(findEnvironment(environments, target))
 }
 
 /** What a fresh clone says, and must not reach AWS. */
@@ -85,14 +86,6 @@ function refusePlaceholders(target: string): void {
         'then write its digest (docs/runbooks/deploy.md)',
     )
   }
-}
-
-function requireTerraform(): void {
-  const { status, stdout } = spawnSync('terraform', ['version', '-json'], { encoding: 'utf8' })
-  const version = status === 0 ? String(JSON.parse(stdout.slice(stdout.indexOf('{'))).terraform_version) : undefined
-  if (version === undefined) throw new UsageError('terraform is not on the PATH: install 1.11 or later')
-  const [major = 0, minor = 0] = version.split('.').map(Number)
-  if (major < 1 || (major === 1 && minor < 11)) throw new UsageError(`terraform is ${version}: 1.11 or later is needed`)
 }
 
 /** cdktf plans one stack at a time. */
@@ -164,7 +157,7 @@ async function run(args: readonly string[], stacks: readonly string[]): Promise<
 try {
   process.exitCode = await main()
 } catch (error) {
-  if (!(error instanceof ConfigError || error instanceof UsageError)) throw error
-  console.error(error.message)
+  if (![ConfigError, UsageError, TerraformError].some((kind) => error instanceof kind)) throw error
+  console.error((error as Error).message)
   process.exitCode = 2
 }

@@ -21,6 +21,8 @@ export interface Account {
     readonly repository: string
     readonly ownerId?: number
     readonly repositoryId?: number
+    /** What the workflows plan and deploy, in this order; empty: nothing. */
+    readonly deploys: readonly Environment['name'][]
   }
   /** Where bootstrap keeps its own state: the bucket does not exist before its first deployment. */
   readonly bootstrapState: 'local' | 'bucket'

@@ -1,12 +1,37 @@
 /** Names that more than one stack must agree on. */
-import type { Environment, Tasks } from './environment.ts'
+import type { Account, Environment, Tasks } from './environment.ts'
 
 export type Role = keyof Environment['tasks']
 
 export const REPOSITORY = 'millrace'
 
+/** Where the account's images are, without tag. */
+export function imageRepository({ id, region }: Account): string {
+  return `${id}.dkr.ecr.${region}.amazonaws.com/${REPOSITORY}`
+}
+
 export function prefix(environment: Environment): string {
   return `millrace-${environment.name}`
+}
+
+/** The stacks of an environment, in the order they depend on each other. */
+export function stackNames({ name }: Environment): readonly string[] {
+  return ['foundation', 'monitoring', 'service'].map((stack) => `${name}-${stack}`)
+}
+
+/** Made by bootstrap; holds the states, and saved plans below `PLANS_PREFIX`. */
+export function stateBucketName({ id, region }: Account): string {
+  return `millrace-state-${id}-${region}`
+}
+
+export const PLANS_PREFIX = 'plans/'
+
+export function githubRoleName(role: 'plan' | 'apply' | 'push'): string {
+  return `millrace-github-${role}`
+}
+
+export function githubRoleArn({ id }: Account, role: 'plan' | 'apply' | 'push'): string {
+  return `arn:aws:iam::${id}:role/${githubRoleName(role)}`
 }
 
 /** The services of an environment with their sizes, in the order events pass them. */

@@ -1,7 +1,7 @@
 /**
  * What GitHub Actions may do, without a stored key: OpenID Connect, and one role for each step.
  *
- *     pull request ─▶ plan role: reads                    main, after approval ─▶ apply role: changes
+ *     pull request, main ─▶ plan role: reads, saves plans    main, after approval ─▶ apply role: changes
  *     release      ─▶ push role: one image repository
  *
  * Source of the subjects: https://docs.github.com/actions/security-for-github-actions/security-hardening-your-deployments/about-security-hardening-with-openid-connect
@@ -13,6 +13,7 @@ import { IamRolePolicy } from '@cdktf/provider-aws/lib/iam-role-policy/index.js'
 import { IamRolePolicyAttachment } from '@cdktf/provider-aws/lib/iam-role-policy-attachment/index.js'
 import { Construct } from 'constructs'
 import type { Account } from '../environment.ts'
+import { githubRoleArn, githubRoleName, PLANS_PREFIX } from '../names.ts'
 import { policy } from '../policy.ts'
 import { BOUNDARY_POLICY } from './service-role.ts'
 
@@ -46,6 +47,7 @@ export class GithubRoles extends Construct {
       { Action: ['s3:ListBucket', 's3:GetBucketVersioning'], Resource: stateBucketArn },
       { Action: ['s3:GetObject'], Resource: `${stateBucketArn}/*` },
       { Action: ['s3:PutObject', 's3:DeleteObject'], Resource: `${stateBucketArn}/*.tflock` },
+      { Action: 's3:PutObject', Resource: `${stateBucketArn}/${PLANS_PREFIX}*` }, // their names prove their content
       { Action: ['kms:Decrypt', 'kms:GenerateDataKey'], Resource: stateKeyArn },
     )
 
@@ -133,7 +135,7 @@ export class GithubRoles extends Construct {
             'iam:UpdateAssumeRolePolicy',
             'iam:DeleteRole',
           ],
-          Resource: ['plan', 'apply', 'push'].map((name) => `arn:aws:iam::${account.id}:role/millrace-github-${name}`),
+          Resource: (['plan', 'apply', 'push'] as const).map((name) => githubRoleArn(account, name)),
         },
       ),
     })
@@ -162,13 +164,13 @@ export class GithubRoles extends Construct {
   }
 
   /** A role for workflows of our repository in one of the given situations, both forms of the subject taken exactly. */
-  #role(name: string, situations: readonly string[]): IamRole {
+  #role(name: 'plan' | 'apply' | 'push', situations: readonly string[]): IamRole {
     const { owner, repository, ownerId, repositoryId } = this.#account.github
     const repositories = [`${owner}/${repository}`]
     if (ownerId !== undefined) repositories.push(`${owner}@${ownerId}/${repository}@${repositoryId}`)
     const subjects = situations.flatMap((situation) => repositories.map((full) => `repo:${full}:${situation}`))
     return new IamRole(this, name, {
-      name: `millrace-github-${name}`,
+      name: githubRoleName(name),
       description: `GitHub Actions of ${owner}/${repository}: ${name}`,
       maxSessionDuration: MAX_SESSION_SECONDS,
       assumeRolePolicy: JSON.stringify({

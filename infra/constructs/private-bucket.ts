@@ -17,6 +17,8 @@ export interface PrivateBucketOptions {
   readonly kmsKeyArn?: string
   /** Objects move to infrequent access, then go. Default: they stay. Days. */
   readonly expireAfterDays?: number
+  /** Objects below this prefix go after so many days, and all versions of them. Default: none. */
+  readonly shortLived?: { readonly prefix: string; readonly days: number }
   /** Where accesses are logged; default: nowhere. */
   readonly accessLog?: { readonly bucket: PrivateBucket; readonly prefix: string }
   /** Terraform refuses to destroy it. */
@@ -36,7 +38,7 @@ export class PrivateBucket extends Construct {
 
   constructor(scope: Construct, id: string, options: PrivateBucketOptions) {
     super(scope, id)
-    const { name, kmsKeyArn, expireAfterDays, accessLog, protect, allow } = options
+    const { name, kmsKeyArn, expireAfterDays, shortLived, accessLog, protect, allow } = options
     const bucket = new S3Bucket(this, 'bucket', {
       bucket: name,
       forceDestroy: !protect,
@@ -85,6 +87,17 @@ export class PrivateBucket extends Construct {
           abortIncompleteMultipartUpload: [{ daysAfterInitiation: UNFINISHED_UPLOADS_DAYS }],
           ...expiry,
         },
+        ...(shortLived
+          ? [
+              {
+                id: 'short-lived',
+                status: 'Enabled',
+                filter: [{ prefix: shortLived.prefix }],
+                expiration: [{ days: shortLived.days }],
+                noncurrentVersionExpiration: [{ noncurrentDays: 1 }],
+              },
+            ]
+          : []),
       ],
       dependsOn: [versioning],
     })

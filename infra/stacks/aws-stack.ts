@@ -3,6 +3,7 @@ import { AwsProvider } from '@cdktf/provider-aws/lib/provider/index.js'
 import { LocalBackend, S3Backend, TerraformOutput, TerraformStack } from 'cdktf'
 import type { Construct } from 'constructs'
 import type { Account } from '../environment.ts'
+import { stateBucketName } from '../names.ts'
 
 /** `use_lockfile` came with 1.10, ephemeral values with 1.10, write-only arguments with 1.11. */
 const TERRAFORM_VERSION = '>= 1.11.0'
@@ -47,10 +48,6 @@ export abstract class AwsStack extends TerraformStack {
 }
 
 export const STATE_KEY_ALIAS = 'alias/millrace-state'
-
-export function stateBucketName({ id, region }: Account): string {
-  return `millrace-state-${id}-${region}`
-}
 
 /** An AWS that runs on this machine (moto, LocalStack): no instance metadata, no bucket in a host name. */
 function emulated(): boolean {

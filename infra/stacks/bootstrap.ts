@@ -7,11 +7,13 @@ import type { Construct } from 'constructs'
 import { GithubRoles } from '../constructs/github-roles.ts'
 import { PrivateBucket } from '../constructs/private-bucket.ts'
 import type { Account } from '../environment.ts'
-import { REPOSITORY } from '../names.ts'
+import { PLANS_PREFIX, REPOSITORY, stateBucketName } from '../names.ts'
 import { keyPolicy } from '../policy.ts'
-import { AwsStack, STATE_KEY_ALIAS, stateBucketName } from './aws-stack.ts'
+import { AwsStack, STATE_KEY_ALIAS } from './aws-stack.ts'
 
 const UNTAGGED_IMAGES_DAYS = 14
+/** A plan that nobody approved in that time is of no use: the world moved. */
+const SAVED_PLANS_DAYS = 14
 
 export class Bootstrap extends AwsStack {
   constructor(scope: Construct, account: Account) {
@@ -42,6 +44,7 @@ export class Bootstrap extends AwsStack {
       name: stateBucketName(account),
       kmsKeyArn: key.arn,
       accessLog: { bucket: accesses, prefix: 'state/' },
+      shortLived: { prefix: PLANS_PREFIX, days: SAVED_PLANS_DAYS },
       protect,
     })
 

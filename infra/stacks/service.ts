@@ -11,7 +11,7 @@ import { FargateService } from '../constructs/fargate-service.ts'
 import { KAFKA_IAM_PORT } from '../constructs/kafka-cluster.ts'
 import { Scaling } from '../constructs/scaling.ts'
 import type { Account, Environment, Image, Tasks } from '../environment.ts'
-import { prefix, REPOSITORY, type Role, servicesOf } from '../names.ts'
+import { imageRepository, prefix, REPOSITORY, type Role, servicesOf } from '../names.ts'
 import type { Statement } from '../policy.ts'
 import { TIMING } from '../timing.ts'
 import { AwsStack } from './aws-stack.ts'
@@ -214,7 +214,7 @@ export class Service extends AwsStack {
   }
 }
 
-function imageOf({ id, region }: Account, image: Image): string {
-  const repository = `${id}.dkr.ecr.${region}.amazonaws.com/${REPOSITORY}`
+function imageOf(account: Account, image: Image): string {
+  const repository = imageRepository(account)
   return 'digest' in image ? `${repository}@${image.digest}` : `${repository}:${image.tag}`
 }

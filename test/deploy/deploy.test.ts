@@ -4,12 +4,12 @@
  * Not emulated, so not covered here: DNS validation of certificates (environments with a domain), and what AWS does with
  * what it was told (tasks do not run, alarms do not ring).
  */
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type EmulatedAws, missing, startEmulatedAws } from '../support/emulated-aws.ts'
+import { type EmulatedAws, missing, type Ran, startEmulatedAws } from '../support/emulated-aws.ts'
 import { type Block, edit, editedProject } from '../support/synth.ts'
 
 const ACCOUNT = '123456789012'
@@ -20,42 +20,25 @@ let aws: EmulatedAws
 /** cdktf works in one directory at a time: one copy of the project for each environment. */
 const projects: Record<string, string> = {}
 
-interface Ran {
-  readonly code: number
-  readonly output: string
-}
-
-function run(project: string, command: string, ...args: string[]): Promise<Ran> {
-  const child = spawn('npm', ['run', '--silent', command, '--', ...args], { cwd: project, env: aws.environment })
-  let output = ''
-  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => (output += text))
-  return new Promise((done) => child.on('close', (code) => done({ code: code ?? 1, output })))
-}
-
 const CI = ['--auto-approve', '--skip-provider-lock']
 
 async function succeed(project: string, command: string, ...args: string[]): Promise<string> {
-  const { code, output } = await run(project, command, ...args)
+  const { code, output } = await aws.run(project, 'npm', 'run', '--silent', command, '--', ...args)
   if (code !== 0) throw new Error(`npm run ${command} -- ${args.join(' ')} ended with ${code}:\n${output.slice(-4000)}`)
   return output
 }
 
 /** Plain terraform, as it stays usable without cdktf. */
-function terraform(project: string, stack: string, ...args: string[]): { code: number | null; stdout: string } {
-  const { status, stdout } = spawnSync('terraform', [`-chdir=cdktf.out/stacks/${stack}`, ...args], {
-    cwd: project,
-    env: aws.environment,
-    encoding: 'utf8',
-    maxBuffer: 64 * 1024 * 1024,
-  })
-  return { code: status, stdout }
+function terraform(project: string, stack: string, ...args: string[]): Promise<Ran> {
+  return aws.run(project, 'terraform', `-chdir=cdktf.out/stacks/${stack}`, ...args)
 }
 
 /** Resources that a plan would touch, by what it would do. */
-function planned(project: string, stack: string): string[] {
-  const { code } = terraform(project, stack, 'plan', '-input=false', '-detailed-exitcode', '-out=plan')
-  expect([0, 2], `plan of ${stack}`).toContain(code)
-  const { resource_changes: changes = [] } = JSON.parse(terraform(project, stack, 'show', '-json', 'plan').stdout)
+async function planned(project: string, stack: string): Promise<string[]> {
+  const { code, output } = await terraform(project, stack, 'plan', '-input=false', '-detailed-exitcode', '-out=plan')
+  expect([0, 2], `plan of ${stack}: ${output.slice(-2000)}`).toContain(code)
+  const { stdout } = await terraform(project, stack, 'show', '-json', 'plan')
+  const { resource_changes: changes = [] } = JSON.parse(stdout)
   return (changes as { address: string; mode: string; change: { actions: string[] } }[])
     .filter(({ mode, change }) => mode === 'managed' && !['no-op', 'read'].includes(change.actions.join()))
     .map(({ address, change }) => `${change.actions.join('+')} ${address}`)
@@ -75,8 +58,9 @@ describe.skipIf(reason)(`deployed into an emulated AWS${reason ? ` (left out: ${
     }
   })
   afterAll(async () => {
+    const odd = aws?.calls().filter((call) => !call.startsWith('once '))
+    report.push(`${aws?.calls().length} calls of AWS; came twice, or not emulated: ${odd.join(', ') || 'none'}`)
     console.error(report.join('\n'))
-    console.error(`${aws?.repeatedCalls()} calls came twice and were answered once`)
     await aws?.stop()
     for (const project of Object.values(projects)) rmSync(project, { recursive: true, force: true })
   })
@@ -87,7 +71,7 @@ describe.skipIf(reason)(`deployed into an emulated AWS${reason ? ` (left out: ${
     const [, added] = /bootstrap\s+Apply complete! Resources: (\d+) added, 0 changed, 0 destroyed/.exec(output) ?? []
     expect(Number(added)).toBeGreaterThan(20)
     expect(output).toMatch(new RegExp(`Next: push an image to ${ACCOUNT}\\.dkr\\.ecr\\.`))
-    expect(planned(project, 'bootstrap')).toEqual([])
+    expect(await planned(project, 'bootstrap')).toEqual([])
     report.push(`bootstrap            ${added} created, 0 to do on the second plan`)
   })
 
@@ -101,7 +85,7 @@ describe.skipIf(reason)(`deployed into an emulated AWS${reason ? ` (left out: ${
         const done = new RegExp(`^${stack}\\s+Apply complete! Resources: (\\d+) added, 0 changed, 0 destroyed`, 'm')
         const [, added] = done.exec(output) ?? []
         expect(Number(added), stack).toBeGreaterThan(10)
-        expect(planned(project, stack), `second plan of ${stack}`).toEqual([])
+        expect(await planned(project, stack), `second plan of ${stack}`).toEqual([])
         report.push(`${stack.padEnd(20)} ${added} created, 0 to do on the second plan`)
       }
       expect(output).toMatch(/^http:\/\/millrace-\w+.*plain HTTP, reachable from nowhere yet/m)
@@ -114,7 +98,8 @@ describe.skipIf(reason)(`deployed into an emulated AWS${reason ? ` (left out: ${
     edit(project, [['budgetUsdPerMonth: 150', 'budgetUsdPerMonth: 175']])
     const output = await succeed(project, 'plan', 'dev', '--skip-provider-lock')
     expect(output).toMatch(/dev-monitoring\s+Plan: 0 to add, 1 to change, 0 to destroy/)
-    const changes = STACKS.flatMap((part) => planned(project, `dev-${part}`))
+    const changes = []
+    for (const part of STACKS) changes.push(...(await planned(project, `dev-${part}`)))
     expect(changes).toEqual(['update aws_budgets_budget.budget'])
   })
 
@@ -171,13 +156,15 @@ describe.skipIf(reason)(`deployed into an emulated AWS${reason ? ` (left out: ${
     const [, key = ''] = String(secret).split(':')
     expect(key.length).toBe(40)
     for (const part of STACKS) {
-      expect(terraform(projects.dev ?? '', `dev-${part}`, 'state', 'pull').stdout.includes(key), part).toBe(false)
+      const { stdout: state } = await terraform(projects.dev ?? '', `dev-${part}`, 'state', 'pull')
+      expect(state).toContain('"serial"')
+      expect(state.includes(key), part).toBe(false)
     }
   })
 
   test('production refuses to be destroyed until its protection is taken away', async () => {
     const project = projects.prod ?? ''
-    const { code } = terraform(project, 'prod-foundation', 'plan', '-destroy', '-input=false')
+    const { code } = await terraform(project, 'prod-foundation', 'plan', '-destroy', '-input=false')
     expect(code).toBe(1)
     edit(project, [['production: true', 'production: false']])
     await succeed(project, 'deploy', 'prod', ...CI)
@@ -189,7 +176,7 @@ describe.skipIf(reason)(`deployed into an emulated AWS${reason ? ` (left out: ${
     for (const stack of STACKS.map((part) => `${name}-${part}`)) {
       const [, gone] = new RegExp(`^${stack}\\s+Destroy complete! Resources: (\\d+) destroyed`, 'm').exec(output) ?? []
       expect(Number(gone), stack).toBeGreaterThan(10)
-      expect(terraform(project, stack, 'state', 'list').stdout.trim(), stack).toBe('')
+      expect((await terraform(project, stack, 'state', 'list')).stdout.trim(), stack).toBe('')
       report.push(`${stack.padEnd(20)} ${gone} destroyed`)
     }
   })
@@ -198,7 +185,7 @@ describe.skipIf(reason)(`deployed into an emulated AWS${reason ? ` (left out: ${
     const project = projects.dev ?? ''
     edit(project, [["bootstrapState: 'local'", "bootstrapState: 'bucket'"]])
     await succeed(project, 'deploy', 'bootstrap', '--migrate-state', ...CI)
-    expect(planned(project, 'bootstrap')).toEqual([])
+    expect(await planned(project, 'bootstrap')).toEqual([])
     edit(project, [["bootstrapState: 'bucket'", "bootstrapState: 'local'"]])
     await succeed(project, 'deploy', 'bootstrap', '--migrate-state', ...CI)
     const output = await succeed(project, 'destroy', 'bootstrap', ...CI)

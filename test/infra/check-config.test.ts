@@ -51,6 +51,12 @@ describe('impossible values', () => {
     [{ pagerDuty: { secretArn: 'key' } }, {}, dev, /account\.pagerDuty\.secretArn: "key" is not a secret/],
     [{ github: { owner: 'a b', repository: 'x' } }, {}, dev, /account\.github\.owner/],
     [{ github: { owner: 'a', repository: 'x', ownerId: 1 } }, {}, dev, /ownerId and repositoryId belong together/],
+    [
+      { github: { owner: 'a', repository: 'x', deploys: ['live'] } },
+      {},
+      dev,
+      /account\.github\.deploys: unknown environment "live": infra\/config\.ts has dev/,
+    ],
     [{ bootstrapState: 'elsewhere' }, {}, dev, /account\.bootstrapState/],
     [{ awsProviderVersion: '~> 6' }, {}, dev, /account\.awsProviderVersion/],
     [{}, { cidr: '10.0.0.0/8' }, dev, /dev\.cidr/],

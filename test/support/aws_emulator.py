@@ -12,15 +12,18 @@ import sys
 import threading
 import uuid
 
+os.environ["AWS_EC2_METADATA_DISABLED"] = "true"  # nothing here asks the machine that it runs on for credentials
 os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")  # read when moto is imported
 
 from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
 from moto.core.utils import camelcase_to_underscores
+from moto.efs.models import efs_backends
 from moto.ecs.responses import EC2ContainerServiceResponse
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.iam.access_control import IAMPolicyStatement, PermissionResult
 from moto.iam.models import iam_backends
+from moto.s3.models import FakeDeleteMarker
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
@@ -76,13 +79,23 @@ def service_remembers_how_it_was_created():
     EC2ContainerServiceResponse.create_service = remembering
 
 
-class FileSystemBackups:
-    """EFS: PutBackupPolicy; moto only says that there is none."""
+def delete_marker_can_be_deleted():
+    """S3: moto disposes of every version that DeleteObjects names, and a delete marker has nothing to dispose of."""
+    FakeDeleteMarker.dispose = lambda marker, garbage=False: None
+
+
+class FileSystems:
+    """EFS: PutBackupPolicy, where moto only says that there is none, and DeleteFileSystemPolicy, which it does not know."""
 
     def __init__(self):
         self.policies = {}
 
     def __call__(self, request):
+        found = re.fullmatch(r"/2015-02-01/file-systems/([^/]+)/policy", request.path)
+        if found and request.method == "DELETE":
+            region = request.headers["Authorization"].split("/")[2]
+            efs_backends[DEFAULT_ACCOUNT_ID][region].file_systems_by_id[found[1]].file_system_policy = None
+            return answer({})
         found = re.fullmatch(r"/2015-02-01/file-systems/([^/]+)/backup-policy", request.path)
         if found is None:
             return None
@@ -300,12 +313,12 @@ class Emulator:
 
     A client whose connection broke calls again under the same invocation id, not knowing that its first call was heard.
     AWS takes most of those for the same call; moto would say that the thing exists, or is gone. So the first answer is
-    given again, and a line on standard output says so.
+    given again. Each call is a line on standard output: how often it was heard, what it asked for, what it got.
     """
 
     def __init__(self):
         self.moto = DomainDispatcherApplication(create_backend_app)
-        self.additions = [AutoscalingTags(), FileSystemBackups(), AlertManager(), Budgets(), Kafka()]
+        self.additions = [AutoscalingTags(), FileSystems(), AlertManager(), Budgets(), Kafka()]
         self.one_at_a_time = threading.Lock()
         self.answered = {}
 
@@ -317,8 +330,11 @@ class Emulator:
                 known = self.answer(environ)
                 if invocation is not None and not known.status.startswith("5"):
                     self.answered[invocation] = known
+                times = "once"
             else:
-                print("repeated", environ.get("HTTP_X_AMZ_TARGET") or environ["PATH_INFO"], flush=True)
+                times = "again"
+            asked = environ.get("HTTP_X_AMZ_TARGET") or f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}"
+            print(times, asked, known.status, flush=True)
         return known(environ, start_response)
 
     def answer(self, environ):
@@ -327,13 +343,24 @@ class Emulator:
             response = addition(request)
             if response is not None:
                 return response
-        return Response.from_app(self.moto, environ, buffered=True)
+        try:
+            response = Response.from_app(self.moto, environ, buffered=True)
+        except Exception as error:  # a gap of moto, whatever it looks like
+            return self.not_emulated(repr(error))
+        # Clients repeat a call that ends with 5xx for a quarter of an hour: what is not emulated must be an error at once.
+        return self.not_emulated(response.get_data(as_text=True)) if response.status_code >= 500 else response
+
+    @staticmethod
+    def not_emulated(reason):
+        print("not emulated", " ".join(reason.split())[:1000], flush=True)
+        return answer({"__type": "NotEmulated", "message": reason[:1000]}, 400)
 
 
 def main():
     statement_applies_only_under_its_condition()
     rule_between_groups_has_a_description()
     service_remembers_how_it_was_created()
+    delete_marker_can_be_deleted()
     # Reading all of AWS's managed policies takes seconds: a first call that waits for it is repeated by its client.
     iam_backends[DEFAULT_ACCOUNT_ID]["aws"].managed_policies
     server = make_server("127.0.0.1", int(sys.argv[1]), Emulator(), threaded=True)

@@ -23,13 +23,22 @@ export function missing(): string | undefined {
   return undefined
 }
 
+export interface Ran {
+  readonly code: number
+  readonly stdout: string
+  /** Standard output and standard error as they came. */
+  readonly output: string
+}
+
 export interface EmulatedAws {
   /** For terraform, cdktf and the AWS command line. */
   readonly environment: NodeJS.ProcessEnv
   /** Calls an API of AWS that speaks JSON: `call('ecs', 'AmazonEC2ContainerServiceV20141113.ListClusters', {})`. */
   call(service: string, target: string, body: object): Promise<Record<string, never>>
-  /** Calls that came twice because a connection broke. */
-  repeatedCalls(): number
+  /** Runs a command against it; one that hangs ends after ten minutes, as a failure that says how far it came. */
+  run(directory: string, command: string, ...args: string[]): Promise<Ran>
+  /** Every call so far, a line each: `once`, `again` (its connection broke) or `not emulated`; what it asked for, what it got. */
+  calls(): string[]
   stop(): Promise<void>
 }
 
@@ -45,16 +54,18 @@ export async function startEmulatedAws(): Promise<EmulatedAws> {
   await saying(child, 'listening')
   const url = `http://127.0.0.1:${port}`
   const mirror = findMirror()
+  const environment = {
+    ...process.env,
+    AWS_ENDPOINT_URL: url,
+    AWS_ACCESS_KEY_ID: 'emulated',
+    AWS_SECRET_ACCESS_KEY: 'emulated',
+    AWS_REGION: REGION,
+    CHECKPOINT_DISABLE: '1',
+    ...(mirror && { TF_CLI_CONFIG_FILE: cliConfig(mirror.directory), AWS_PROVIDER_VERSION: mirror.version }),
+  }
+  const calls = () => output.split('\n').slice(1, -1)
   return {
-    environment: {
-      ...process.env,
-      AWS_ENDPOINT_URL: url,
-      AWS_ACCESS_KEY_ID: 'emulated',
-      AWS_SECRET_ACCESS_KEY: 'emulated',
-      AWS_REGION: REGION,
-      CHECKPOINT_DISABLE: '1',
-      ...(mirror && { TF_CLI_CONFIG_FILE: cliConfig(mirror.directory), AWS_PROVIDER_VERSION: mirror.version }),
-    },
+    environment,
     async call(service, target, body) {
       const scope = `Credential=emulated/20260101/${REGION}/${service}/aws4_request`
       const response = await fetch(url, {
@@ -69,7 +80,13 @@ export async function startEmulatedAws(): Promise<EmulatedAws> {
       if (!response.ok) throw new Error(`${target}: ${response.status} ${await response.text()}`)
       return (await response.json()) as Record<string, never>
     },
-    repeatedCalls: () => output.split('\n').filter((line) => line.startsWith('repeated ')).length,
+    async run(directory, command, ...args) {
+      const ran = await run(directory, command, args, environment)
+      if (ran.code !== null) return { ...ran, code: ran.code }
+      const last = calls().slice(-30).join('\n')
+      return { ...ran, code: 1, output: `${ran.output}\nended by the test; the last calls of AWS:\n${last}` }
+    },
+    calls,
     async stop() {
       const ended = new Promise((done) => child.once('exit', done))
       child.stdin?.end()
@@ -78,6 +95,30 @@ export async function startEmulatedAws(): Promise<EmulatedAws> {
       clearTimeout(timer)
     },
   }
+}
+
+const LONGEST_RUN_MS = 600_000
+
+function run(directory: string, command: string, args: string[], environment: NodeJS.ProcessEnv) {
+  // A group of its own, so that what it started ends with it.
+  const child = spawn(command, args, { cwd: directory, env: environment, detached: true })
+  let stdout = ''
+  let output = ''
+  child.stdout.setEncoding('utf8').on('data', (text) => {
+    stdout += text
+    output += text
+  })
+  child.stderr.setEncoding('utf8').on('data', (text) => {
+    output += text
+  })
+  const timer = setTimeout(() => child.pid !== undefined && process.kill(-child.pid, 'SIGKILL'), LONGEST_RUN_MS)
+  return new Promise<{ code: number | null; stdout: string; output: string }>((done, fail) => {
+    child.on('error', fail)
+    child.on('close', (code) => {
+      clearTimeout(timer)
+      done({ code, stdout, output })
+    })
+  })
 }
 
 /**

@@ -1,0 +1,143 @@
+/** The workflows: what actionlint says of them, and what a review of a supply chain asks. */
+import { spawnSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { parse } from 'yaml'
+
+const PROJECT = resolve(import.meta.dirname, '..')
+const actionlint = process.env.ACTIONLINT ?? 'actionlint'
+const noActionlint =
+  spawnSync(actionlint, ['-version']).status !== 0 &&
+  'left out: no actionlint; go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12, and name it in ACTIONLINT'
+
+interface Step {
+  readonly uses?: string
+  readonly run?: string
+  readonly with?: Readonly<Record<string, unknown>>
+}
+interface Job {
+  readonly if?: string
+  readonly uses?: string
+  readonly environment?: string
+  readonly concurrency?: unknown
+  readonly 'timeout-minutes'?: number
+  readonly permissions?: Readonly<Record<string, string>>
+  readonly steps?: readonly Step[]
+}
+interface Workflow {
+  readonly on: Readonly<Record<string, unknown>>
+  readonly permissions: Readonly<Record<string, string>>
+  readonly jobs: Readonly<Record<string, Job>>
+}
+
+const workflows = readdirSync(resolve(PROJECT, '.github/workflows')).map((file) => {
+  const text = readFileSync(resolve(PROJECT, '.github/workflows', file), 'utf8')
+  return { file, text, workflow: parse(text, { merge: true }) as Workflow }
+})
+const prepareText = readFileSync(resolve(PROJECT, '.github/actions/prepare/action.yaml'), 'utf8')
+const prepare = parse(prepareText) as { runs: { steps: Step[] } }
+const jobs = workflows.flatMap(({ file, workflow }) =>
+  Object.entries(workflow.jobs).map(([name, job]) => ({ at: `${file}: ${name}`, file, workflow, job })),
+)
+const steps = [
+  ...jobs.flatMap(({ at, job }) => (job.steps ?? []).map((step) => ({ at, step }))),
+  ...prepare.runs.steps.map((step) => ({ at: 'prepare', step })),
+]
+const runs = steps.flatMap(({ at, step }) => (step.run === undefined ? [] : [{ at, run: step.run }]))
+
+test.skipIf(noActionlint)(`actionlint finds nothing${noActionlint ? ` (${noActionlint})` : ''}`, () => {
+  const { status, stdout, stderr } = spawnSync(actionlint, ['-no-color'], { cwd: PROJECT, encoding: 'utf8' })
+  expect([status, stdout, stderr]).toEqual([0, '', ''])
+})
+
+test('every action is pinned by commit, with its version beside it', () => {
+  const lines = [...workflows.map(({ text }) => text), prepareText]
+    .flatMap((text) => text.split('\n'))
+    .filter((line) => /\buses:/.test(line))
+  expect(lines.length).toBeGreaterThan(20)
+  for (const line of lines) expect(line).toMatch(/uses: (\.\/\.github\/|[\w-]+\/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$)/)
+  const versions = new Map(lines.map((line) => [line.match(/uses: ([\w./-]+)/)?.[1], line.trim().replace(/^- /, '')]))
+  for (const line of lines) {
+    const action = line.match(/uses: ([\w./-]+)/)?.[1]
+    expect(line.trim().replace(/^- /, ''), 'one version of an action everywhere').toBe(versions.get(action))
+  }
+})
+
+test('scripts hold the logic: each one that a workflow runs exists, and steps are short', () => {
+  const { scripts } = JSON.parse(readFileSync(resolve(PROJECT, 'package.json'), 'utf8'))
+  const called = runs.flatMap(({ run }) =>
+    [...run.matchAll(/npm (?:run(?: --silent)? )([\w:]+)/g)].map(([, name]) => name),
+  )
+  expect(new Set(called)).toContain('pipeline')
+  for (const name of called) expect(Object.keys(scripts)).toContain(name)
+  for (const { at, run } of runs) expect(run.trim().split('\n').length, at).toBeLessThanOrEqual(7)
+})
+
+describe('permissions', () => {
+  test('a workflow may read, and no more; jobs that need more say which', () => {
+    for (const { file, workflow } of workflows) expect(workflow.permissions, file).toEqual({ contents: 'read' })
+    const writing = jobs.flatMap(({ at, job }) =>
+      Object.entries(job.permissions ?? {}).flatMap(([what, how]) => (how === 'write' ? [`${at} ${what}`] : [])),
+    )
+    expect(writing.sort()).toEqual(
+      [
+        'deploy.yaml: comment pull-requests',
+        ...['dev', 'staging', 'prod'].flatMap((name) => [
+          `deploy.yaml: ${name} actions`,
+          `deploy.yaml: ${name} id-token`,
+        ]),
+        'deploy.yaml: plan id-token',
+        'drift.yaml: compare id-token',
+        'drift.yaml: compare issues',
+        'environment.yaml: apply actions',
+        'environment.yaml: apply id-token',
+        'environment.yaml: plan id-token',
+        ...['attestations', 'contents', 'id-token', 'pull-requests'].map((what) => `release.yaml: publish ${what}`),
+      ].sort(),
+    )
+  })
+
+  test('a fork gets nothing: no secret is used, and what runs for a pull request with a token is for our own branches', () => {
+    for (const { file, text, workflow } of workflows) {
+      expect(Object.keys(workflow.on), file).not.toContain('pull_request_target')
+      expect(Object.keys(workflow.on), file).not.toContain('workflow_run')
+      expect(text, file).not.toMatch(/secrets\./)
+      if (!('pull_request' in workflow.on)) continue
+      for (const [name, job] of Object.entries(workflow.jobs)) {
+        if (job.permissions?.['id-token'] !== 'write') continue
+        const guard = /head\.repo\.full_name == github\.repository|github\.event_name != 'pull_request'/
+        expect(job.if, `${file}: ${name}`).toMatch(guard)
+      }
+    }
+  })
+
+  test('only approved jobs may apply or push', () => {
+    for (const { at, job } of jobs) {
+      const text = JSON.stringify(job.steps ?? [])
+      const takes = /apply-role|push-role/.test(text)
+      expect(Boolean(job.environment), at).toBe(takes)
+    }
+  })
+
+  test('a checkout keeps no token, unless the job pushes', () => {
+    for (const { at, step } of steps) {
+      if (!step.uses?.startsWith('actions/checkout@') || at === 'release.yaml: publish') continue
+      expect(step.with?.['persist-credentials'], at).toBe(false)
+    }
+  })
+})
+
+test('nothing from outside is put into a script: values come by the environment', () => {
+  for (const { at, run } of runs) expect(run, at).not.toContain('${{')
+})
+
+test('one deployment of an environment at a time, and no job runs for ever', () => {
+  for (const name of ['dev', 'staging', 'prod']) {
+    const job = jobs.find(({ at }) => at === `deploy.yaml: ${name}`)?.job
+    expect(job?.concurrency).toBe(`deploy-${name}`)
+  }
+  for (const { at, job } of jobs) {
+    if (job.uses === undefined) expect(job['timeout-minutes'], at).toBeLessThanOrEqual(90)
+  }
+})
