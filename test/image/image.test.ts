@@ -73,6 +73,11 @@ const POST = `fetch('http://127.0.0.1:3000/v1/events', {
   body: JSON.stringify({ id: 1, data: 'Event 1' }),
 }).then(({ status }) => console.log(status))`
 
+const SCRAPE = `http.get('http://127.0.0.1:9464/metrics', { headers: { host: 'app:9464' } }, ({ statusCode }) => {
+  console.log(statusCode)
+  process.exit()
+})`
+
 /** Prints what becomes of writing to each of its arguments. */
 const WRITE = `for (const path of process.argv.slice(1)) {
   try { fs.writeFileSync(path, ''); console.log('written') } catch ({ code }) { console.log(code) }
@@ -227,6 +232,15 @@ describe.skipIf(reason)(`the image${reason ? ` (left out: ${reason})` : ''}`, ()
     expect((await service.run('node', 'app/cli.ts', 'log', 'verify')).code).toBe(0)
     expect(await service.stop()).toBe(0)
     report.push(`ready ${Math.round(service.readyAfterMs)} ms after podman run`)
+  })
+
+  test('as compose.yaml runs it, Prometheus may scrape it by its name there, and the health check holds', async () => {
+    const environment = { ALLOW_ANONYMOUS: 'true', ADMIN_HOST: '0.0.0.0', API_KEYS: '', ADMIN_TOKEN: '' }
+    const given = Object.entries(environment).flatMap(([name, value]) => ['--env', `${name}=${value}`])
+    const service = await start(['--network=none', '--volume', 'data:/app/data', ...given])
+    expect((await service.run('node', '-e', SCRAPE)).stdout).toBe('200')
+    expect((await service.run(...HEALTH_CHECK.command.slice(1))).code).toBe(0)
+    expect((await service.run('node', '-e', POST)).stdout).toBe('202')
   })
 
   test('the health check fails where nothing answers', async () => {
