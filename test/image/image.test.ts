@@ -31,6 +31,7 @@ const CONFINED = ['--read-only', '--read-only-tmpfs=false', '--cap-drop=all', '-
 const UNWATCHED = '--no-healthcheck'
 
 const reason = missing()
+if (reason !== undefined) console.error(`the image is not tested: ${reason}`)
 const report: string[] = []
 let containers: Containers
 let names = 0
