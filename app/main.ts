@@ -16,7 +16,7 @@ import { startTracing } from './telemetry.ts'
 const HEAP_GROWING_PERCENT = 20
 
 /** Room for what close does beside the grace and the drain, which have limits of their own. */
-const CLOSE_MARGIN_MS = 10_000
+export const CLOSE_MARGIN_MS = 10_000
 
 /**
  * Runs the service until a signal ends it.

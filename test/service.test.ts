@@ -225,7 +225,8 @@ test('what was counted holds after a restart, and after a kill', async () => {
   const environment = { SINKS: 'file,http', HTTP_SINK_URL: endpoint.url }
   const first = await startService(directory, environment)
   for (let id = 0; id < 20; id++) await post(first, [{ id, data: 1 }, { id }])
-  await until(async () => (await scrape(first)).get('millrace_delivery_lag_events{sink="http"}') === 0, 5000, 'settled')
+  const lag = async (sink: string) => (await scrape(first)).get(`millrace_delivery_lag_events{sink="${sink}"}`)
+  await until(async () => (await lag('http')) === 0 && (await lag('file')) === 0, 5000, 'settled')
   const before = await expectConserved(first, ['file', 'http'])
   expect(before.get('millrace_events_received_total')).toBe(40)
   expect(before.get('millrace_events_rejected_total{reason="invalid"}')).toBe(20)

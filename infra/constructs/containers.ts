@@ -28,7 +28,20 @@ export interface ContainersOptions {
 const COLLECTOR_IMAGE = 'public.ecr.aws/aws-observability/aws-otel-collector:v0.43.3'
 const COLLECTOR_MEMORY_MIB = 256
 /** The image's working directory: DATA_DIR is relative to it. */
-const WORKING_DIRECTORY = '/app'
+export const WORKING_DIRECTORY = '/app'
+/** ECS looks at this one only, not at the image's own; a test holds the two to be the same. */
+export const HEALTH_CHECK = {
+  command: [
+    'CMD',
+    'node',
+    '-e',
+    "fetch('http://127.0.0.1:'+(process.env.ADMIN_PORT||9464)+'/health/live').then((r)=>process.exit(r.ok?0:1),()=>process.exit(1))",
+  ],
+  interval: 10,
+  timeout: 5,
+  retries: 3,
+  startPeriod: 30,
+}
 /** What ECS Exec must be able to write although the root file system is read-only. */
 const EXEC_DIRECTORIES = { 'exec-state': '/var/lib/amazon', 'exec-log': '/var/log/amazon' }
 
@@ -77,18 +90,7 @@ export function containerDefinitions(options: ContainersOptions): string {
     volumesFrom: [],
     systemControls: [],
     ulimits: [{ name: 'nofile', softLimit: 65_536, hardLimit: 65_536 }],
-    healthCheck: {
-      command: [
-        'CMD',
-        'node',
-        '-e',
-        "fetch('http://127.0.0.1:9464/health/live').then((r)=>process.exit(r.ok?0:1),()=>process.exit(1))",
-      ],
-      interval: 10,
-      timeout: 5,
-      retries: 3,
-      startPeriod: 30,
-    },
+    healthCheck: HEALTH_CHECK,
     logConfiguration: log('app'),
   }
   const collector = {

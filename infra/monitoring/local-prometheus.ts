@@ -58,4 +58,4 @@ export function findProgram(name: 'prometheus' | 'promtool', environment: NodeJS
 }
 
 export const HOW_TO_INSTALL = `no prometheus on the PATH: install it (Debian, Ubuntu: apt-get install prometheus;
-macOS: brew install prometheus), name it in PROMETHEUS_PATH, or use containers: docker compose --profile monitoring up`
+macOS: brew install prometheus), name it in PROMETHEUS_PATH, or have the service and Prometheus in containers: docker compose --profile monitoring up`

@@ -24,12 +24,17 @@ export interface Service {
 
 /** Starts the service in `directory` and waits until it says that it is ready. */
 export async function startService(directory: string, environment: Record<string, string> = {}): Promise<Service> {
-  const startedAt = performance.now()
   const child = spawn(process.execPath, [CLI, 'serve'], {
     cwd: directory,
     env: { PATH: process.env.PATH, PORT: '0', ADMIN_PORT: '0', SHUTDOWN_GRACE_MS: '0', ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
+  return whenReady(child)
+}
+
+/** Waits until the service that `child` is, or runs, says that it is ready. The child ends with the test. */
+export async function whenReady(child: ChildProcess): Promise<Service> {
+  const startedAt = performance.now()
   const exited = once(child, 'exit')
   onTestFinished(() => void child.kill('SIGKILL'))
   let output = ''
@@ -42,8 +47,7 @@ export async function startService(directory: string, environment: Record<string
       clearTimeout(timer)
       resolve({ url, adminUrl })
     }
-    child.stdout.setEncoding('utf8').on('data', look)
-    child.stderr.setEncoding('utf8').on('data', look)
+    for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', look)
     exited.then(([code]) => reject(new Error(`ended with ${code} before it was ready:\n${output}`)))
   })
   return {

