@@ -5,6 +5,7 @@ export default defineConfig({
   test: {
     include: ['test/deploy/**/*.test.ts'],
     bail: 1,
+    maxWorkers: 2, // also on two cores
     testTimeout: 15 * 60_000,
     hookTimeout: 60_000,
   },

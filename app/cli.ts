@@ -6,7 +6,7 @@
 import { Command, InvalidArgumentError } from 'commander'
 import packageJson from '../package.json' with { type: 'json' }
 import { configTable } from './cli/config-table.ts'
-import { VARIABLES } from './config.ts'
+import { loadConfig, VARIABLES } from './config.ts'
 import { MillraceError, messageOf } from './errors.ts'
 
 const EXIT_FAILED = 1
@@ -49,8 +49,13 @@ program
   .command('config')
   .description('show every environment variable with its default, range and meaning')
   .option('--markdown', 'as the table of the README')
-  .action(({ markdown }: { markdown?: boolean }) => {
+  .option('--check', 'check the environment as a start would; one line and exit code 2 if it is impossible')
+  .action(({ markdown, check }: { markdown?: boolean; check?: boolean }) => {
     if (markdown) return print(configTable())
+    if (check) {
+      loadConfig(process.env)
+      return print('a service would start with this configuration')
+    }
     for (const [name, { default: fallback, description }] of Object.entries(VARIABLES))
       print(`${name}=${fallback}\n    ${description}`)
   })

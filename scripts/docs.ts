@@ -2,11 +2,13 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { configTable } from '../app/cli/config-table.ts'
 import { metricsTable } from '../app/metrics-contract.ts'
+import { argumentOptions } from '../infra/ansible/argument-options.ts'
 import { costTables, pictureOf } from '../infra/documents.ts'
 
 /** Each file that has generated parts, and what goes between its marks `<!-- name -->` and `<!-- /name -->`. */
 const GENERATED = {
   'README.md': { config: configTable },
+  'infra/ansible/roles/millrace/meta/argument_specs.yaml': { config: argumentOptions },
   'docs/metrics.md': { metrics: metricsTable },
   'docs/infrastructure.md': {
     'picture-single': () => pictureOf('dev'),
@@ -22,7 +24,7 @@ export const GENERATED_FILES = Object.keys(GENERATED) as GeneratedFile[]
 export function render(file: GeneratedFile, text: string): string {
   let rendered = text
   for (const [name, table] of Object.entries<() => string>(GENERATED[file])) {
-    const part = new RegExp(`(<!-- ${name} -->\\n)[\\s\\S]*(<!-- /${name} -->)`)
+    const part = new RegExp(`(<!-- ${name} -->\\n)[\\s\\S]*?([^\\n]*<!-- /${name} -->)`)
     if (!part.test(rendered)) throw new Error(`${file} has no marks <!-- ${name} --> … <!-- /${name} -->`)
     rendered = rendered.replace(part, (_, begin: string, end: string) => `${begin}${table()}\n${end}`)
   }
