@@ -3,8 +3,12 @@ import { configDefaults, defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    // They need a real Prometheus, Terraform, browser or buildah: npm run test:monitoring, test:deploy, test:browser, test:image.
-    exclude: [...configDefaults.exclude, 'test/infra/monitoring/prometheus/**', 'test/{deploy,browser,image}/**'],
+    // They need a real Prometheus, Terraform, browser, buildah or machines: npm run test:monitoring, :deploy, :browser, :image, :ansible.
+    exclude: [
+      ...configDefaults.exclude,
+      'test/infra/monitoring/prometheus/**',
+      'test/{deploy,browser,image,ansible}/**',
+    ],
     testTimeout: 20_000,
   },
 })
