@@ -56,7 +56,7 @@ export async function startApp(
   const { metrics = new Metrics(config.DATA_DIR, version, config.ROLE), tracing } = parts
   const observer = observe(logger, metrics, onFailure)
   const log = await openLog(config, 'log', config.LOG_MAX_BYTES, observer)
-  metrics.restore(log.endOffset)
+  metrics.restore(log.committedEvents)
 
   const { sender, receiver } = channel<Write>(config.CHANNEL_CAPACITY_EVENTS, {
     slots: (write) => write.count,

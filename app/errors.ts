@@ -33,6 +33,7 @@ export const ERRORS = {
   SHUTTING_DOWN: { status: 503, retryable: true, title: 'Shutting down' },
   LOG_FULL: { status: 503, retryable: true, title: 'The log is full' },
   DISK_FULL: { status: 503, retryable: true, title: 'The disk is full' },
+  LOG_UNAVAILABLE: { status: 503, retryable: true, title: 'The log cannot be reached' },
   LOG_FAILED: { status: 503, retryable: true, title: 'The log failed and is closed for writing' },
   LOG_CLOSED: { status: 503, retryable: true, title: 'The log is closed' },
   // The operator

@@ -15,7 +15,7 @@ import { join } from 'node:path'
 import { type EventLoopUtilization, performance } from 'node:perf_hooks'
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import { type Bucket, PlainHistogram } from './histogram.ts'
-import type { Log } from './log/log.ts'
+import type { Log, Settled } from './log/log.ts'
 import {
   ATTEMPT_OUTCOMES,
   type AttemptOutcome,
@@ -99,9 +99,7 @@ function add(counts: Map<string, number>, label: string, more: number): void {
 /** One sink, as its delivery shows it. */
 export interface DeliveryView {
   readonly sink: string
-  readonly deliveredTotal: number
-  readonly deadLetteredTotal: number
-  readonly damagedTotal: number
+  readonly settled: Settled
   readonly replayedTotal: number
   readonly deadLettersPending: number
   readonly lagEvents: number
@@ -115,7 +113,7 @@ export interface PipelineView {
   readonly channel: { readonly slots: number; readonly bytes: number }
   readonly capacityEvents: number
   readonly capacityBytes: number
-  readonly log: Pick<Log, 'endOffset' | 'sizeBytes' | 'fill'>
+  readonly log: Pick<Log, 'committedEvents' | 'sizeBytes' | 'fill'>
   readonly deliveries: readonly DeliveryView[]
 }
 
@@ -176,7 +174,7 @@ export class Metrics {
     this.#counter('events_received_total', () => ingest.receivedTotal)
     this.#labelled('events_rejected_total', 'reason', () => ingest.rejectedTotal)
     this.#labelled('requests_refused_total', 'reason', () => ingest.refusedRequestsTotal)
-    this.#counter('events_committed_total', () => log.endOffset)
+    this.#counter('events_committed_total', () => log.committedEvents)
     this.#gauge('events_in_flight', () => ingest.inFlight)
     this.#gauge('channel_events', () => channel.slots)
     this.#gauge('channel_bytes', () => channel.bytes)
@@ -190,9 +188,9 @@ export class Metrics {
     const perSink = (read: (delivery: DeliveryView) => number) => () =>
       new Map(deliveries.map((delivery) => [delivery.sink, read(delivery)]))
     const counts: Partial<Record<KeyOfType<'counter'>, (delivery: DeliveryView) => number>> = {
-      events_delivered_total: (d) => d.deliveredTotal,
-      events_dead_lettered_total: (d) => d.deadLetteredTotal,
-      events_damaged_total: (d) => d.damagedTotal,
+      events_delivered_total: ({ settled }) => settled.delivered,
+      events_dead_lettered_total: ({ settled }) => settled.deadLettered,
+      events_damaged_total: ({ settled }) => settled.damaged,
       events_replayed_total: (d) => d.replayedTotal,
     }
     for (const [key, read] of Object.entries(counts)) this.#labelled(key as keyof typeof counts, 'sink', perSink(read))

@@ -1,16 +1,23 @@
 /** What travels through the channel: the encoded events of one request, and the promise that they are durable. */
-export class Write {
+import type { Batch, Lost } from './log/log.ts'
+
+export class Write implements Batch {
   /** `count` JSON texts, one a line, no newline at the end. */
   readonly payload: Buffer
   readonly count: number
-  /** Resolves when all of it is durable; rejects with a MillraceError when none of it is. */
-  readonly durable: Promise<void>
-  #resolve!: () => void
+  readonly keys: readonly string[] | undefined
+  /**
+   * Resolves when it is durable, to the events that are not although others are (by `index`; nearly always none);
+   * rejects with a MillraceError when none of it is.
+   */
+  readonly durable: Promise<readonly Lost[]>
+  #resolve!: (lost: readonly Lost[]) => void
   #reject!: (error: unknown) => void
 
-  constructor(payload: Buffer, count: number) {
+  constructor(payload: Buffer, count: number, keys?: readonly string[]) {
     this.payload = payload
     this.count = count
+    this.keys = keys
     this.durable = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
@@ -19,8 +26,10 @@ export class Write {
     this.durable.catch(() => undefined)
   }
 
-  succeed(): void {
-    this.#resolve()
+  succeed(lost: readonly Lost[]): void {
+    const [first] = lost
+    if (first !== undefined && lost.length === this.count) this.#reject(first.error)
+    else this.#resolve(lost)
   }
 
   fail(error: unknown): void {

@@ -61,7 +61,7 @@ test('a failure of the log is still counted by the process that comes after it',
     channel: { slots: 0, bytes: 0 },
     capacityEvents: 1,
     capacityBytes: 1,
-    log: { endOffset: 0, sizeBytes: 0, fill: 0 },
+    log: { committedEvents: 0, sizeBytes: 0, fill: 0 },
     deliveries: [],
   })
   expect((await next.scrape()).text).toContain(`\n${metricName('log_failures_total')} 1\n`)

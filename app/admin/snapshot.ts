@@ -80,7 +80,7 @@ export class Snapshots {
       role,
       uptimeSeconds: Math.round(process.uptime()),
       received: metrics.ingest.receivedTotal,
-      committed: log.endOffset,
+      committed: log.committedEvents,
       rejected: Object.fromEntries([...metrics.ingest.rejectedTotal].filter(([, count]) => count > 0)),
       writeMs: (since.at(-1)?.count ?? 0) > 0 ? quantilesMs(since) : null,
       channel: { events: channel.slots, capacityEvents },
@@ -95,11 +95,11 @@ export class Snapshots {
       },
       sinks: deliveries.map((delivery) => ({
         sink: delivery.sink,
-        delivered: delivery.deliveredTotal,
+        delivered: delivery.settled.delivered,
         lagEvents: delivery.lagEvents,
         lagSeconds: delivery.lagSeconds,
         failure: delivery.failure ?? null,
-        deadLettered: delivery.deadLetteredTotal,
+        deadLettered: delivery.settled.deadLettered,
         deadLettersPending: delivery.deadLettersPending,
       })),
     }

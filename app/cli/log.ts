@@ -82,7 +82,7 @@ export async function replay(options: { dir: string; from: number; to: number })
     if (found.kind !== 'group') continue
     const { baseOffset } = found.group
     if (baseOffset >= options.to) break
-    const events = decode(found.group, found.logId)
+    const events = decode(found.group)
     const wanted = events.slice(Math.max(0, options.from - baseOffset), Math.max(0, options.to - baseOffset))
     await print(wanted.map((event) => JSON.stringify(event)).join('\n'))
   }

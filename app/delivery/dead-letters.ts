@@ -62,34 +62,38 @@ export class DeadLetters {
 
   /**
    * Resolves when the letters are durable.
-   * @throws MillraceError LOG_FULL, DISK_FULL, LOG_FAILED: the events are then still the caller's.
+   * @throws MillraceError LOG_FULL, DISK_FULL, LOG_FAILED, LOG_UNAVAILABLE: the events are then still the caller's.
    */
   async append(letters: readonly DeadLetter[]): Promise<void> {
     const write = new Write(Buffer.from(letters.map((letter) => JSON.stringify(letter)).join('\n')), letters.length)
     await this.#sender.send(write)
-    await write.durable
+    const [lost] = await write.durable
+    // Those that are durable come again: a dead letter twice is better than one not at all.
+    if (lost !== undefined) throw lost.error
   }
 
   /**
    * Hands every letter that is there now to `deliver`, group by group, and moves on when it resolves. Letters that
    * fail again come back behind the end and wait for the next replay.
+   * @returns how many were taken up.
    */
-  async replay(deliver: (letters: readonly DeadLetter[]) => Promise<void>, signal: AbortSignal): Promise<ReplayResult> {
+  async replay(deliver: (letters: readonly DeadLetter[]) => Promise<void>, signal: AbortSignal): Promise<number> {
     this.#replaying = true
+    let replayed = 0
     try {
-      const end = this.#log.endOffset
-      const from = this.#replayed.progress.offset
-      let next = from
-      while (next < end) {
+      for (let left = this.pending; left > 0; ) {
         const group = await this.#replayed.read(signal)
         if (group === undefined) break
-        const letters: DeadLetter[] = JSON.parse(`[${group.payload.toString().trimEnd().replaceAll('\n', ',')}]`)
-        await deliver(letters.slice(Math.max(0, next - group.baseOffset)))
+        const { partition, baseOffset, count, payload } = group
+        const done = Math.max(0, this.#replayed.committedOffset(partition) - baseOffset)
+        const letters: DeadLetter[] = JSON.parse(`[${payload.toString().trimEnd().replaceAll('\n', ',')}]`).slice(done)
+        await deliver(letters)
         if (signal.aborted) break
-        next = group.baseOffset + group.count
-        await this.#replayed.commit(next, 0)
+        await this.#replayed.commit([{ partition, offset: baseOffset + count, deadLettered: 0, damaged: 0 }])
+        replayed += letters.length
+        left -= letters.length
       }
-      return { letters: next - from, failedAgain: this.#log.endOffset - end }
+      return replayed
     } finally {
       this.#replaying = false
     }

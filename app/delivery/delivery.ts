@@ -1,16 +1,16 @@
 /**
- * Delivery to one sink: reads the log from the sink's own offset, spreads events over lanes by key, and commits the
- * offset below which everything is settled.
+ * Delivery to one sink: reads the log from the sink's own offsets, spreads events over lanes by key, and commits the
+ * offset of each partition below which everything is settled.
  *
  *     consumer ─read─▶ decode ─▶ lane 0 ─▶ sink ─▶ settled ┐
- *                          └───▶ lane n ─▶ sink ─▶ settled ┴▶ flush the sink, then commit the offset
+ *                          └───▶ lane n ─▶ sink ─▶ settled ┴▶ flush the sink, then commit the offsets
  *
  * The commit is at most COMMIT_EVERY_MS behind: that much is repeated after a crash, nothing is skipped.
  */
 import { messageOf } from '../errors.ts'
 import { keyOf } from '../event.ts'
 import type { Handler } from '../handlers/handler.ts'
-import type { Consumer, Log } from '../log/log.ts'
+import type { Consumer, Log, Position, Settled } from '../log/log.ts'
 import type { DeliveryView } from '../metrics.ts'
 import type { AttemptOutcome } from '../metrics-contract.ts'
 import type { Sink } from '../sinks/sink.ts'
@@ -19,6 +19,7 @@ import { type DeadLetter, DeadLetters, type ReplayResult } from './dead-letters.
 import { decode } from './decode.ts'
 import type { Task } from './handle.ts'
 import { Lane, type LaneOptions } from './lane.ts'
+import { PartitionProgress } from './progress.ts'
 
 export interface DeliveryOptions {
   readonly log: Log
@@ -34,6 +35,8 @@ export interface DeliveryOptions {
 }
 
 const COMMIT_EVERY_MS = 200
+/** How long a partition that goes to another process waits for what is begun; the rest is delivered there. */
+const REVOKE_WAIT_MS = 5000
 
 export class Delivery implements DeliveryView {
   readonly sink: string
@@ -48,27 +51,25 @@ export class Delivery implements DeliveryView {
   readonly #stopReading = new AbortController()
   /** Aborted to leave what is not settled for the next start. */
   readonly #stop = new AbortController()
-  /** Offset of the next event to hand to a lane. */
-  #next: number
-  /** Offsets of dead letters that are not committed past yet, and how many are. */
-  #deadOffsets: number[] = []
-  #deadLettered: number
+  readonly #partitions = new Map<number, PartitionProgress>()
   #failingNoted = false
   #commitFailing = false
   #replayed = 0
   #commitTimer: NodeJS.Timeout | undefined
   #lastCommitMs = Number.NEGATIVE_INFINITY
-  #committing: Promise<void> = Promise.resolve()
+  #committing = Promise.resolve(true)
 
   private constructor(options: DeliveryOptions, consumer: Consumer, deadLetters: DeadLetters) {
     this.#options = options
     this.sink = options.sink.name
     this.#consumer = consumer
     this.#deadLetters = deadLetters
-    this.#next = consumer.progress.offset
-    this.#deadLettered = consumer.progress.deadLettered
-    const laneOptions = this.#laneOptions((letters) => this.#giveUp(letters))
-    this.#lanes = Array.from({ length: options.sink.concurrency }, () => new Lane(laneOptions))
+    consumer.onRevoke = (partitions) => this.#release(partitions)
+    const giveUp = (letters: readonly DeadLetter[]) => deadLetters.append(letters)
+    this.#lanes = Array.from(
+      { length: options.sink.concurrency },
+      (_, index) => new Lane({ ...this.#laneOptions(giveUp), index }),
+    )
     this.#running = Promise.all(this.#lanes.map((lane) => lane.run()))
     this.#pumping = this.#pump()
   }
@@ -79,17 +80,8 @@ export class Delivery implements DeliveryView {
     return new Delivery(options, consumer, await DeadLetters.open(options.deadLetterLog))
   }
 
-  get deliveredTotal(): number {
-    const { offset, startOffset, deadLettered, damaged } = this.#consumer.progress
-    return offset - startOffset - deadLettered - damaged
-  }
-
-  get deadLetteredTotal(): number {
-    return this.#consumer.progress.deadLettered
-  }
-
-  get damagedTotal(): number {
-    return this.#consumer.progress.damaged
+  get settled(): Settled {
+    return this.#consumer.settled
   }
 
   get replayedTotal(): number {
@@ -132,13 +124,15 @@ export class Delivery implements DeliveryView {
         await this.#deadLetters.append(letters)
         failedAgain += letters.length
       }),
+      index: 0,
       onSettled: () => undefined,
     })
     const running = lane.run()
     const deliver = async (letters: readonly DeadLetter[]) => {
       const failedBefore = failedAgain
       for (const { event, offset } of letters) {
-        const task: Task = { event, offset, appendedAtMs: Date.now(), bytes: 0, attempts: 0, outputs: undefined }
+        const at = { progress: undefined, offset, appendedAtMs: Date.now() }
+        const task: Task = { event, ...at, bytes: 0, attempts: 0, outputs: undefined }
         if (!(lane.trySend(task) || (await lane.send(task)))) return
       }
       while (lane.pending > 0 && !this.#stop.signal.aborted) await new Promise((resolve) => setTimeout(resolve, 10))
@@ -146,7 +140,7 @@ export class Delivery implements DeliveryView {
       this.#replayed += letters.length - (failedAgain - failedBefore)
     }
     try {
-      const { letters } = await this.#deadLetters.replay(deliver, this.#stop.signal)
+      const letters = await this.#deadLetters.replay(deliver, this.#stop.signal)
       return { letters, failedAgain }
     } finally {
       lane.sender.close()
@@ -170,7 +164,6 @@ export class Delivery implements DeliveryView {
     clearTimeout(timer)
     const settled = this.#lanes.every((lane) => lane.pending === 0)
     clearTimeout(this.#commitTimer)
-    await this.#committing
     const committed = await this.#commit()
     await this.#options.sink.close()
     await this.#deadLetters.close()
@@ -178,25 +171,61 @@ export class Delivery implements DeliveryView {
   }
 
   async #pump(): Promise<void> {
-    const { log } = this.#options
     const { signal } = this.#stopReading
     for (;;) {
       const group = await this.#consumer.read(signal)
       if (group === undefined) return
-      const events = decode(group, log.id)
-      const bytes = Math.ceil(group.payload.length / group.count)
-      const { appendedAtMs } = group
-      for (let index = Math.max(0, this.#next - group.baseOffset); index < events.length; index++) {
+      const { partition, baseOffset, count, payload, appendedAtMs } = group
+      const progress = this.#progressOf(partition)
+      const events = decode(group)
+      const bytes = Math.ceil(payload.length / count)
+      for (let index = Math.max(0, progress.next - baseOffset); index < events.length; index++) {
+        if (signal.aborted) return
+        if (progress.revoked) break
         const event = events[index]
-        if (event === undefined || signal.aborted) return
-        const offset = group.baseOffset + index
-        const task: Task = { event, offset, appendedAtMs, bytes, attempts: 0, outputs: undefined }
+        const offset = baseOffset + index
+        progress.next = offset + 1
+        if (event === undefined) {
+          this.#stepOver(progress, offset)
+          continue
+        }
+        const task: Task = { event, progress, offset, appendedAtMs, bytes, attempts: 0, outputs: undefined }
         const lane = this.#laneFor(task)
-        this.#next = offset + 1
         if (!(lane.trySend(task) || (await lane.send(task)))) return
       }
       // Damage may have been stepped over.
-      this.#next = group.baseOffset + group.count
+      progress.next = Math.max(progress.next, baseOffset + count)
+    }
+  }
+
+  #progressOf(partition: number): PartitionProgress {
+    const known = this.#partitions.get(partition)
+    if (known) return known
+    const next = this.#consumer.committedOffset(partition)
+    const progress = new PartitionProgress(partition, next, this.#lanes.length)
+    this.#partitions.set(partition, progress)
+    return progress
+  }
+
+  #stepOver(progress: PartitionProgress, offset: number): void {
+    progress.stepOver(offset)
+    this.#commitSoon()
+    const where = `partition ${progress.partition}, offset ${offset}`
+    this.#options.onWarning(
+      `sink ${this.sink}: the record at ${where} is not a JSON object: stepped over, and counted as damaged`,
+    )
+  }
+
+  /** Settles what is begun of these partitions, or leaves it to the process that has them next. */
+  async #release(partitions: readonly number[]): Promise<void> {
+    const released = partitions.flatMap((partition) => this.#partitions.get(partition) ?? [])
+    const deadline = performance.now() + REVOKE_WAIT_MS
+    const isBusy = () => released.some((progress) => !progress.isIdle)
+    while (isBusy() && !this.failing && performance.now() < deadline) await sleep(10)
+    await this.#commit()
+    for (const progress of released) {
+      progress.revoked = true
+      this.#partitions.delete(progress.partition)
     }
   }
 
@@ -207,14 +236,14 @@ export class Delivery implements DeliveryView {
     return this.#lanes[hash(keyOf(event)) % this.#lanes.length] ?? first
   }
 
-  /** Everything below it is settled. */
-  #settledOffset(): number {
-    let settled = this.#next
-    for (const lane of this.#lanes) if (lane.pending > 0) settled = Math.min(settled, lane.floor)
-    return settled
+  /** What is settled and not committed yet. */
+  #uncommitted(): Position[] {
+    return [...this.#partitions.values()]
+      .map((progress) => progress.position)
+      .filter(({ partition, offset }) => offset > this.#consumer.committedOffset(partition))
   }
 
-  #laneOptions(giveUp: LaneOptions['giveUp']): LaneOptions {
+  #laneOptions(giveUp: LaneOptions['giveUp']): Omit<LaneOptions, 'index'> {
     const { sink, handlers, handlerConcurrency, retry, laneBytes } = this.#options
     return {
       sink,
@@ -240,38 +269,37 @@ export class Delivery implements DeliveryView {
     this.#failingNoted = failure !== undefined
   }
 
-  async #giveUp(letters: readonly DeadLetter[]): Promise<void> {
-    await this.#deadLetters.append(letters)
-    for (const { offset } of letters) this.#deadOffsets.push(offset)
-  }
-
   /** At rest at once, under load at intervals: a commit costs a sync, which the writes of others wait for. */
   #commitSoon(): void {
     if (this.#commitTimer !== undefined) return
     const waitMs = Math.max(0, this.#lastCommitMs + COMMIT_EVERY_MS - performance.now())
     this.#commitTimer = setTimeout(() => {
-      this.#committing = this.#commit().then(() => {
+      this.#commit().then(() => {
         this.#commitTimer = undefined
-        if (this.#settledOffset() > this.#consumer.progress.offset) this.#commitSoon()
+        if (this.#uncommitted().length > 0) this.#commitSoon()
       })
     }, waitMs)
   }
 
-  async #commit(): Promise<boolean> {
-    const offset = this.#settledOffset()
-    if (offset <= this.#consumer.progress.offset) return true
+  /** One at a time, so that nothing is counted twice; whether everything settled by now is committed. */
+  #commit(): Promise<boolean> {
+    this.#committing = this.#committing.then(() => this.#commitSettled())
+    return this.#committing
+  }
+
+  async #commitSettled(): Promise<boolean> {
+    const positions = this.#uncommitted()
+    if (positions.length === 0) return true
     this.#lastCommitMs = performance.now()
     try {
       await this.#options.sink.flush?.()
-      const passed = this.#deadOffsets.filter((dead) => dead < offset)
-      await this.#consumer.commit(offset, this.#deadLettered + passed.length)
-      this.#deadLettered += passed.length
-      this.#deadOffsets = this.#deadOffsets.filter((dead) => dead >= offset)
+      await this.#consumer.commit(positions)
+      for (const position of positions) this.#partitions.get(position.partition)?.committed(position)
       this.#commitFailing = false
       return true
     } catch (error) {
       if (!this.#commitFailing) {
-        this.#options.onWarning(`sink ${this.sink}: its offset cannot be committed, trying again: ${messageOf(error)}`)
+        this.#options.onWarning(`sink ${this.sink}: its offsets cannot be committed, trying again: ${messageOf(error)}`)
       }
       this.#commitFailing = true
       return false

@@ -1,10 +1,13 @@
 /** Runs the handlers over one batch: several events at once, never two with the same key, results in order. */
 import { type Event, keyOf, validate } from '../event.ts'
 import type { Handler } from '../handlers/handler.ts'
+import type { PartitionProgress } from './progress.ts'
 
 /** One event on its way to one sink. */
 export interface Task {
   readonly event: Event
+  /** What it is settled in; undefined for a replayed dead letter, which moves no offset. */
+  readonly progress: PartitionProgress | undefined
   readonly offset: number
   readonly appendedAtMs: number
   readonly bytes: number

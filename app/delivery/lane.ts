@@ -20,6 +20,8 @@ import type { DeadLetter } from './dead-letters.ts'
 import { handleBatch, type Task } from './handle.ts'
 
 export interface LaneOptions {
+  /** Its place among the lanes of the sink. */
+  readonly index: number
   readonly sink: Sink
   readonly handlers: readonly Handler[]
   readonly handlerConcurrency: number
@@ -31,7 +33,7 @@ export interface LaneOptions {
   readonly onAttempt: (outcome: AttemptOutcome) => void
   /** Called after `failure` of a lane changed. */
   readonly onState: () => void
-  readonly onSettled: (batch: readonly Task[]) => void
+  readonly onSettled: () => void
   /** Aborted when what is not settled yet is to be left for the next start. */
   readonly signal: AbortSignal
 }
@@ -47,8 +49,7 @@ export class Lane {
   readonly #keyed: boolean
   /** Sent to this lane and not settled. */
   pending = 0
-  /** Everything of this lane before it is settled; meaningful while `pending > 0`. */
-  floor = 0
+  /** When the oldest of them was appended, or one before it; meaningful while `pending > 0`. */
   floorAppendedAtMs = 0
   /** Why this lane waits to try again, or undefined. */
   failure: string | undefined
@@ -94,39 +95,38 @@ export class Lane {
   }
 
   #expect(task: Task): void {
-    if (this.pending === 0) {
-      this.floor = task.offset
-      this.floorAppendedAtMs = task.appendedAtMs
-    }
+    if (this.pending === 0) this.floorAppendedAtMs = task.appendedAtMs
     this.pending += 1
+    task.progress?.begin(this.#options.index, task.offset)
   }
 
   async #settle(batch: readonly Task[]): Promise<void> {
-    const { signal, retry, giveUp, onAttempt, onSettled } = this.#options
-    let open = batch
+    const { index, signal, retry, giveUp, onAttempt, onSettled } = this.#options
+    let open = batch.filter(isOurs)
     for (let unavailable = 0; open.length > 0; ) {
       let waitMs: number
       try {
         const failures = await this.#attempt(open)
         if (signal.aborted) return
-        const letters: DeadLetter[] = []
+        const given: { task: Task; letter: DeadLetter }[] = []
         const again: Task[] = []
         for (const task of open) {
           const failure = failures.get(task)
           if (failure === undefined) continue
           if (failure === HELD) again.push(task)
           else if (++task.attempts < retry.maxAttempts && failure.retryable) again.push(task)
-          else letters.push(deadLetter(task, failure.reason))
+          else given.push({ task, letter: deadLetter(task, failure.reason) })
         }
-        if (letters.length > 0) await giveUp(letters)
-        for (const _ of letters) onAttempt('dead_lettered')
+        if (given.length > 0) await giveUp(given.map(({ letter }) => letter))
+        for (const { task } of given) task.progress?.giveUp(task.offset)
+        for (const _ of given) onAttempt('dead_lettered')
         onAttempt(again.length > 0 ? 'retried' : 'delivered')
         unavailable = 0
-        open = again
-        const first = again.map((task) => failures.get(task)).find((failure) => failure !== HELD)
+        open = again.filter(isOurs)
+        const first = open.map((task) => failures.get(task)).find((failure) => failure !== HELD)
         this.#setFailure(first?.reason)
         // With none but held ones left, what they waited for is a dead letter now: no reason to wait.
-        waitMs = first ? backoffMs(Math.max(1, ...again.map(({ attempts }) => attempts)), retry) : 0
+        waitMs = first ? backoffMs(Math.max(1, ...open.map(({ attempts }) => attempts)), retry) : 0
       } catch (error) {
         if (signal.aborted) return
         // The sink, or the log of dead letters, cannot be used: nobody's attempts are spent on that.
@@ -135,17 +135,17 @@ export class Lane {
         this.#setFailure(messageOf(error))
         const asked = error instanceof SinkUnavailable ? error.retryAfterMs : undefined
         waitMs = asked === undefined ? backoffMs(unavailable, retry) : Math.min(asked, retry.maxMs)
+        open = open.filter(isOurs)
       }
       if (open.length > 0) await pause(waitMs, signal)
       if (signal.aborted && open.length > 0) return
     }
+    this.#setFailure(undefined)
     this.pending -= batch.length
+    for (const { progress, offset } of batch) progress?.settle(index, offset)
     const last = batch[batch.length - 1]
-    if (last !== undefined) {
-      this.floor = last.offset + 1
-      this.floorAppendedAtMs = last.appendedAtMs
-    }
-    onSettled(batch)
+    if (last !== undefined) this.floorAppendedAtMs = last.appendedAtMs
+    onSettled()
   }
 
   #setFailure(failure: string | undefined): void {
@@ -188,6 +188,11 @@ export class Lane {
     }
     return failures
   }
+}
+
+/** What another process delivers now is not delivered here as well. */
+function isOurs({ progress }: Task): boolean {
+  return progress?.revoked !== true
 }
 
 /** Not tried: an earlier event with the same key failed, and this one must not overtake it. */

@@ -3,10 +3,12 @@
  * sync commits it. There is no timer: alone, an event waits for nothing; under load, groups grow by themselves.
  *
  *     receiver ─recvMany─▶ group ─append─▶ log ─▶ every write of the group succeeds or fails together
+ *
+ * Only a log of several partitions can keep a part of a group: each write then learns which of its events are lost.
  */
 import type { Receiver } from '../channel/channel.ts'
 import type { Write } from '../write.ts'
-import type { Log } from './log.ts'
+import { type Log, type Lost, NOTHING_LOST } from './log.ts'
 
 /**
  * Runs until the channel is closed and drained.
@@ -17,11 +19,16 @@ export async function groupCommit(receiver: Receiver<Write>, log: Log, maxGroupB
   const group: Write[] = []
   while ((await receiver.recvMany(group, Number.POSITIVE_INFINITY, { maxBytes: maxGroupBytes })) > 0) {
     try {
-      await log.append(group)
-      for (const write of group) write.succeed()
+      const lost = await log.append(group)
+      if (lost.length === 0) for (const write of group) write.succeed(NOTHING_LOST)
+      else for (const [batch, write] of group.entries()) write.succeed(lostOf(lost, batch))
     } catch (error) {
       for (const write of group) write.fail(error)
     }
     group.length = 0
   }
+}
+
+function lostOf(lost: readonly Lost[], batch: number): readonly Lost[] {
+  return lost.filter((event) => event.batch === batch)
 }

@@ -2,21 +2,36 @@
  * The log: what makes events durable and hands them to consumers. One interface, two engines (embedded segment files,
  * Kafka); nothing above it knows which one runs.
  *
- *     append(batches) ─▶ one group, durable when it resolves ─▶ consumer.read() … consumer.commit(offset)
+ *     append(batches) ─▶ one group, durable when it resolves ─▶ consumer.read() … consumer.commit(positions)
  *
- * An offset numbers one event; a group is what one append made durable. Offsets rise by one per event and are never
- * used twice. Only what is durable is ever read, so a consumer cannot see an event that a crash would take back.
+ * An offset numbers one event of a partition; a group is a run of them that became durable together. Offsets rise and
+ * are never used twice. Only what is durable is ever read, so a consumer cannot see an event that a crash would take
+ * back. The embedded log is one partition, 0; in Kafka, events with the same key are in the same one.
  */
+import type { MillraceError } from '../errors.ts'
 
 /** Encoded events: `count` JSON objects, one a line, separated by `\n`, no newline at the end, valid UTF-8. */
 export interface Batch {
   readonly payload: Buffer
   /** At least 1. */
   readonly count: number
+  /** Key of each event, in order, for a log that is {@link Log.keyed}. Default: their order does not matter. */
+  readonly keys?: readonly string[] | undefined
 }
 
-/** A durable group as a consumer reads it. */
+/** An event that did not become durable, although others of the same append did. */
+export interface Lost {
+  /** Place of its batch in the append, and of the event in its batch. */
+  readonly batch: number
+  readonly index: number
+  readonly error: MillraceError
+}
+
+/** Durable events as a consumer reads them. */
 export interface Group {
+  /** Identity of this partition of the log, part of the ids it gives to events that came without one. */
+  readonly logId: string
+  readonly partition: number
   /** Offset of its first event. */
   readonly baseOffset: number
   readonly count: number
@@ -26,54 +41,66 @@ export interface Group {
   readonly payload: Buffer
 }
 
-/** How far a consumer has come. `offset - startOffset = delivered + deadLettered + damaged`. */
-export interface ConsumerProgress {
-  /** Everything before it is settled: the first offset to read after a restart. */
+/** Everything of a partition before `offset` is settled. */
+export interface Position {
+  readonly partition: number
   readonly offset: number
-  /** Where the consumer began, when it was first seen. */
-  readonly startOffset: number
+  /** Of the events since the last commit: given up and kept as dead letters; not readable as events. */
   readonly deadLettered: number
-  /** Events that were lost to damage (checksum) and stepped over. */
+  readonly damaged: number
+}
+
+/** Events settled: ever (embedded), or by this process (Kafka). */
+export interface Settled {
+  readonly delivered: number
+  readonly deadLettered: number
+  /** Lost to damage (checksum), or not readable, and stepped over. */
   readonly damaged: number
 }
 
 export interface Consumer {
   readonly name: string
-  /** Durable progress: what a restart would see. */
-  readonly progress: ConsumerProgress
-  /** Events that are durable in the log and not yet committed by this consumer. */
+  readonly settled: Settled
+  /** Events that are durable in the log and not yet committed, in the partitions this consumer has. */
   readonly lagEvents: number
+  /** The first offset to read after a restart: everything before it is settled, durably. */
+  committedOffset(partition: number): number
   /**
    * The next group. Waits at the end of the log; undefined once `signal` is aborted or the log is closed.
-   * The first group after a restart may begin before `progress.offset`: skip those events.
+   * The first group of a partition may begin before its committed offset: skip those events.
    */
   read(signal: AbortSignal): Promise<Group | undefined>
-  /** Records that everything before `offset` is settled; resolves once that is durable. Never moves back. */
-  commit(offset: number, deadLettered: number): Promise<void>
+  /** Records what is settled; resolves once that is durable. Never moves back. */
+  commit(positions: readonly Position[]): Promise<void>
+  /** Set by who reads: awaited before partitions go to another process, so that what is begun can be settled. */
+  onRevoke: ((partitions: readonly number[]) => Promise<void>) | undefined
   close(): Promise<void>
 }
 
 export interface Log {
-  /** Identity of this log, part of the ids it gives to events that came without one. */
-  readonly id: string
-  /** Offset of the next event: every durable event is below it. */
-  readonly endOffset: number
-  readonly firstOffset: number
-  /** Bytes on disk, and the share of the limit that retention could not free (0–1). */
+  /** Whether batches need keys. */
+  readonly keyed: boolean
+  /** Events made durable: ever (embedded), or by this process (Kafka). */
+  readonly committedEvents: number
+  /** Bytes on disk, and the share of the limit that retention could not free (0–1); 0 where it is not this machine's. */
   readonly sizeBytes: number
   readonly fill: number
-  /** Why the log takes no writes any more, if so: after that only a restart helps. */
+  /** Why the log takes no writes now. */
   readonly failure: Error | undefined
   /**
    * Makes the batches durable as one group. One call at a time.
-   * @throws MillraceError LOG_FULL, DISK_FULL (nothing of the group was kept, a later append can succeed),
+   * @returns the events that did not become durable although others did; empty when all of them are.
+   * @throws MillraceError when none of them is: LOG_FULL, DISK_FULL, LOG_UNAVAILABLE (a later append can succeed),
    *   LOG_FAILED (a write or sync failed in a way that leaves the file in doubt: no later append succeeds).
    */
-  append(batches: readonly Batch[]): Promise<void>
+  append(batches: readonly Batch[]): Promise<readonly Lost[]>
   /** Opens the consumer `name`; a new one begins at the first offset the log still holds. */
   consumer(name: string): Promise<Consumer>
   close(): Promise<void>
 }
+
+/** What every append without losses returns. */
+export const NOTHING_LOST: readonly Lost[] = []
 
 /** What the log tells whoever watches it; all optional. */
 export interface LogObserver {

@@ -66,9 +66,9 @@ describe('at least once and in order per key', () => {
           const last = new ScriptedSink({ concurrency, maxBatchEvents })
           const rig = await startDelivery(directory, last)
           await settled(rig.delivery)
-          const { deliveredTotal, deadLetteredTotal, damagedTotal } = rig.delivery
-          expect(deliveredTotal + deadLetteredTotal + damagedTotal).toBe(sent)
-          expect(rig.delivery.deadLettersPending).toBeGreaterThanOrEqual(deadLetteredTotal)
+          const { delivered, deadLettered, damaged } = rig.delivery.settled
+          expect(delivered + deadLettered + damaged).toBe(sent)
+          expect(rig.delivery.deadLettersPending).toBeGreaterThanOrEqual(deadLettered)
           await rig.close()
           taken.push(...last.taken)
           letters.push(
@@ -125,7 +125,7 @@ describe('at least once and in order per key', () => {
     }
     const rig = await startDelivery(directory, sink)
     await rig.log.append([numbered(0, 10)])
-    await until(() => rig.delivery.deliveredTotal === 5, 2000, 'half of it')
+    await until(() => rig.delivery.settled.delivered === 5, 2000, 'half of it')
     await rig.close(0)
     const healed = new ScriptedSink()
     const again = await startDelivery(directory, healed)
@@ -145,7 +145,7 @@ describe('at least once and in order per key', () => {
     await rig.log.append([numbered(0, 50)])
     await until(
       () => {
-        expect(rig.delivery.deliveredTotal).toBeLessThanOrEqual(flushed)
+        expect(rig.delivery.settled.delivered).toBeLessThanOrEqual(flushed)
         return rig.delivery.lagEvents === 0
       },
       5000,
@@ -167,9 +167,11 @@ describe('dead letters', () => {
     await rig.log.append([numbered(0, 4)])
     await settled(rig.delivery)
     expect(sink.ids).toEqual(['0', '2', '3'])
-    expect([rig.delivery.deliveredTotal, rig.delivery.deadLetteredTotal, rig.delivery.deadLettersPending]).toEqual([
-      3, 1, 1,
-    ])
+    expect([
+      rig.delivery.settled.delivered,
+      rig.delivery.settled.deadLettered,
+      rig.delivery.deadLettersPending,
+    ]).toEqual([3, 1, 1])
     const [letter] = await readPending(join(directory, 'dead/scripted'), 'replay', 10)
     expect(letter).toMatchObject({ offset: 1, attempts: 1, reason: 'no good', event: { id: '1', data: 1 } })
     await rig.close()
@@ -216,7 +218,7 @@ describe('dead letters', () => {
     await rig.log.append([numbered(0, 10)])
     await until(() => rig.delivery.failing, 1000, 'failing')
     await settled(rig.delivery)
-    expect([sink.ids.length, rig.delivery.deadLetteredTotal, rig.delivery.failing]).toEqual([10, 0, false])
+    expect([sink.ids.length, rig.delivery.settled.deadLettered, rig.delivery.failing]).toEqual([10, 0, false])
     expect(rig.warnings).toEqual([
       expect.stringMatching(/fails, its events wait in the log: down/),
       expect.stringMatching(/works again/),
@@ -255,7 +257,7 @@ describe('dead letters', () => {
     const [first, second] = await Promise.all([rig.delivery.replay(), rig.delivery.replay()])
     expect([first, second]).toEqual([{ letters: 5, failedAgain: 1 }, undefined])
     expect(new Set(sink.ids)).toEqual(new Set(['0', '2', '3', '4']))
-    expect([rig.delivery.deadLettersPending, rig.delivery.replayedTotal, rig.delivery.deadLetteredTotal]).toEqual([
+    expect([rig.delivery.deadLettersPending, rig.delivery.replayedTotal, rig.delivery.settled.deadLettered]).toEqual([
       1, 4, 5,
     ])
     await rig.close()
@@ -280,7 +282,7 @@ describe('handlers', () => {
     await settled(rig.delivery)
     expect(sink.ids).toEqual(['0', '0b', '2'])
     expect(sink.taken.every(({ marked }) => marked === true)).toBe(true)
-    expect(rig.delivery.deliveredTotal).toBe(3)
+    expect(rig.delivery.settled.delivered).toBe(3)
     await rig.close()
   })
 
@@ -316,7 +318,7 @@ describe('handlers', () => {
     await rig.log.append([numbered(0, 40, 8)])
     await settled(rig.delivery)
     expect(most).toBe(4) // the concurrency of the rig
-    expect(rig.delivery.deadLetteredTotal).toBe(0)
+    expect(rig.delivery.settled.deadLettered).toBe(0)
     expectOrdered(sink.taken)
     await rig.close()
   })

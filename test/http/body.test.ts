@@ -15,7 +15,8 @@ function read(text: string | Buffer, headers: Record<string, string>, limit = LI
 /** What delivery makes of a body. */
 function delivered(text: string, headers: Record<string, string>) {
   const { payload, count } = readBody(Buffer.from(text), headers, LIMIT)
-  return decode({ payload: Buffer.concat([payload, Buffer.from('\n')]), count, baseOffset: 0, appendedAtMs: 0 }, 'log')
+  const group = { logId: 'log', partition: 0, baseOffset: 0, appendedAtMs: 0 }
+  return decode({ ...group, payload: Buffer.concat([payload, Buffer.from('\n')]), count })
 }
 
 describe('application/json', () => {
@@ -133,7 +134,7 @@ describe('application/x-ndjson', () => {
         const result = read(lines.join('\n'), NDJSON)
         expect(result.lines.map((text) => text.trim())).toEqual(expected.map((text) => text.trim()))
         expect(result.count).toBe(expected.length)
-        expect(delivered(lines.join('\n'), NDJSON).map(({ data }) => data)).toEqual(
+        expect(delivered(lines.join('\n'), NDJSON).map((event) => event?.data)).toEqual(
           expected.map((text) => JSON.parse(text).data),
         )
       }),

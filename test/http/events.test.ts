@@ -273,11 +273,11 @@ describe('API keys', () => {
 })
 
 describe('refused for now', () => {
-  const stall = () => ({ append: () => new Promise<void>(() => undefined) })
+  const stall = () => ({ append: () => new Promise<never>(() => undefined) })
 
   test('a full channel: 503 with Retry-After, at once', async () => {
     const http = await startHttp({ CHANNEL_CAPACITY_EVENTS: '5' }, () => ({
-      append: () => new Promise((resolve) => setTimeout(resolve, 600)),
+      append: () => new Promise((resolve) => setTimeout(resolve, 600, [])),
     }))
     const waiting = [post(http, '{"data":0}')]
     await until(() => http.counts.inFlight === 1, 1000, 'the log is busy')

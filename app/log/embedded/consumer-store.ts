@@ -4,10 +4,19 @@
  */
 
 import { join } from 'node:path'
-import type { ConsumerProgress } from '../log.ts'
 import { type Files, readWhole, replaceFile } from './files.ts'
 
 const NAME = 'consumers.json'
+
+/** How far a consumer has come. `offset - startOffset = delivered + deadLettered + damaged`. */
+export interface ConsumerProgress {
+  /** Everything before it is settled: the first offset to read after a restart. */
+  readonly offset: number
+  /** Where the consumer began, when it was first seen. */
+  readonly startOffset: number
+  readonly deadLettered: number
+  readonly damaged: number
+}
 
 export class ConsumerStore {
   readonly #files: Files

@@ -3,8 +3,8 @@
  * counts what was lost to it, and keeps its progress in the consumer store.
  */
 import { join } from 'node:path'
-import type { Consumer, ConsumerProgress, Damage, Group } from '../log.ts'
-import type { ConsumerStore } from './consumer-store.ts'
+import type { Consumer, Damage, Group, Position, Settled } from '../log.ts'
+import type { ConsumerProgress, ConsumerStore } from './consumer-store.ts'
 import type { File, Files } from './files.ts'
 import { segmentName } from './format.ts'
 import { SegmentScanner } from './segment-scanner.ts'
@@ -13,6 +13,7 @@ import { SparseIndex } from './sparse-index.ts'
 
 /** What a consumer may ask of its log. */
 export interface ConsumerHost {
+  readonly id: string
   readonly files: Files
   readonly directory: string
   readonly endOffset: number
@@ -28,6 +29,8 @@ export interface ConsumerHost {
 
 export class EmbeddedConsumer implements Consumer {
   readonly name: string
+  /** Never called: nobody else can have this log. */
+  onRevoke: undefined
   readonly #host: ConsumerHost
   readonly #store: ConsumerStore
   /** Offset of the next event to read. */
@@ -50,6 +53,15 @@ export class EmbeddedConsumer implements Consumer {
     const progress = this.#store.get(this.name)
     if (progress === undefined) throw new Error(`consumer ${this.name} was not registered`)
     return progress
+  }
+
+  get settled(): Settled {
+    const { offset, startOffset, deadLettered, damaged } = this.progress
+    return { delivered: offset - startOffset - deadLettered - damaged, deadLettered, damaged }
+  }
+
+  committedOffset(): number {
+    return this.progress.offset
   }
 
   get lagEvents(): number {
@@ -76,18 +88,26 @@ export class EmbeddedConsumer implements Consumer {
         if (baseOffset + count <= this.#next) continue
         if (baseOffset > this.#next) this.#stepOver(baseOffset, segment, scanned.position)
         this.#next = baseOffset + count
-        return { baseOffset, count, appendedAtMs, payload: scanned.payload }
+        return { logId: this.#host.id, partition: 0, baseOffset, count, appendedAtMs, payload: scanned.payload }
       }
     }
     return undefined
   }
 
-  async commit(offset: number, deadLettered: number): Promise<void> {
+  async commit(positions: readonly Position[]): Promise<void> {
+    for (const position of positions) await this.#commit(position)
+  }
+
+  async #commit({ offset, deadLettered, damaged }: Position): Promise<void> {
     const before = this.progress
     if (offset < before.offset) return
     const passed = this.#gaps.filter((gap) => gap.endOffset <= offset)
-    const damaged = before.damaged + passed.reduce((sum, gap) => sum + gap.events, 0)
-    await this.#store.set(this.name, { offset, startOffset: before.startOffset, deadLettered, damaged })
+    await this.#store.set(this.name, {
+      offset,
+      startOffset: before.startOffset,
+      deadLettered: before.deadLettered + deadLettered,
+      damaged: before.damaged + damaged + passed.reduce((sum, gap) => sum + gap.events, 0),
+    })
     this.#gaps = this.#gaps.filter((gap) => !passed.includes(gap))
     await this.#host.progressed()
   }

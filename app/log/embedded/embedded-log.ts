@@ -15,7 +15,7 @@
  * On-disk format: ./format.ts.
  */
 import { MillraceError, messageOf, systemCode } from '../../errors.ts'
-import type { Batch, Consumer, Damage, Log, LogObserver } from '../log.ts'
+import { type Batch, type Damage, type Log, type LogObserver, type Lost, NOTHING_LOST } from '../log.ts'
 import { ConsumerStore } from './consumer-store.ts'
 import { createSegment, diskFull, identify, takeLock, unusable } from './directory.ts'
 import { type ConsumerHost, EmbeddedConsumer } from './embedded-consumer.ts'
@@ -42,6 +42,7 @@ const NEWLINE = 0x0a
 
 export class EmbeddedLog implements Log, ConsumerHost {
   readonly id: string
+  readonly keyed = false
   readonly files: Files
   readonly directory: string
   readonly #options: EmbeddedLogOptions
@@ -118,7 +119,12 @@ export class EmbeddedLog implements Log, ConsumerHost {
     }
   }
 
+  /** Offset of the next event: every durable event is below it. */
   get endOffset(): number {
+    return this.#endOffset
+  }
+
+  get committedEvents(): number {
     return this.#endOffset
   }
 
@@ -148,7 +154,7 @@ export class EmbeddedLog implements Log, ConsumerHost {
     return this.#closed
   }
 
-  async append(batches: readonly Batch[]): Promise<void> {
+  async append(batches: readonly Batch[]): Promise<readonly Lost[]> {
     if (this.#closed) throw new MillraceError('LOG_CLOSED', 'the log is closed')
     if (this.#failure) throw this.#failure
     const { length, count } = this.#encode(batches)
@@ -174,9 +180,10 @@ export class EmbeddedLog implements Log, ConsumerHost {
     segment.lastAppendedAtMs = Date.now()
     this.#endOffset += count
     this.#wake()
+    return NOTHING_LOST
   }
 
-  async consumer(name: string): Promise<Consumer> {
+  async consumer(name: string): Promise<EmbeddedConsumer> {
     if (this.#store.get(name) === undefined) {
       const offset = this.firstOffset
       await this.#store.set(name, { offset, startOffset: offset, deadLettered: 0, damaged: 0 })

@@ -14,7 +14,6 @@ export type Inspected =
   | {
       readonly kind: 'group'
       readonly group: Group
-      readonly logId: string
       readonly segment: string
       readonly position: number
     }
@@ -58,7 +57,8 @@ export async function* inspectLog(directory: string, options: InspectOptions = {
           yield { kind: 'damage', damage }
         }
         expected = Math.max(expected ?? 0, end)
-        if (end > fromOffset) yield { kind: 'group', logId, segment, position, group: { ...header, payload } }
+        if (end > fromOffset)
+          yield { kind: 'group', segment, position, group: { logId, partition: 0, ...header, payload } }
       }
     } finally {
       await file.close()

@@ -7,7 +7,7 @@ import { EmbeddedLog, type EmbeddedLogOptions } from '../../../app/log/embedded/
 import { type File, type Files, nodeFiles } from '../../../app/log/embedded/files.ts'
 import { GROUP_HEADER_BYTES, SEGMENT_HEADER_BYTES } from '../../../app/log/embedded/format.ts'
 import type { Damage } from '../../../app/log/log.ts'
-import { batchOf, readAll } from '../../support/batch.ts'
+import { batchOf, readAll, settledUpTo } from '../../support/batch.ts'
 import { temporaryDirectory } from '../../support/temporary.ts'
 
 const SMALL = { segmentBytes: 64 * 1024, maxBytes: 1024 * 1024, retentionMs: 0 }
@@ -140,7 +140,7 @@ describe('reopening', () => {
     const consumer = await first.consumer('a')
     await first.append([batchOf(0, 1, 2, 3)])
     await readAll(consumer, first)
-    await consumer.commit(2, 1)
+    await consumer.commit(settledUpTo(2, 1))
     await first.close()
 
     const second = await open(directory)
@@ -182,7 +182,7 @@ describe('reopening', () => {
         const got: unknown[] = []
         const consume = async () => {
           got.push(...(await readAll(consumer, log)))
-          await consumer.commit(log.endOffset, 0)
+          await consumer.commit(settledUpTo(log.endOffset))
         }
         for (const step of steps) {
           if (step.kind === 'append') {
@@ -215,12 +215,12 @@ describe('segments and retention', () => {
     const before = segmentsIn(directory).length
     expect(before).toBeGreaterThan(5)
 
-    await fast.commit(100, 0)
+    await fast.commit(settledUpTo(100))
     expect(segmentsIn(directory).length).toBe(before)
     expect(log.firstOffset).toBe(0)
 
     await new Promise((resolve) => setTimeout(resolve, 5))
-    await slow.commit(50, 0)
+    await slow.commit(settledUpTo(50))
     expect(log.firstOffset).toBeGreaterThan(0)
     expect(log.firstOffset).toBeLessThanOrEqual(50)
     expect(await readAll(slow, log)).toEqual(
@@ -243,7 +243,7 @@ describe('segments and retention', () => {
     expect(log.sizeBytes).toBeLessThanOrEqual(4096)
     expect(log.fill).toBeGreaterThan(0.9)
     expect(await readAll(consumer, log)).toHaveLength(accepted)
-    await consumer.commit(accepted, 0)
+    await consumer.commit(settledUpTo(accepted))
     await log.append([batchOf(accepted)])
     expect(await readAll(consumer, log)).toEqual([accepted])
   })
@@ -253,7 +253,7 @@ describe('segments and retention', () => {
     const consumer = await log.consumer('a')
     for (let id = 0; id < 200; id++) {
       await log.append([batchOf(id)])
-      await consumer.commit(id + 1, 0)
+      await consumer.commit(settledUpTo(id + 1))
     }
     expect(log.sizeBytes).toBeLessThanOrEqual(4096)
     expect(log.fill).toBeLessThan(0.5)
@@ -266,7 +266,7 @@ describe('segments and retention', () => {
     const filler = 'x'.repeat(100_000)
     for (let id = 0; id < 30; id++)
       await first.append([{ payload: Buffer.from(JSON.stringify({ id, data: filler })), count: 1 }])
-    await consumer.commit(27, 0)
+    await consumer.commit(settledUpTo(27))
     await first.close()
     const second = await open(directory, { segmentBytes: 1024, maxBytes: 64 * 1024 * 1024 })
     const again = await second.consumer('a')
@@ -327,9 +327,9 @@ describe('damage', () => {
       if (hit >= 0) expect(damages).toHaveLength(1)
       if (hit >= 0 && hit < 3) {
         expect(damages[0]?.events).toBe(1)
-        await consumer.commit(log.endOffset, 0)
+        await consumer.commit(settledUpTo(log.endOffset))
         expect(consumer.progress.damaged).toBe(1)
-        await consumer.commit(log.endOffset, 0)
+        await consumer.commit(settledUpTo(log.endOffset))
         expect(consumer.progress.damaged).toBe(1)
       }
       await log.close()
@@ -392,7 +392,7 @@ describe('damage', () => {
     const directory = temporaryDirectory()
     const path = await written(directory, 3)
     const log = await EmbeddedLog.open({ ...SMALL, directory })
-    await (await log.consumer('a')).commit(3, 0)
+    await (await log.consumer('a')).commit(settledUpTo(3))
     await log.close()
     truncateSync(path, SEGMENT_HEADER_BYTES + 20)
     const again = await open(directory)

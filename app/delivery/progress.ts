@@ -1,0 +1,70 @@
+/**
+ * How far a delivery has come in one partition of the log. Events of a partition go to several lanes and are settled
+ * out of order; each lane settles its own in order, so the partition is settled up to the lowest floor of the lanes
+ * that still have some of it.
+ */
+import type { Position } from '../log/log.ts'
+
+export class PartitionProgress {
+  readonly partition: number
+  /** Offset of the next event to hand to a lane. */
+  next: number
+  /** The partition is another process's now: what is queued here is not delivered. */
+  revoked = false
+  /** Of each lane: events handed to it and not settled, and the offset before which it has settled everything. */
+  readonly #pending: number[]
+  readonly #floor: number[]
+  /** Offsets not committed past yet. */
+  #deadLettered: number[] = []
+  #damaged: number[] = []
+
+  constructor(partition: number, next: number, lanes: number) {
+    this.partition = partition
+    this.next = next
+    this.#pending = new Array(lanes).fill(0)
+    this.#floor = new Array(lanes).fill(next)
+  }
+
+  begin(lane: number, offset: number): void {
+    if (this.#pending[lane] === 0) this.#floor[lane] = offset
+    this.#pending[lane] = (this.#pending[lane] as number) + 1
+  }
+
+  settle(lane: number, offset: number): void {
+    this.#pending[lane] = (this.#pending[lane] as number) - 1
+    this.#floor[lane] = offset + 1
+  }
+
+  giveUp(offset: number): void {
+    this.#deadLettered.push(offset)
+  }
+
+  stepOver(offset: number): void {
+    this.#damaged.push(offset)
+  }
+
+  get isIdle(): boolean {
+    return this.#pending.every((pending) => pending === 0)
+  }
+
+  /** Everything before `offset` is settled. */
+  get position(): Position {
+    let offset = this.next
+    for (const [lane, pending] of this.#pending.entries()) {
+      if (pending > 0) offset = Math.min(offset, this.#floor[lane] as number)
+    }
+    const before = (settled: readonly number[]) => settled.filter((at) => at < offset).length
+    return {
+      partition: this.partition,
+      offset,
+      deadLettered: before(this.#deadLettered),
+      damaged: before(this.#damaged),
+    }
+  }
+
+  /** What a commit has recorded is not counted again. */
+  committed({ offset }: Position): void {
+    this.#deadLettered = this.#deadLettered.filter((at) => at >= offset)
+    this.#damaged = this.#damaged.filter((at) => at >= offset)
+  }
+}
