@@ -1,25 +1,24 @@
 /**
- * The whole pipeline on one screen; the only place that picks implementations.
+ * The whole pipeline on one screen. With engine.ts, which picks the log, the only place that picks implementations.
  *
  *     HTTP ─▶ Sender ═ channel ═▶ Receiver ─▶ group commit ─▶ Log ─▶ Delivery (one a sink) ─▶ handlers ─▶ Sink
  *       ▲                                          │
  *       └──────────── 202 once durable ◀───────────┘
+ *
+ * ROLE=ingest is the part before the Log, ROLE=deliver the part after it.
  */
-import { join } from 'node:path'
 import type { FastifyBaseLogger } from 'fastify'
 import packageJson from '../package.json' with { type: 'json' }
 import { createAdmin } from './admin/server.ts'
 import { channel } from './channel/channel.ts'
 import { publishToCloudWatch } from './cloudwatch.ts'
 import type { Config } from './config.ts'
-import { REPLAY_CONSUMER } from './delivery/dead-letters.ts'
 import { Delivery } from './delivery/delivery.ts'
+import { openDeadLetters, openLog } from './engine.ts'
 import { MillraceError, messageOf, systemCode } from './errors.ts'
 import type { Handler } from './handlers/handler.ts'
 import { handlers as knownHandlers } from './handlers/index.ts'
 import { createServer } from './http/server.ts'
-import { EmbeddedLog } from './log/embedded/embedded-log.ts'
-import { readPending } from './log/embedded/inspect.ts'
 import { groupCommit } from './log/group-commit.ts'
 import type { Log, LogObserver } from './log/log.ts'
 import { Metrics } from './metrics.ts'
@@ -33,8 +32,8 @@ import type { Write } from './write.ts'
 const { version } = packageJson
 
 export interface App {
-  /** Addresses that it listens on, `http://host:port`. */
-  readonly url: string
+  /** Addresses that it listens on, `http://host:port`; events are taken at the first, except with ROLE=deliver. */
+  readonly url: string | undefined
   readonly adminUrl: string
   /** Stops in order: see the drain in `close`. Resolves to whether everything that was begun was finished. */
   close(graceMs: number): Promise<boolean>
@@ -53,9 +52,12 @@ export async function startApp(
   onFailure: (error: Error) => void,
   parts: { readonly metrics?: Pick<Metrics, keyof Metrics>; readonly tracing?: Tracing | undefined } = {},
 ): Promise<App> {
-  const { metrics = new Metrics(config.DATA_DIR, version, config.ROLE), tracing } = parts
+  const { ROLE: role } = config
+  // Beside Kafka a process keeps nothing on disk.
+  const directory = config.LOG_ENGINE === 'embedded' ? config.DATA_DIR : undefined
+  const { metrics = new Metrics(directory, version, role), tracing } = parts
   const observer = observe(logger, metrics, onFailure)
-  const log = await openLog(config, 'log', config.LOG_MAX_BYTES, observer)
+  const log = await openLog(config, observer)
   metrics.restore(log.committedEvents)
 
   const { sender, receiver } = channel<Write>(config.CHANNEL_CAPACITY_EVENTS, {
@@ -66,8 +68,9 @@ export async function startApp(
   const committing = groupCommit(receiver, log, config.GROUP_MAX_BYTES)
 
   const handlers = pickHandlers(config.HANDLERS)
+  const sinks = role === 'ingest' ? [] : config.SINKS
   const deliveries: Delivery[] = []
-  for (const name of config.SINKS) deliveries.push(await startDelivery(name, config, log, handlers, observer))
+  for (const name of sinks) deliveries.push(await startDelivery(name, config, log, handlers, observer))
   for (const name of log.idleConsumers)
     logger.warn(`sink ${name} is not in SINKS: what it has not taken may be deleted`)
 
@@ -77,7 +80,7 @@ export async function startApp(
   const stopPublishing = publishToCloudWatch({
     intervalMs: config.CLOUDWATCH_INTERVAL_MS,
     environment: config.ENVIRONMENT,
-    role: config.ROLE,
+    role,
     read: () => ({
       saturation: metrics.saturation(view),
       lagEvents: Math.max(0, ...deliveries.map((delivery) => delivery.lagEvents)),
@@ -85,36 +88,39 @@ export async function startApp(
     write: (line) => (config.SINKS.includes('stdout') ? process.stderr : process.stdout).write(line),
   })
 
-  let url = ''
+  let url: string | undefined
   let phase: 'serving' | 'grace' | 'draining' = 'serving'
   const notReady = () => (phase === 'serving' ? log.failure?.message : 'shutting down')
   const isDraining = () => phase === 'draining'
   const counts = metrics.ingest
-  const server = await createServer({ config, logger, sender, counts, version, notReady, isDraining, tracing })
+  const { keyed } = log
+  const options = { config, logger, sender, keyed, counts, version, notReady, isDraining, tracing }
+  const server = role === 'deliver' ? undefined : await createServer(options)
+  const delivery = (sink: string) => deliveries.find((one) => one.sink === sink)
   const admin = createAdmin({
     logger,
     host: config.ADMIN_HOST,
     notReady,
     scrape: () => metrics.scrape(),
     live: {
-      source: { version, role: config.ROLE, metrics, view },
+      source: { version, role, metrics, view },
       url: () => url,
       needsKey: config.apiKeys.size > 0,
     },
     token: config.ADMIN_TOKEN,
-    status: () => ({ name: 'millrace', version, role: config.ROLE, sinks: deliveries.map(describe) }),
-    sinks: config.SINKS,
-    deadLetters: (sink, limit) => readPending(join(config.DATA_DIR, deadLetterDirectory(sink)), REPLAY_CONSUMER, limit),
-    replay: async (sink) => deliveries.find((delivery) => delivery.sink === sink)?.replay(),
+    status: () => ({ name: 'millrace', version, role, sinks: deliveries.map(describe) }),
+    sinks,
+    deadLetters: async (sink, limit) => (await delivery(sink)?.deadLetters(limit)) ?? [],
+    replay: async (sink) => delivery(sink)?.replay(),
   })
-  url = await listen(server, config.HOST, config.PORT, 'PORT')
+  if (server) url = await listen(server, config.HOST, config.PORT, 'PORT')
   const adminUrl = await listen(admin, config.ADMIN_HOST, config.ADMIN_PORT, 'ADMIN_PORT')
 
   const close = async (graceMs: number) => {
     phase = 'grace' // readiness fails: load balancers look elsewhere while requests are still served
     await new Promise((resolve) => setTimeout(resolve, graceMs))
     phase = 'draining'
-    await server.close() // no new connections; requests in hand are answered
+    await server?.close() // no new connections; requests in hand are answered
     sender.close()
     await committing
     const finished = await Promise.all(deliveries.map((delivery) => delivery.close(config.SHUTDOWN_DRAIN_MS)))
@@ -163,22 +169,12 @@ async function startDelivery(
   return Delivery.start({
     log,
     sink: await openSink(name, config),
-    deadLetterLog: await openLog(config, deadLetterDirectory(name), config.DEAD_LETTER_MAX_BYTES, deadLetterObserver),
+    deadLetterLog: await openDeadLetters(config, name, deadLetterObserver),
     handlers,
     handlerConcurrency: config.HANDLER_CONCURRENCY,
     retry: { baseMs: config.RETRY_BASE_MS, maxMs: config.RETRY_MAX_MS, maxAttempts: config.RETRY_MAX_ATTEMPTS },
     laneBytes: 2 * Math.max(config.MAX_BODY_BYTES, config.GROUP_MAX_BYTES),
     onWarning: observer.onWarning,
-  })
-}
-
-function openLog(config: Config, name: string, maxBytes: number, observer: LogObserver): Promise<EmbeddedLog> {
-  return EmbeddedLog.open({
-    directory: join(config.DATA_DIR, name),
-    maxBytes,
-    segmentBytes: Math.min(config.LOG_SEGMENT_BYTES, Math.floor(maxBytes / 4)),
-    retentionMs: config.LOG_RETENTION_MS,
-    observer,
   })
 }
 
@@ -212,10 +208,6 @@ function pickHandlers(names: readonly string[]): Handler[] {
       `HANDLERS: there is no handler "${name}" in app/handlers/index.ts, which has ${known}`,
     )
   })
-}
-
-function deadLetterDirectory(sink: string): string {
-  return join('dead-letters', sink)
 }
 
 function describe({ sink, lagEvents, deadLettersPending, failure }: Delivery): object {

@@ -32,6 +32,9 @@ function choice<const T extends string>(values: readonly T[], fallback: T, descr
   return Type.Enum([...values], { default: fallback, description })
 }
 
+/** Who a process is to the brokers. */
+export const KAFKA_AUTHS = ['none', 'tls', 'mtls', 'scram-sha-256', 'scram-sha-512', 'msk-iam'] as const
+
 export const SINK_NAMES = ['file', 'stdout', 'http'] as const
 
 export const ConfigSchema = Type.Object({
@@ -51,9 +54,59 @@ export const ConfigSchema = Type.Object({
   LOG_ENGINE: choice(
     ['embedded', 'kafka'],
     'embedded',
-    'What makes events durable: `embedded` keeps segment files in `DATA_DIR`; `kafka` is not in this version yet.',
+    'What makes events durable: `embedded` keeps segment files in `DATA_DIR`; `kafka` writes to `KAFKA_TOPIC` and needs no disk.',
   ),
-  KAFKA_BROKERS: names('Brokers of `LOG_ENGINE=kafka`, `host:port` separated by commas.'),
+  KAFKA_BROKERS: names('Some brokers, `host:port` separated by commas; needed when `LOG_ENGINE=kafka`.'),
+  KAFKA_TOPIC: text('millrace', 'Topic of the events; dead letters go to `<topic>.dead-letters.<sink>`.'),
+  KAFKA_GROUP: text(
+    'millrace',
+    'Consumer groups are named `<group>.<sink>`: processes with the same one share the work.',
+  ),
+  KAFKA_CREATE_TOPICS: flag(
+    false,
+    'Makes a topic that is missing; otherwise the start ends with the command that makes it.',
+  ),
+  KAFKA_PARTITIONS: integer(
+    1,
+    10_000,
+    24,
+    'Partitions of a topic made here: at most so many processes deliver at once.',
+  ),
+  KAFKA_REPLICATION: integer(
+    1,
+    15,
+    3,
+    'Copies of each event: of a topic made here, and at least so many of one that is there.',
+  ),
+  KAFKA_MIN_IN_SYNC: integer(
+    1,
+    15,
+    2,
+    'Copies that must be in sync before an event is acknowledged; a topic with fewer is refused.',
+  ),
+  KAFKA_RETENTION_MS: integer(
+    60 * SECOND_MS,
+    3650 * DAY_MS,
+    7 * DAY_MS,
+    'How long a topic made here keeps events, delivered or not: longer than any outage of a sink.',
+  ),
+  KAFKA_REQUEST_TIMEOUT_MS: integer(
+    100,
+    60 * SECOND_MS,
+    5 * SECOND_MS,
+    'Time for one request to a broker; it is tried up to eight times.',
+  ),
+  KAFKA_AUTH: choice(
+    KAFKA_AUTHS,
+    'none',
+    'Who we are to the brokers, all but `none` over TLS: `tls` nobody, `mtls` a certificate, `scram-…` a user, `msk-iam` a role of AWS.',
+  ),
+  KAFKA_USERNAME: text('', 'User of `scram-…`.'),
+  KAFKA_PASSWORD: text('', 'Its password.'),
+  KAFKA_CA_FILE: text('', 'PEM file of the certificates to trust; empty: those that Node trusts.'),
+  KAFKA_CERT_FILE: text('', 'PEM file of our certificate, for `mtls`.'),
+  KAFKA_KEY_FILE: text('', 'PEM file of its key.'),
+  KAFKA_AWS_REGION: text('', 'Region of the cluster, for `msk-iam`.'),
   ENVIRONMENT: text(
     'local',
     'Name of the deployment, such as `dev` or `prod`; a dimension of what CloudWatch is told.',
@@ -228,7 +281,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv): Config {
 }
 
 function convert(name: string, variable: Variable, given: string): unknown {
-  const shown = /KEY|SECRET|TOKEN/.test(name) ? 'the given value' : JSON.stringify(given)
+  const shown = /KEY|SECRET|TOKEN|PASSWORD/.test(name) ? 'the given value' : JSON.stringify(given)
   const fail = (wanted: string) => invalid(name, `${shown} is not ${wanted}. ${variable.description}`)
   if (variable.enum) {
     if (!variable.enum.includes(given)) throw fail(`one of ${variable.enum.join(', ')}`)
@@ -302,9 +355,7 @@ function checkTogether(config: Static<typeof ConfigSchema>, apiKeys: ReadonlyMap
   if (config.ROLE !== 'all' && config.LOG_ENGINE !== 'kafka') {
     throw invalid('ROLE', `${config.ROLE} shares its log with other processes: that needs LOG_ENGINE=kafka`)
   }
-  if (config.LOG_ENGINE === 'kafka') {
-    throw invalid('LOG_ENGINE', 'kafka is not in this version yet: use embedded')
-  }
+  if (config.LOG_ENGINE === 'kafka') checkKafka(config)
   if (config.CHANNEL_CAPACITY_BYTES < config.MAX_BODY_BYTES) {
     throw invalid(
       'CHANNEL_CAPACITY_BYTES',
@@ -329,6 +380,27 @@ function checkTogether(config: Static<typeof ConfigSchema>, apiKeys: ReadonlyMap
   if (!/^(whsec_)?[A-Za-z0-9+/]*={0,2}$/.test(config.HTTP_SINK_SECRET)) {
     throw invalid('HTTP_SINK_SECRET', 'the given value is not base64, with or without "whsec_" before it')
   }
+}
+
+function checkKafka(config: Static<typeof ConfigSchema>): void {
+  const { KAFKA_BROKERS: brokers, KAFKA_AUTH: auth } = config
+  if (brokers.length === 0) throw invalid('KAFKA_BROKERS', 'LOG_ENGINE is kafka: name some brokers, host:port')
+  const odd = brokers.find((broker) => !/^(\[[\da-f:.]+\]|[\w.-]+):\d{1,5}$/i.test(broker))
+  if (odd !== undefined) throw invalid('KAFKA_BROKERS', `${JSON.stringify(odd)} is not host:port`)
+  for (const name of ['KAFKA_TOPIC', 'KAFKA_GROUP'] as const) {
+    // Room for what is put behind it: Kafka's limit is 249.
+    if (!/^[\w.-]{1,200}$/.test(config[name])) throw invalid(name, 'use 1 to 200 letters, digits, dots, _ and -')
+  }
+  if (config.KAFKA_MIN_IN_SYNC > config.KAFKA_REPLICATION) {
+    throw invalid(
+      'KAFKA_MIN_IN_SYNC',
+      `${config.KAFKA_MIN_IN_SYNC} copies cannot be in sync where there are KAFKA_REPLICATION=${config.KAFKA_REPLICATION}`,
+    )
+  }
+  const needed = { mtls: ['KAFKA_CERT_FILE', 'KAFKA_KEY_FILE'], 'msk-iam': ['KAFKA_AWS_REGION'] } as const
+  const scram = ['KAFKA_USERNAME', 'KAFKA_PASSWORD'] as const
+  const wanted = auth.startsWith('scram') ? scram : auth === 'mtls' || auth === 'msk-iam' ? needed[auth] : []
+  for (const name of wanted) if (config[name] === '') throw invalid(name, `KAFKA_AUTH=${auth} needs it`)
 }
 
 function invalid(name: string, problem: string): MillraceError {

@@ -182,7 +182,13 @@ function withoutNulls(received: ReceivedEvent): ReceivedEvent {
   return Object.fromEntries(Object.entries(received).filter(([name, value]) => value !== null || name === 'data'))
 }
 
-/** Events with the same key are delivered in the order they were accepted. */
+/** Events with the same key are delivered in the order they were accepted; that of a short event before it is completed. */
+export function keyOfReceived({ subject, source }: ReceivedEvent): string {
+  if (typeof subject === 'string') return subject
+  return typeof source === 'string' ? source : DEFAULT_SOURCE
+}
+
+/** The same of a complete event. */
 export function keyOf(event: Event): string {
   return event.subject ?? event.source
 }

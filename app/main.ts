@@ -56,9 +56,8 @@ export async function serve(environment: NodeJS.ProcessEnv): Promise<void> {
         process.exit(exitCode)
       },
     )
-    logger.info(
-      `ready: send events to ${app.url}/v1/events · docs ${app.url}/docs · live page ${app.adminUrl} · metrics ${app.adminUrl}/metrics`,
-    )
+    const does = app.url === undefined ? 'delivering' : `send events to ${app.url}/v1/events · docs ${app.url}/docs`
+    logger.info(`ready: ${does} · live page ${app.adminUrl} · metrics ${app.adminUrl}/metrics`)
   } catch (error) {
     refuseToStart(error)
   }

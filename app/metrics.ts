@@ -120,7 +120,7 @@ export interface PipelineView {
 export class Metrics {
   readonly registry = new Registry()
   readonly ingest: IngestCounts
-  readonly #directory: string
+  readonly #directory: string | undefined
   readonly #writeDuration: PlainHistogram
   readonly #syncDuration: PlainHistogram
   readonly #groupEvents: PlainHistogram
@@ -130,8 +130,8 @@ export class Metrics {
   #loopUse = 0
   readonly #timer: NodeJS.Timeout
 
-  /** @param directory where the counts are kept that a restart goes on from. */
-  constructor(directory: string, version: string, role: string) {
+  /** @param directory where the counts are kept that a restart goes on from; undefined: each process counts from 0. */
+  constructor(directory: string | undefined, version: string, role: string) {
     this.#directory = directory
     collectDefaultMetrics({ register: this.registry })
     this.#writeDuration = this.#histogram('write_duration_seconds')
@@ -144,6 +144,7 @@ export class Metrics {
 
   /** @param committed events in the log. */
   restore(committed: number): void {
+    if (this.#directory === undefined) return
     let saved: SavedCounts = {}
     try {
       saved = JSON.parse(readFileSync(join(this.#directory, COUNTS_FILE), 'utf8'))
@@ -240,6 +241,7 @@ export class Metrics {
 
   /** Survives a kill of the process, which is what counters are for; not synced, so it costs no disk write. */
   #save(): void {
+    if (this.#directory === undefined) return
     const path = join(this.#directory, COUNTS_FILE)
     const { receivedTotal, rejectedTotal, refusedRequestsTotal } = this.ingest
     const content: SavedCounts = {

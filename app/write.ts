@@ -1,6 +1,8 @@
 /** What travels through the channel: the encoded events of one request, and the promise that they are durable. */
 import type { Batch, Lost } from './log/log.ts'
 
+export type { Lost }
+
 export class Write implements Batch {
   /** `count` JSON texts, one a line, no newline at the end. */
   readonly payload: Buffer

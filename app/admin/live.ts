@@ -14,8 +14,8 @@ import { type SnapshotSource, Snapshots } from './snapshot.ts'
 
 export interface LiveOptions {
   readonly source: SnapshotSource
-  /** Of the public listener, for the command that a newcomer pastes. */
-  readonly url: () => string
+  /** Of the public listener, for the command that a newcomer pastes; undefined where none is. */
+  readonly url: () => string | undefined
   /** Sending needs an API key: the command has a place for it. */
   readonly needsKey: boolean
   /** A replay needs the admin token: the page asks for it. */

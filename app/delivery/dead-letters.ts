@@ -36,12 +36,13 @@ export class DeadLetters {
   readonly #log: Log
   readonly #sender: Sender<Write>
   readonly #committing: Promise<void>
-  readonly #replayed: Consumer
+  /** Tells how many wait; each replay and each list reads with a consumer of its own. */
+  readonly #watched: Consumer
   #replaying = false
 
-  private constructor(log: Log, replayed: Consumer) {
+  private constructor(log: Log, watched: Consumer) {
     this.#log = log
-    this.#replayed = replayed
+    this.#watched = watched
     const { sender, receiver } = channel<Write>(QUEUED_WRITES, { bytes: (write) => write.payload.length })
     this.#sender = sender
     this.#committing = groupCommit(receiver, log, MAX_GROUP_BYTES)
@@ -53,7 +54,7 @@ export class DeadLetters {
   }
 
   get pending(): number {
-    return this.#replayed.lagEvents
+    return this.#watched.lagEvents
   }
 
   get isReplaying(): boolean {
@@ -72,6 +73,16 @@ export class DeadLetters {
     if (lost !== undefined) throw lost.error
   }
 
+  /** The oldest `limit` letters that were not replayed yet. */
+  async list(limit: number, signal: AbortSignal): Promise<DeadLetter[]> {
+    const found: DeadLetter[] = []
+    for await (const { letters } of this.#waiting(signal)) {
+      found.push(...letters)
+      if (found.length >= limit) break
+    }
+    return found.slice(0, limit)
+  }
+
   /**
    * Hands every letter that is there now to `deliver`, group by group, and moves on when it resolves. Letters that
    * fail again come back behind the end and wait for the next replay.
@@ -81,21 +92,34 @@ export class DeadLetters {
     this.#replaying = true
     let replayed = 0
     try {
-      for (let left = this.pending; left > 0; ) {
-        const group = await this.#replayed.read(signal)
-        if (group === undefined) break
-        const { partition, baseOffset, count, payload } = group
-        const done = Math.max(0, this.#replayed.committedOffset(partition) - baseOffset)
-        const letters: DeadLetter[] = JSON.parse(`[${payload.toString().trimEnd().replaceAll('\n', ',')}]`).slice(done)
+      for await (const { letters, commit } of this.#waiting(signal)) {
         await deliver(letters)
         if (signal.aborted) break
-        await this.#replayed.commit([{ partition, offset: baseOffset + count, deadLettered: 0, damaged: 0 }])
+        await commit()
         replayed += letters.length
-        left -= letters.length
       }
       return replayed
     } finally {
       this.#replaying = false
+    }
+  }
+
+  /** What waits now, group by group. */
+  async *#waiting(signal: AbortSignal): AsyncGenerator<{ letters: DeadLetter[]; commit: () => Promise<void> }> {
+    const consumer = await this.#log.consumer(REPLAY_CONSUMER)
+    try {
+      for (let left = consumer.lagEvents; left > 0; ) {
+        const group = await consumer.read(signal)
+        if (group === undefined) return
+        const { partition, baseOffset, count, payload } = group
+        const done = Math.max(0, consumer.committedOffset(partition) - baseOffset)
+        const letters: DeadLetter[] = JSON.parse(`[${payload.toString().trimEnd().replaceAll('\n', ',')}]`).slice(done)
+        const commit = () => consumer.commit([{ partition, offset: baseOffset + count, deadLettered: 0, damaged: 0 }])
+        yield { letters, commit }
+        left -= letters.length
+      }
+    } finally {
+      await consumer.close()
     }
   }
 

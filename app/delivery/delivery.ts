@@ -88,6 +88,11 @@ export class Delivery implements DeliveryView {
     return this.#replayed
   }
 
+  /** The oldest dead letters that were not replayed yet. */
+  deadLetters(limit: number): Promise<DeadLetter[]> {
+    return this.#deadLetters.list(limit, this.#stop.signal)
+  }
+
   get deadLettersPending(): number {
     return this.#deadLetters.pending
   }

@@ -9,7 +9,7 @@ import { randomInt } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import { type ParseError, parse as parseTolerant, printParseErrorCode } from 'jsonc-parser'
 import { MillraceError } from '../errors.ts'
-import { type ReceivedEvent, type Strictness, validate } from '../event.ts'
+import { keyOfReceived, type ReceivedEvent, type Strictness, validate } from '../event.ts'
 import { Refusal, type Rejected } from './problem.ts'
 
 export interface Body {
@@ -17,6 +17,8 @@ export interface Body {
   readonly payload: Buffer
   readonly count: number
   readonly rejected: Rejected
+  /** Key of each accepted event, for a log that spreads by it. */
+  keys(): string[]
 }
 
 const CONTENT_TYPES = [
@@ -29,7 +31,6 @@ const CONTENT_TYPES = [
 const NEWLINE = 0x0a
 const RETURN = 0x0d
 const SPACE = 0x20
-const EMPTY = Buffer.alloc(0)
 
 /**
  * @param body already inflated and within its limit.
@@ -119,22 +120,27 @@ function whereMalformed(text: string): string {
 /** One event: the received bytes, made one line. A newline in valid JSON is white space between tokens. */
 function readOne(body: Buffer, value: unknown, strictness: Strictness): Body {
   const reason = validate(value, strictness)
-  if (reason !== undefined) return { payload: EMPTY, count: 0, rejected: [{ index: 0, reason }] }
+  if (reason !== undefined) return nothing([{ index: 0, reason }])
   for (let at = body.indexOf(NEWLINE); at !== -1; at = body.indexOf(NEWLINE, at + 1)) body[at] = SPACE
-  return { payload: body, count: 1, rejected: [] }
+  return { payload: body, count: 1, rejected: [], keys: () => [keyOfReceived(value as ReceivedEvent)] }
+}
+
+function nothing(rejected: Rejected): Body {
+  return { payload: Buffer.alloc(0), count: 0, rejected, keys: () => [] }
 }
 
 function readArray(events: unknown[], maxEvents: number, strictness: Strictness): Body {
   if (events.length === 0) throw new MillraceError('NO_VALID_EVENT', 'the array is empty: send at least one event')
   requireCount(events.length, maxEvents)
-  const lines: string[] = []
+  const accepted: ReceivedEvent[] = []
   const rejected: Rejected = []
   for (const [index, event] of events.entries()) {
     const reason = validate(event, strictness)
-    if (reason === undefined) lines.push(JSON.stringify(event))
+    if (reason === undefined) accepted.push(event as ReceivedEvent)
     else rejected.push({ index, reason })
   }
-  return { payload: Buffer.from(lines.join('\n')), count: lines.length, rejected }
+  const payload = Buffer.from(accepted.map((event) => JSON.stringify(event)).join('\n'))
+  return { payload, count: accepted.length, rejected, keys: () => accepted.map(keyOfReceived) }
 }
 
 function requireCount(events: number, maxEvents: number): void {
@@ -175,7 +181,8 @@ function readLines(body: Buffer, maxEvents: number): Body {
   for (let at = 0; at < parsed.length; at += 2) {
     if (validate(parsed[at]) !== undefined) return readLineByLine(text, maxEvents)
   }
-  return { payload, count, rejected: [] }
+  const keys = () => Array.from({ length: count }, (_, at) => keyOfReceived(parsed[2 * at] as ReceivedEvent))
+  return { payload, count, rejected: [], keys }
 }
 
 /** The same with a reason for each bad line; blank lines are no events. */
@@ -183,12 +190,15 @@ function readLineByLine(text: string, maxEvents: number): Body {
   const lines = text.split('\n').filter((line) => line.trim() !== '')
   requireCount(lines.length, maxEvents)
   const accepted: string[] = []
+  const keys: string[] = []
   const rejected: Rejected = []
   let malformed = 0
   for (const [index, line] of lines.entries()) {
     let reason: string | undefined
     try {
-      reason = validate(JSON.parse(line) as ReceivedEvent)
+      const event: ReceivedEvent = JSON.parse(line)
+      reason = validate(event)
+      if (reason === undefined) keys.push(keyOfReceived(event))
     } catch {
       malformed += 1
       reason = whereMalformed(line)
@@ -198,7 +208,7 @@ function readLineByLine(text: string, maxEvents: number): Body {
   }
   if (lines.length === 0) throw new MillraceError('MALFORMED', 'the body holds no event: send one JSON object a line')
   if (malformed === lines.length) throw new Refusal('MALFORMED', `line 1: ${rejected[0]?.reason}`, rejected)
-  return { payload: Buffer.from(accepted.join('\n')), count: accepted.length, rejected }
+  return { payload: Buffer.from(accepted.join('\n')), count: accepted.length, rejected, keys: () => keys }
 }
 
 const JSON_TYPE = /^[^/]+\/(?:json|[^/]*\+json)$/
@@ -227,8 +237,8 @@ function readBinaryMode(body: Buffer, type: string, headers: IncomingHttpHeaders
     }
   }
   const reason = validate(event, 'strict')
-  if (reason !== undefined) return { payload: EMPTY, count: 0, rejected: [{ index: 0, reason }] }
-  return { payload: Buffer.from(JSON.stringify(event)), count: 1, rejected: [] }
+  if (reason !== undefined) return nothing([{ index: 0, reason }])
+  return { payload: Buffer.from(JSON.stringify(event)), count: 1, rejected: [], keys: () => [keyOfReceived(event)] }
 }
 
 /** Header values are percent-encoded UTF-8, perhaps in double quotes (section 3.1.3.2). */

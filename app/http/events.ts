@@ -6,7 +6,7 @@ import { MillraceError } from '../errors.ts'
 import { DEFAULT_SOURCE, DEFAULT_TYPE, MAX_ATTRIBUTE_LENGTH } from '../event.ts'
 import type { IngestCounts } from '../metrics.ts'
 import { reasonOf } from '../metrics-contract.ts'
-import { Write } from '../write.ts'
+import { type Lost, Write } from '../write.ts'
 import { type Body, readBody } from './body.ts'
 import { inflate } from './inflate.ts'
 import { ProblemSchema, Refusal, type Rejected, RejectedSchema } from './problem.ts'
@@ -20,6 +20,8 @@ export interface EventsOptions {
   readonly ack: 'durable' | 'memory'
   readonly maxBodyBytes: number
   readonly maxRequestEvents: number
+  /** Whether the log spreads events by key. */
+  readonly keyed: boolean
   readonly isDraining: () => boolean
   /** The trace that a request belongs to, for its events. */
   readonly traceparentOf: (request: FastifyRequest) => string | undefined
@@ -109,7 +111,7 @@ const schema = {
 }
 
 export function eventsRoute(app: FastifyInstance, options: EventsOptions): void {
-  const { sender, counts, quota, ack, maxBodyBytes, maxRequestEvents, isDraining, traceparentOf } = options
+  const { sender, counts, quota, ack, maxBodyBytes, maxRequestEvents, keyed, isDraining, traceparentOf } = options
   app.addSchema(ProblemSchema)
   app.addSchema(Accepted)
 
@@ -137,12 +139,13 @@ export function eventsRoute(app: FastifyInstance, options: EventsOptions): void 
       const trace = traceparentOf(request)
       const payload = trace === undefined ? read.payload : withTraceparent(read.payload, count, trace, maxBodyBytes)
       counts.received(count)
+      let lost: readonly Lost[] = []
       try {
         quota?.take(request.client, count)
-        const write = new Write(payload, count)
+        const write = new Write(payload, count, keyed ? read.keys() : undefined)
         const outcome = sender.trySend(write)
         if (outcome !== 'sent') throw refused(outcome)
-        if (ack === 'durable') await settle(write, counts)
+        if (ack === 'durable') lost = await settle(write, counts)
         else
           settle(write, counts).catch((error) => {
             counts.reject(reasonOf(error), count)
@@ -154,14 +157,30 @@ export function eventsRoute(app: FastifyInstance, options: EventsOptions): void 
       }
       counts.writeDuration.observe((performance.now() - startedAt) / 1000)
       reply.code(202).type('application/json; charset=utf-8')
-      if (rejected.length === 0 && ack === 'durable') return `{"accepted":${count}}`
+      if (rejected.length === 0 && lost.length === 0 && ack === 'durable') return `{"accepted":${count}}`
+      const all = lost.length === 0 ? rejected : withLost(rejected, lost, count)
       return JSON.stringify({
-        accepted: count,
+        accepted: count - lost.length,
         ...(ack === 'memory' && { ack }),
-        ...(rejected.length > 0 && { rejected }),
+        ...(all.length > 0 && { rejected: all }),
       })
     },
   )
+}
+
+/** The events of a request that a part of the log did not take, by their place in the request. */
+function withLost(rejected: Rejected, lost: readonly Lost[], count: number): Rejected {
+  const invalid = new Set(rejected.map(({ index }) => index))
+  const accepted = Array.from({ length: count + invalid.size }, (_, index) => index).filter(
+    (index) => !invalid.has(index),
+  )
+  const refused = lost.flatMap(({ index, error }) => {
+    const place = accepted[index]
+    return place === undefined
+      ? []
+      : [{ index: place, reason: error.message, ...(error.retryable && { retryable: true as const }) }]
+  })
+  return [...rejected, ...refused].sort((a, b) => a.index - b.index)
 }
 
 /** Counts what was not acceptable, in a request that is accepted for the rest of it as in one that is not. */
@@ -180,10 +199,13 @@ function countInvalid(counts: IngestCounts, read: () => Body): Body {
   }
 }
 
-async function settle(write: Write, counts: IngestCounts): Promise<void> {
+/** Waits until the write is durable, and counts what of it is not. */
+async function settle(write: Write, counts: IngestCounts): Promise<readonly Lost[]> {
   counts.inFlight += write.count
   try {
-    await write.durable
+    const lost = await write.durable
+    for (const { error } of lost) counts.reject(reasonOf(error), 1)
+    return lost
   } finally {
     counts.inFlight -= write.count
   }

@@ -9,11 +9,14 @@ export const RejectedSchema = Type.Array(
   Type.Object({
     index: Type.Integer({ minimum: 0, description: 'Place of the event in the request, from 0.' }),
     reason: Type.String(),
+    retryable: Type.Optional(
+      Type.Literal(true, { description: 'Present when the event is sound but was not stored: send it again.' }),
+    ),
   }),
   { description: 'Events that were not accepted, with the reason; absent when there are none.' },
 )
 
-export type Rejected = { index: number; reason: string }[]
+export type Rejected = { index: number; reason: string; retryable?: true }[]
 
 export const ProblemSchema = Type.Object(
   {

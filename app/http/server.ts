@@ -32,6 +32,8 @@ export interface ServerOptions {
   readonly config: Config
   readonly logger: FastifyBaseLogger
   readonly sender: Sender<Write>
+  /** Whether the log spreads events by key. */
+  readonly keyed: boolean
   readonly counts: IngestCounts
   readonly version: string
   /** Why events cannot be taken now, or undefined. */
@@ -42,7 +44,7 @@ export interface ServerOptions {
 }
 
 export async function createServer(options: ServerOptions): Promise<FastifyInstance> {
-  const { config, logger, sender, counts, version, notReady, isDraining, tracing } = options
+  const { config, logger, sender, keyed, counts, version, notReady, isDraining, tracing } = options
   const app = fastify({
     loggerInstance: logger,
     // Lines about a request can be found by its trace.
@@ -109,6 +111,7 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
       ack: config.ACK,
       maxBodyBytes: config.MAX_BODY_BYTES,
       maxRequestEvents: Math.min(config.MAX_REQUEST_EVENTS, config.CHANNEL_CAPACITY_EVENTS),
+      keyed,
       isDraining,
       traceparentOf: (request) => tracing?.traceparentOf(request) ?? traceparentOf(request.headers),
     })

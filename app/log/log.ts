@@ -94,6 +94,8 @@ export interface Log {
    *   LOG_FAILED (a write or sync failed in a way that leaves the file in doubt: no later append succeeds).
    */
   append(batches: readonly Batch[]): Promise<readonly Lost[]>
+  /** Consumers that were here before and are not opened now: what they have not taken may be deleted. */
+  readonly idleConsumers: readonly string[]
   /** Opens the consumer `name`; a new one begins at the first offset the log still holds. */
   consumer(name: string): Promise<Consumer>
   close(): Promise<void>

@@ -55,6 +55,7 @@ export async function startHttp(
     config,
     logger: pino({ level: 'trace' }, { write: (line: string) => void logged.push(line) }),
     sender,
+    keyed: true,
     counts,
     version: '0.0.0',
     notReady: () => state.notReady,

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { onTestFinished } from 'vitest'
 
 export const CLI = fileURLToPath(new URL('../../app/cli.ts', import.meta.url))
-const READY = /ready: send events to (http:\S+)\/v1\/events .* metrics (http:\S+)\/metrics/
+const READY = /ready: (?:send events to (http:\S+)\/v1\/events|delivering) .* metrics (http:\S+)\/metrics/
 const START_TIMEOUT_MS = 10_000
 
 export interface Service {
@@ -42,8 +42,8 @@ export async function whenReady(child: ChildProcess): Promise<Service> {
     const timer = setTimeout(() => reject(new Error(`not ready in time:\n${output}`)), START_TIMEOUT_MS)
     const look = (text: string) => {
       output += text
-      const [, url, adminUrl] = READY.exec(output) ?? []
-      if (url === undefined || adminUrl === undefined) return
+      const [, url = '', adminUrl] = READY.exec(output) ?? []
+      if (adminUrl === undefined) return
       clearTimeout(timer)
       resolve({ url, adminUrl })
     }

@@ -56,7 +56,7 @@ function connection(text, lost) {
 
 function show(now, before) {
   byId('about').textContent = `${now.version} · role ${now.role} · up ${duration(now.uptimeSeconds)}`
-  byId('first').hidden = now.received > 0
+  byId('first').hidden = now.received > 0 || now.url === undefined // ROLE=deliver takes none
   const key = now.needsKey ? "-H 'authorization: Bearer <your API key>' " : ''
   byId('command').textContent =
     `curl -i ${now.url}/v1/events ${key}-H 'content-type: application/json' -d '{"id":1,"data":"Event 1"}'`
@@ -65,7 +65,11 @@ function show(now, before) {
   const seconds = before && now.atMs > before.atMs ? (now.atMs - before.atMs) / 1000 : undefined
   const perSecond = (total) => (seconds === undefined ? null : Math.max(0, total(now) - total(before)) / seconds)
   const delivered = (snapshot) => Math.min(...snapshot.sinks.map((sink) => sink.delivered))
-  const rates = [perSecond((s) => s.received), perSecond((s) => s.committed), perSecond(delivered)]
+  const rates = [
+    perSecond((s) => s.received),
+    perSecond((s) => s.committed),
+    now.sinks.length > 0 ? perSecond(delivered) : null, // ROLE=ingest has none
+  ]
   figures(
     'flow',
     [

@@ -1,0 +1,224 @@
+/**
+ * A consumer whose partitions are shared with the same consumer of other processes (a consumer group).
+ *
+ *     join ─▶ partitions added ─▶ fetch from their committed offsets ─▶ read()
+ *               └ to be given away ─▶ onRevoke: settle and commit ─▶ joined again without them (cooperative-sticky)
+ *
+ * Commits go through a client that never joins by itself: one that fails because the group has moved on is only tried
+ * again by who asked. It speaks for the member by its id and generation, which is all that a commit needs.
+ */
+import { Consumer as Client, ListOffsetTimestamps } from '@platformatic/kafka'
+import type { Consumer, Group, LogObserver, Position, Settled } from '../log.ts'
+import { clientOptions, type KafkaConnection } from './connection.ts'
+import { Fetcher } from './fetcher.ts'
+import { Offsets } from './offsets.ts'
+import { reasonOf, type Topic } from './topic.ts'
+
+export interface ConsumerOptions {
+  readonly connection: KafkaConnection
+  readonly topic: Topic
+  readonly name: string
+  readonly groupId: string
+  readonly observer: LogObserver | undefined
+}
+
+/** A process that is killed is missed after this long, and its partitions go to the others. */
+const SESSION_TIMEOUT_MS = 10_000
+const HEARTBEAT_MS = 1000
+/** For `onRevoke` in every member, and some more. */
+const REBALANCE_TIMEOUT_MS = 30_000
+const LAG_EVERY_MS = 1000
+const PAUSE_AFTER_ERROR_MS = 500
+
+export class GroupConsumer implements Consumer {
+  readonly name: string
+  onRevoke: ((partitions: readonly number[]) => Promise<void>) | undefined
+  readonly #options: ConsumerOptions
+  readonly #member: Client
+  readonly #offsets: Client
+  readonly #fetching: Client
+  readonly #fetcher: Fetcher
+  readonly #places = new Offsets()
+  readonly #lagTimer: NodeJS.Timeout
+  #joining: NodeJS.Timeout | undefined
+  #closed = false
+
+  private constructor(options: ConsumerOptions) {
+    const { connection, topic, name, groupId } = options
+    this.#options = options
+    this.name = name
+    this.#member = new Client({
+      ...clientOptions(connection, `member-${name}`),
+      groupId,
+      autocommit: false,
+      sessionTimeout: SESSION_TIMEOUT_MS,
+      heartbeatInterval: HEARTBEAT_MS,
+      rebalanceTimeout: REBALANCE_TIMEOUT_MS,
+      protocols: [{ name: 'cooperative-sticky', version: 3 }],
+      protocolsMetadata: async () => {
+        await this.#giveAway()
+        return Buffer.alloc(0)
+      },
+    })
+    this.#offsets = new Client({ ...clientOptions(connection, `offsets-${name}`), groupId, retries: 1 })
+    this.#fetching = new Client({ ...clientOptions(connection, `fetch-${name}`), groupId, retries: 1 })
+    this.#fetcher = new Fetcher({
+      client: this.#fetching,
+      topic,
+      onOutOfRange: (partition, offset) => this.#skip(partition, offset),
+      onHighWatermark: (partition, offset) => this.#places.reached(partition, offset),
+    })
+    for (const client of [this.#member, this.#offsets]) client.topics.track(topic.name)
+    this.#member.on('consumer:group:join', () => void this.#takeOver())
+    // The client gave up joining; the group is still there.
+    this.#member.on('error', (error: Error) => this.#joinAgain(error))
+    this.#lagTimer = setInterval(() => void this.#measureLag(), LAG_EVERY_MS).unref()
+  }
+
+  /** Resolves once it is a member; its partitions come with time. */
+  static async join(options: ConsumerOptions): Promise<GroupConsumer> {
+    const consumer = new GroupConsumer(options)
+    await consumer.#join()
+    return consumer
+  }
+
+  get settled(): Settled {
+    return this.#places.settled
+  }
+
+  get lagEvents(): number {
+    return this.#places.lagEvents
+  }
+
+  committedOffset(partition: number): number {
+    return this.#places.committed(partition)
+  }
+
+  read(signal: AbortSignal): Promise<Group | undefined> {
+    return this.#fetcher.next(signal)
+  }
+
+  async commit(positions: readonly Position[]): Promise<void> {
+    const ahead = this.#places.ahead(positions)
+    if (ahead.length === 0) return
+    const topic = this.#options.topic.name
+    this.#offsets.memberId = this.#member.memberId
+    this.#offsets.generationId = this.#member.generationId
+    await this.#offsets.commit({
+      offsets: ahead.map(({ partition, offset }) => ({ topic, partition, offset: BigInt(offset), leaderEpoch: -1 })),
+    })
+    this.#places.commit(ahead)
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    clearInterval(this.#lagTimer)
+    clearTimeout(this.#joining)
+    this.#fetcher.close()
+    // A broker that is gone must not keep us from stopping: the group forgets us by itself.
+    await Promise.allSettled([this.#member.close(true), this.#fetching.close(true), this.#offsets.close(true)])
+  }
+
+  async #join(): Promise<void> {
+    try {
+      await this.#member.joinGroup({})
+    } catch (error) {
+      this.#joinAgain(error)
+    }
+  }
+
+  #joinAgain(error: unknown): void {
+    if (this.#closed || this.#joining !== undefined) return
+    this.#options.observer?.onWarning?.(`consumer ${this.name} left its group, joining again: ${reasonOf(error)}`)
+    this.#joining = setTimeout(() => {
+      this.#joining = undefined
+      void this.#join()
+    }, PAUSE_AFTER_ERROR_MS)
+  }
+
+  get #assigned(): readonly number[] {
+    return this.#member.assignments?.find(({ topic }) => topic === this.#options.topic.name)?.partitions ?? []
+  }
+
+  /** Called before each (re)join: what the last assignment took from us is settled before others get it. */
+  async #giveAway(): Promise<void> {
+    const assigned = this.#assigned
+    const revoked = this.#places.partitions.filter((partition) => !assigned.includes(partition))
+    if (revoked.length === 0) return
+    this.#fetcher.remove(revoked)
+    await this.onRevoke?.(revoked)
+    for (const partition of revoked) this.#places.remove(partition)
+  }
+
+  async #takeOver(): Promise<void> {
+    await this.#giveAway()
+    const added = this.#assigned.filter((partition) => !this.#places.has(partition))
+    if (added.length === 0 || this.#closed) return
+    try {
+      for (const [partition, offset] of await this.#startOf(added)) {
+        if (this.#places.has(partition) || !this.#assigned.includes(partition)) continue
+        this.#places.add(partition, offset)
+        this.#fetcher.add(partition, offset)
+      }
+      await this.#measureLag()
+    } catch (error) {
+      if (this.#closed) return
+      this.#options.observer?.onWarning?.(
+        `consumer ${this.name} cannot read its offsets, trying again: ${reasonOf(error)}`,
+      )
+      setTimeout(() => void this.#takeOver(), PAUSE_AFTER_ERROR_MS).unref()
+    }
+  }
+
+  /** Where the last commit of the group ended; in a new group, at the first event there still is. */
+  async #startOf(partitions: readonly number[]): Promise<Map<number, number>> {
+    const topic = this.#options.topic.name
+    const committed = await this.#offsets.listCommittedOffsets({ topics: [{ topic, partitions: [...partitions] }] })
+    const first = await this.#ends(partitions, ListOffsetTimestamps.EARLIEST)
+    return new Map(
+      partitions.map((partition) => {
+        const offset = Number(committed.get(topic)?.[partition] ?? -1n)
+        return [partition, offset >= 0 ? offset : (first.get(partition) ?? 0)]
+      }),
+    )
+  }
+
+  async #ends(partitions: readonly number[], timestamp: bigint): Promise<Map<number, number>> {
+    const topic = this.#options.topic.name
+    const options = { topics: [topic], partitions: { [topic]: [...partitions] }, timestamp }
+    const listed = (await this.#offsets.listOffsets(options)).get(topic) ?? []
+    return new Map(partitions.map((partition) => [partition, Number(listed[partition] ?? 0n)]))
+  }
+
+  /** The brokers have deleted what comes next, or the topic was made anew: on with the first event there is. */
+  async #skip(partition: number, offset: number): Promise<number> {
+    const first = (await this.#ends([partition], ListOffsetTimestamps.EARLIEST)).get(partition) ?? 0
+    const where = `${this.#options.topic.name}, partition ${partition}`
+    if (first > offset) {
+      this.#places.skip(partition, offset, first)
+      this.#options.observer?.onDamage?.({
+        segment: where,
+        position: offset,
+        bytes: 0,
+        events: first - offset,
+        reason: 'the brokers deleted these events before they were delivered: raise the retention of the topic',
+      })
+    } else {
+      this.#options.observer?.onWarning?.(
+        `${where} ends before offset ${offset}: it was made anew, starting at ${first}`,
+      )
+      this.#places.add(partition, first)
+    }
+    return first
+  }
+
+  async #measureLag(): Promise<void> {
+    const { partitions } = this.#places
+    if (partitions.length === 0 || this.#closed) return
+    try {
+      const ends = await this.#ends(partitions, ListOffsetTimestamps.LATEST)
+      for (const [partition, end] of ends) this.#places.reached(partition, end)
+    } catch {} // the next one will tell
+  }
+}

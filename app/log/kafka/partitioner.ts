@@ -1,0 +1,35 @@
+/** Key → partition, as Kafka's own clients do it (murmur2), so that every producer puts a key in the same place. */
+import { compatibilityPartitioner } from '@platformatic/kafka'
+
+/** Keys repeat: their bytes and hash are kept, for this many. */
+const MAX_KEYS = 65_536
+
+interface Placed {
+  readonly key: Buffer | undefined
+  readonly partition: number
+}
+
+export class Partitioner {
+  readonly #partitions: number
+  readonly #known = new Map<string, Placed>()
+  #next = 0
+
+  constructor(partitions: number) {
+    this.#partitions = partitions
+  }
+
+  /** Without a key: one partition after the other. */
+  place(key: string | undefined): Placed {
+    if (key === undefined) {
+      this.#next = (this.#next + 1) % this.#partitions
+      return { key: undefined, partition: this.#next }
+    }
+    const known = this.#known.get(key)
+    if (known) return known
+    const bytes = Buffer.from(key)
+    const placed = { key: bytes, partition: compatibilityPartitioner(undefined as never, bytes) % this.#partitions }
+    if (this.#known.size >= MAX_KEYS) this.#known.clear()
+    this.#known.set(key, placed)
+    return placed
+  }
+}

@@ -1,0 +1,118 @@
+/** A topic, checked before anything is written to it: a 202 must mean what it says. */
+import { type Admin, ConfigResourceTypes, findErrorBy } from '@platformatic/kafka'
+import { MillraceError, messageOf } from '../../errors.ts'
+
+export interface TopicRequirements {
+  readonly name: string
+  /** Copies of each record, and how many must have it before it is acknowledged. */
+  readonly replication: number
+  readonly minInSync: number
+  /** Makes the topic when it is missing. */
+  readonly create: boolean
+  /** Of a topic that is made here. */
+  readonly partitions: number
+  readonly retentionMs: number
+}
+
+export interface Topic {
+  readonly name: string
+  readonly id: string
+  readonly partitions: number
+  /** Largest batch of records that the brokers take, bytes. */
+  readonly maxBatchBytes: number
+}
+
+const CREATED_WITHIN_MS = 10_000
+
+/**
+ * Finds the topic, or makes it.
+ * @throws MillraceError CONFIG_INVALID: it is missing, or keeps fewer copies than required, and how to mend that;
+ *   LOG_UNAVAILABLE: no broker answers, or they refuse us.
+ */
+export async function requireTopic(admin: Admin, wanted: TopicRequirements): Promise<Topic> {
+  try {
+    const found = (await lookUp(admin, wanted.name)) ?? (await createTopic(admin, wanted))
+    const configs = await readConfigs(admin, wanted.name)
+    const minInSync = Number(configs.get('min.insync.replicas'))
+    if (found.replication < wanted.replication) {
+      throw unfit(
+        `topic ${wanted.name} keeps ${found.replication} copies, KAFKA_REPLICATION asks for ${wanted.replication}`,
+      )
+    }
+    if (minInSync < wanted.minInSync) {
+      const fix = `kafka-configs.sh --alter --topic ${wanted.name} --add-config min.insync.replicas=${wanted.minInSync}`
+      throw unfit(
+        `topic ${wanted.name} acknowledges with ${minInSync} copies in sync, KAFKA_MIN_IN_SYNC asks for ${wanted.minInSync}: ${fix}`,
+      )
+    }
+    const { name } = wanted
+    return { name, id: found.id, partitions: found.partitions, maxBatchBytes: Number(configs.get('max.message.bytes')) }
+  } catch (error) {
+    if (error instanceof MillraceError) throw error
+    throw new MillraceError('LOG_UNAVAILABLE', `Kafka cannot be used: ${reasonOf(error)}`, { cause: error })
+  }
+}
+
+interface Found {
+  readonly id: string
+  readonly partitions: number
+  readonly replication: number
+}
+
+async function lookUp(admin: Admin, name: string): Promise<Found | undefined> {
+  if (!(await admin.listTopics()).includes(name)) return undefined
+  const topic = (await admin.metadata({ topics: [name], forceUpdate: true })).topics.get(name)
+  if (topic === undefined) return undefined
+  const copies = topic.partitions.map(({ replicas }) => replicas.length)
+  return { id: topic.id, partitions: topic.partitionsCount, replication: Math.min(...copies) }
+}
+
+async function createTopic(admin: Admin, wanted: TopicRequirements): Promise<Found> {
+  const { name, create, partitions, replication, minInSync, retentionMs } = wanted
+  if (!create) {
+    const command = `kafka-topics.sh --create --topic ${name} --partitions ${partitions} --replication-factor ${replication} --config min.insync.replicas=${minInSync}`
+    throw unfit(`topic ${name} does not exist: set KAFKA_CREATE_TOPICS=true, or make it: ${command}`)
+  }
+  const configs = [
+    { name: 'min.insync.replicas', value: String(minInSync) },
+    { name: 'retention.ms', value: String(retentionMs) },
+    // A leader that lacks what was acknowledged must never be elected.
+    { name: 'unclean.leader.election.enable', value: 'false' },
+  ]
+  try {
+    await admin.createTopics({ topics: [{ topic: name, partitions, replicas: replication }], configs })
+  } catch (error) {
+    // Another process was quicker, which is as good.
+    if (!findErrorBy(error as Error, 'apiId', 'TOPIC_ALREADY_EXISTS')) throw error
+  }
+  const deadline = performance.now() + CREATED_WITHIN_MS
+  while (performance.now() < deadline) {
+    const found = await lookUp(admin, name).catch(() => undefined)
+    if (found !== undefined && found.partitions === partitions) return found
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  throw new MillraceError('LOG_UNAVAILABLE', `topic ${name} was made and is still not there: try again`)
+}
+
+async function readConfigs(admin: Admin, name: string): Promise<ReadonlyMap<string, string | null | undefined>> {
+  const keys = ['min.insync.replicas', 'max.message.bytes']
+  const resource = { resourceType: ConfigResourceTypes.TOPIC, resourceName: name, configurationKeys: keys }
+  const [described] = await admin.describeConfigs({ resources: [resource] })
+  return new Map(described?.configs.map((config) => [config.name, config.value]))
+}
+
+function unfit(message: string): MillraceError {
+  return new MillraceError('CONFIG_INVALID', message)
+}
+
+/** What the brokers said, in one line: the names of Kafka's own errors where there are some. */
+export function reasonOf(error: unknown): string {
+  const causes = leaves(error)
+  return [...new Set(causes.map((cause) => cause.apiId ?? messageOf(cause)))].join('; ')
+}
+
+function leaves(error: unknown): { apiId?: string; message?: string }[] {
+  if (error instanceof AggregateError && error.errors.length > 0) return error.errors.flatMap(leaves)
+  if (error instanceof Error && error.cause instanceof Error) return leaves(error.cause)
+  return [error as Error]
+}
