@@ -3,11 +3,11 @@ import { configDefaults, defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    // They need a real Prometheus, Terraform, browser, buildah or machines: npm run test:monitoring, :deploy, :browser, :image, :ansible.
+    // They need a real Prometheus, Terraform, browser, buildah, machines or Kafka: npm run test:monitoring, :deploy, :browser, …
     exclude: [
       ...configDefaults.exclude,
       'test/infra/monitoring/prometheus/**',
-      'test/{deploy,browser,image,ansible}/**',
+      'test/{deploy,browser,image,ansible,kafka}/**',
     ],
     testTimeout: 20_000,
   },

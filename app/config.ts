@@ -90,11 +90,17 @@ export const ConfigSchema = Type.Object({
     7 * DAY_MS,
     'How long a topic made here keeps events, delivered or not: longer than any outage of a sink.',
   ),
+  KAFKA_WRITE_TIMEOUT_MS: integer(
+    100,
+    10 * 60 * SECOND_MS,
+    10 * SECOND_MS,
+    'How long a write is tried while brokers are away or too few are in sync; then it is refused with 503.',
+  ),
   KAFKA_REQUEST_TIMEOUT_MS: integer(
     100,
     60 * SECOND_MS,
     5 * SECOND_MS,
-    'Time for one request to a broker; it is tried up to eight times.',
+    'Time for one request to a broker; then it is tried again, at another one if need be.',
   ),
   KAFKA_AUTH: choice(
     KAFKA_AUTHS,

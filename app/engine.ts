@@ -56,6 +56,7 @@ function openTopic(
       create: config.KAFKA_CREATE_TOPICS,
       retentionMs: config.KAFKA_RETENTION_MS,
     },
+    writeTimeoutMs: config.KAFKA_WRITE_TIMEOUT_MS,
     groupPrefix: topic.shared ? config.KAFKA_GROUP : `${config.KAFKA_GROUP}.${topic.name}`,
     shared: topic.shared,
     observer,

@@ -91,7 +91,7 @@ class Newcomer {
     symlinkSync(join(PROJECT, 'node_modules'), join(this.directory, 'node_modules'))
     writeFileSync(join(this.directory, 'events.ndjson'), '{"data":1}\n{"data":2}\n')
     writeFileSync(join(this.directory, 'FILE'), '{"data":3}\n')
-    onTestFinished(() => void this.#service?.kill('SIGKILL'))
+    onTestFinished(() => this.#kill())
   }
 
   /** Runs one command; what does not end by itself goes on until the next one takes its place. */
@@ -108,6 +108,12 @@ class Newcomer {
     const ended = once(this.#service, 'exit')
     if (this.#service.pid !== undefined) process.kill(-this.#service.pid, 'SIGINT') // Ctrl-C reaches all of a terminal
     await ended
+  }
+
+  /** After a failure: nothing of it stays behind. */
+  #kill(): void {
+    if (this.#service?.pid === undefined || hasEnded(this.#service)) return
+    process.kill(-this.#service.pid, 'SIGKILL')
   }
 
   async #start(command: string): Promise<{ readonly code: number; readonly output: string }> {

@@ -1,29 +1,32 @@
 /**
  * The log in Kafka: one record an event, its key from the event, its value the bytes that came in.
  *
- *     append ─▶ split by partition ─▶ one produce a partition, all at once, acks=all ─▶ durable, or lost with a reason
+ *     append ─▶ split by partition ─▶ one batch a partition, all at once, acks=all ─▶ durable, or lost with a reason
  *
  * Constraints it holds:
  *  - acknowledged means on `min.insync.replicas` brokers; the topic is checked for that before the first write;
- *  - the producer is idempotent and has one request a partition in flight: a retry neither doubles nor reorders;
+ *  - the producer is idempotent and has one batch a partition in flight: a retry neither doubles nor reorders;
  *  - an event that one partition took is not sent again because another partition failed;
  *  - no linger: what queued up while the last round was under way is the next one.
  *
  * A round ends when its slowest partition has answered. While a leader is being elected that is a stall of all writes,
- * bounded by the retries of one request; meanwhile the channel fills and then refuses, as in front of a slow disk.
+ * at most `writeTimeoutMs` long; meanwhile the channel fills and then refuses, as in front of a slow disk.
  */
-import { Admin, findErrorBy, type MessageToProduce, ProduceAcks, Producer } from '@platformatic/kafka'
+import { Admin, type MessageRecord } from '@platformatic/kafka'
 import { MillraceError } from '../../errors.ts'
 import { type Batch, type Consumer, type Log, type LogObserver, type Lost, NOTHING_LOST } from '../log.ts'
 import { clientOptions, type KafkaConnection } from './connection.ts'
 import { GroupConsumer } from './group-consumer.ts'
 import { Partitioner } from './partitioner.ts'
+import { IdempotentProducer, type ProduceError } from './producer.ts'
 import { ReplayConsumer } from './replay-consumer.ts'
 import { reasonOf, requireTopic, type Topic, type TopicRequirements } from './topic.ts'
 
 export interface KafkaLogOptions {
   readonly connection: KafkaConnection
   readonly topic: TopicRequirements
+  /** How long a write is tried before it is refused, milliseconds. */
+  readonly writeTimeoutMs: number
   /** Consumer groups are named `<groupPrefix>.<consumer>`. */
   readonly groupPrefix: string
   /** Whether processes share the partitions of a consumer (a group), or each reads all of them on demand. */
@@ -37,15 +40,16 @@ const BATCH_OVERHEAD_BYTES = 512
 const PROBE_EVERY_MS = 2000
 const NEWLINE = 0x0a
 
-/** The part of an append that goes to one partition. */
+/** The part of an append that goes to one partition in one request. */
 interface Share {
-  readonly messages: MessageToProduce[]
+  readonly messages: MessageRecord[]
   /** Of each message, the batch it came from and its place there, one after the other. */
   readonly origins: number[]
-  /** Where the messages of the next request begin, so that none is larger than the brokers take. */
-  readonly cuts: number[]
   bytes: number
 }
+
+/** By partition. */
+type Round = Map<number, Share>
 
 export class KafkaLog implements Log {
   readonly keyed = true
@@ -57,7 +61,7 @@ export class KafkaLog implements Log {
   readonly #options: KafkaLogOptions
   readonly #topic: Topic
   readonly #admin: Admin
-  readonly #producer: Producer
+  readonly #producer: IdempotentProducer
   readonly #partitioner: Partitioner
   readonly #consumers = new Set<Consumer>()
   readonly #probing: NodeJS.Timeout
@@ -69,18 +73,16 @@ export class KafkaLog implements Log {
     this.#options = options
     this.#topic = topic
     this.#admin = admin
-    this.#producer = new Producer({
-      ...clientOptions(options.connection, 'producer'),
-      acks: ProduceAcks.ALL,
-      idempotent: true,
-    })
+    const { connection, writeTimeoutMs } = options
+    this.#producer = new IdempotentProducer({ connection, admin, topic: topic.name, writeTimeoutMs })
     this.#partitioner = new Partitioner(topic.partitions)
     this.#probing = setInterval(() => this.#probe(), PROBE_EVERY_MS).unref()
   }
 
   /** @throws MillraceError CONFIG_INVALID, LOG_UNAVAILABLE: see {@link requireTopic}. */
   static async open(options: KafkaLogOptions): Promise<KafkaLog> {
-    const admin = new Admin(clientOptions(options.connection, 'admin'))
+    // Few retries: who starts a service wants to know soon what is wrong, and whoever supervises it tries again.
+    const admin = new Admin({ ...clientOptions(options.connection, 'admin'), retries: 2 })
     try {
       return new KafkaLog(options, await requireTopic(admin, options.topic), admin)
     } catch (error) {
@@ -100,10 +102,23 @@ export class KafkaLog implements Log {
   async append(batches: readonly Batch[]): Promise<readonly Lost[]> {
     if (this.#closed) throw new MillraceError('LOG_CLOSED', 'the log is closed')
     const lost: Lost[] = []
-    const shares = this.#split(batches, lost)
+    const rounds = this.#split(batches, lost)
     const startedAt = performance.now()
-    const results = await Promise.all([...shares.values()].map((share) => this.#produce(share)))
-    for (const result of results) lost.push(...result)
+    // More than one only when a partition gets more than the brokers take at once: one after the other, for the order.
+    const failed = new Map<number, ProduceError>()
+    for (const round of rounds) {
+      for (const [partition, share] of round) {
+        const error = failed.get(partition)
+        if (error === undefined) continue
+        round.delete(partition)
+        lost.push(...this.#lose(share, error))
+      }
+      const messages = new Map([...round].map(([partition, share]) => [partition, share.messages]))
+      for (const [partition, error] of await this.#producer.send(messages)) {
+        failed.set(partition, error)
+        lost.push(...this.#lose(round.get(partition), error))
+      }
+    }
     const events = batches.reduce((sum, { count }) => sum + count, 0)
     this.#committedEvents += events - lost.length
     const [first] = lost
@@ -132,58 +147,48 @@ export class KafkaLog implements Log {
   }
 
   /** Events that no batch of the topic can hold are lost at once: they can never succeed. */
-  #split(batches: readonly Batch[], lost: Lost[]): Map<number, Share> {
+  #split(batches: readonly Batch[], lost: Lost[]): Round[] {
     const limit = this.#topic.maxBatchBytes - BATCH_OVERHEAD_BYTES
     const timestamp = BigInt(Date.now())
-    const shares = new Map<number, Share>()
+    const rounds: Round[] = []
+    /** The round that each partition fills now. */
+    const filling = new Map<number, number>()
     for (const [batch, { payload, count, keys }] of batches.entries()) {
       for (let index = 0, at = 0; index < count; index++) {
-        const newline = index === count - 1 ? payload.length : payload.indexOf(NEWLINE, at)
-        const value = payload.subarray(at, newline)
-        at = newline + 1
+        const end = index === count - 1 ? payload.length : payload.indexOf(NEWLINE, at)
+        const value = payload.subarray(at, end)
+        at = end + 1
         const { key, partition } = this.#partitioner.place(keys?.[index])
         const bytes = value.length + (key?.length ?? 0) + RECORD_OVERHEAD_BYTES
         if (bytes > limit) {
           lost.push({ batch, index, error: this.#tooLarge(value.length) })
           continue
         }
-        let share = shares.get(partition)
-        if (share === undefined) {
-          share = { messages: [], origins: [], cuts: [], bytes: 0 }
-          shares.set(partition, share)
-        }
-        if (share.bytes + bytes > limit) {
-          share.cuts.push(share.messages.length)
-          share.bytes = 0
+        let share = rounds[filling.get(partition) ?? 0]?.get(partition)
+        if (share === undefined || share.bytes + bytes > limit) {
+          const round = share === undefined ? 0 : (filling.get(partition) ?? 0) + 1
+          share = { messages: [], origins: [], bytes: 0 }
+          rounds[round] ??= new Map()
+          rounds[round].set(partition, share)
+          filling.set(partition, round)
         }
         share.bytes += bytes
         share.messages.push({ topic: this.#topic.name, partition, value, timestamp, ...(key && { key }) })
         share.origins.push(batch, index)
       }
     }
-    return shares
+    return rounds
   }
 
-  /** One request after the other, so that order per key holds; after a failure the rest is not tried. */
-  async #produce({ messages, origins, cuts }: Share): Promise<Lost[]> {
-    let from = 0
-    for (const to of [...cuts, messages.length]) {
-      try {
-        await this.#producer.send({
-          messages: from === 0 && to === messages.length ? messages : messages.slice(from, to),
-        })
-        this.#failure = undefined
-      } catch (cause) {
-        const error = this.#refused(cause)
-        return messages.slice(from).map((_, at) => ({
-          batch: origins[2 * (from + at)] as number,
-          index: origins[2 * (from + at) + 1] as number,
-          error,
-        }))
-      }
-      from = to
-    }
-    return []
+  #lose(share: Share | undefined, cause: ProduceError): Lost[] {
+    if (share === undefined) return []
+    const { messages, origins } = share
+    const error = this.#refused(cause)
+    return messages.map((_, at) => ({
+      batch: origins[2 * at] as number,
+      index: origins[2 * at + 1] as number,
+      error,
+    }))
   }
 
   #tooLarge(bytes: number): MillraceError {
@@ -191,12 +196,9 @@ export class KafkaLog implements Log {
     return new MillraceError('BODY_TOO_LARGE', `an event of ${bytes} bytes; topic ${this.#topic.name} takes ${limit}`)
   }
 
-  #refused(cause: unknown): MillraceError {
-    if (
-      findErrorBy(cause as Error, 'apiId', 'MESSAGE_TOO_LARGE') ||
-      findErrorBy(cause as Error, 'apiId', 'RECORD_LIST_TOO_LARGE')
-    ) {
-      return new MillraceError('BODY_TOO_LARGE', `the brokers take no batch this large (${reasonOf(cause)})`, { cause })
+  #refused(cause: ProduceError): MillraceError {
+    if (cause.apiId === 'MESSAGE_TOO_LARGE' || cause.apiId === 'RECORD_LIST_TOO_LARGE') {
+      return new MillraceError('BODY_TOO_LARGE', 'the brokers take no record this large', { cause })
     }
     return new MillraceError('LOG_UNAVAILABLE', `Kafka did not confirm it (${reasonOf(cause)}): try again`, { cause })
   }

@@ -49,7 +49,11 @@ export async function requireTopic(admin: Admin, wanted: TopicRequirements): Pro
     return { name, id: found.id, partitions: found.partitions, maxBatchBytes: Number(configs.get('max.message.bytes')) }
   } catch (error) {
     if (error instanceof MillraceError) throw error
-    throw new MillraceError('LOG_UNAVAILABLE', `Kafka cannot be used: ${reasonOf(error)}`, { cause: error })
+    throw new MillraceError(
+      'LOG_UNAVAILABLE',
+      `Kafka cannot be used (${reasonOf(error)}): check KAFKA_BROKERS, and KAFKA_AUTH with what belongs to it`,
+      { cause: error },
+    )
   }
 }
 
