@@ -56,9 +56,9 @@ export function startLoad(url: string, options: LoadOptions): Load {
         body += `${JSON.stringify({ id, subject, data: { seq, padding } })}\n`
       }
       const startedAt = performance.now()
-      const status = await post(agent, url, body, batch > 1)
+      const { status, rejected } = await post(agent, url, body, batch > 1)
       load.statuses.set(status, (load.statuses.get(status) ?? 0) + 1)
-      if (status === 202) for (const id of ids) load.acknowledged.add(id)
+      if (status === 202) for (const [at, id] of ids.entries()) if (!rejected.has(at)) load.acknowledged.add(id)
       if (status >= 500) load.slowestRefusalMs = Math.max(load.slowestRefusalMs, performance.now() - startedAt)
       const waitMs = status === 0 || status >= 500 ? Math.max(pauseMs, 5) : pauseMs
       if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs))
@@ -74,18 +74,34 @@ export function startLoad(url: string, options: LoadOptions): Load {
   })
 }
 
-/** Status of the answer, 0 when there was none. */
-function post(agent: Agent, url: string, body: string, ndjson: boolean): Promise<number> {
+interface Answer {
+  /** 0 when there was none. */
+  readonly status: number
+  /** Places of the events that were not accepted although others were. */
+  readonly rejected: ReadonlySet<number>
+}
+
+const NONE: ReadonlySet<number> = new Set()
+
+function post(agent: Agent, url: string, body: string, ndjson: boolean): Promise<Answer> {
   return new Promise((resolve) => {
     const headers = {
       'content-type': ndjson ? 'application/x-ndjson' : 'application/json',
       'content-length': Buffer.byteLength(body),
     }
+    const broken = () => resolve({ status: 0, rejected: NONE })
     const sending = request(`${url}/v1/events`, { method: 'POST', agent, headers }, (response) => {
-      response.on('error', () => resolve(0))
-      response.resume().on('end', () => resolve(response.statusCode ?? 0))
+      let text = ''
+      response.on('error', broken)
+      response.setEncoding('utf8').on('data', (chunk) => (text += chunk))
+      response.on('end', () => {
+        const { rejected = [] }: { rejected?: { index: number }[] } = text.includes('"rejected"')
+          ? JSON.parse(text)
+          : {}
+        resolve({ status: response.statusCode ?? 0, rejected: new Set(rejected.map(({ index }) => index)) })
+      })
     })
-    sending.on('error', () => resolve(0))
+    sending.on('error', broken)
     sending.end(body)
   })
 }
