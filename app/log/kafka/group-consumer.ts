@@ -75,10 +75,13 @@ export class GroupConsumer implements Consumer {
     this.#lagTimer = setInterval(() => void this.#measureLag(), LAG_EVERY_MS).unref()
   }
 
-  /** Resolves once it is a member; its partitions come with time. */
-  static async join(options: ConsumerOptions): Promise<GroupConsumer> {
+  /**
+   * Begins to join; its partitions come with time. Nobody waits for that: while another member is missing, the group
+   * lets nobody in before its session is over.
+   */
+  static join(options: ConsumerOptions): GroupConsumer {
     const consumer = new GroupConsumer(options)
-    await consumer.#join()
+    void consumer.#join()
     return consumer
   }
 

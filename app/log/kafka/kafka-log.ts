@@ -13,7 +13,7 @@
  * at most `writeTimeoutMs` long; meanwhile the channel fills and then refuses, as in front of a slow disk.
  */
 import { Admin, type MessageRecord } from '@platformatic/kafka'
-import { MillraceError } from '../../errors.ts'
+import { MillraceError, messageOf } from '../../errors.ts'
 import { type Batch, type Consumer, type Log, type LogObserver, type Lost, NOTHING_LOST } from '../log.ts'
 import { clientOptions, type KafkaConnection } from './connection.ts'
 import { GroupConsumer } from './group-consumer.ts'
@@ -101,6 +101,7 @@ export class KafkaLog implements Log {
 
   async append(batches: readonly Batch[]): Promise<readonly Lost[]> {
     if (this.#closed) throw new MillraceError('LOG_CLOSED', 'the log is closed')
+    if (this.#failure?.code === 'LOG_FAILED') throw this.#failure
     const lost: Lost[] = []
     const rounds = this.#split(batches, lost)
     const startedAt = performance.now()
@@ -133,7 +134,7 @@ export class KafkaLog implements Log {
   async consumer(name: string): Promise<Consumer> {
     const { connection, groupPrefix, shared, observer } = this.#options
     const options = { connection, topic: this.#topic, name, groupId: `${groupPrefix}.${name}`, observer }
-    const consumer = shared ? await GroupConsumer.join(options) : await ReplayConsumer.open(options, this.#admin)
+    const consumer = shared ? GroupConsumer.join(options) : await ReplayConsumer.open(options, this.#admin)
     this.#consumers.add(consumer)
     return consumer
   }
@@ -203,15 +204,26 @@ export class KafkaLog implements Log {
     return new MillraceError('LOG_UNAVAILABLE', `Kafka did not confirm it (${reasonOf(cause)}): try again`, { cause })
   }
 
-  /** Readiness is that the brokers answer. */
+  /** Readiness is that the brokers answer, and have the topic that this log began with. */
   async #probe(): Promise<void> {
+    const { name, id } = this.#topic
     try {
-      await this.#admin.metadata({ topics: [this.#topic.name], forceUpdate: true, retries: 0 })
-      this.#failure = undefined
+      const { topics } = await this.#admin.metadata({ topics: [name], forceUpdate: true, retries: 0 })
+      if (this.#failure?.code !== 'LOG_FAILED') this.#failure = undefined
+      if (topics.get(name)?.id !== id) this.#topicIsGone()
     } catch (cause) {
       if (this.#closed) return
+      if (/^Unknown topic/.test(messageOf(cause))) return this.#topicIsGone()
       const message = `Kafka does not answer (${reasonOf(cause)}): check KAFKA_BROKERS and the brokers`
       this.#failure = new MillraceError('LOG_UNAVAILABLE', message, { cause })
     }
+  }
+
+  /** With the topic went its offsets, and what was not delivered: a new one is another log. */
+  #topicIsGone(): void {
+    if (this.#failure?.code === 'LOG_FAILED') return
+    const message = `topic ${this.#topic.name} was deleted: a restart goes on with a new one`
+    this.#failure = new MillraceError('LOG_FAILED', message)
+    this.#options.observer?.onFailure?.(this.#failure)
   }
 }
