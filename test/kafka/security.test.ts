@@ -1,8 +1,9 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import type { KafkaConnection } from '../../app/log/kafka/connection.ts'
 import { KafkaLog } from '../../app/log/kafka/kafka-log.ts'
 import { batchOf } from '../support/batch.ts'
-import { Kafka, missing } from '../support/kafka.ts'
+import { IAM_SESSION_MS, Kafka, missing } from '../support/kafka.ts'
+import { startTaskRole } from '../support/kafka-iam.ts'
 
 const reason = missing()
 if (reason !== undefined) console.error(`who may use the brokers is not tested: ${reason}`)
@@ -41,6 +42,28 @@ describe.skipIf(reason !== undefined)('who may use the brokers', () => {
       expect(await log.append([batchOf('again')])).toEqual([])
       await new Promise((resolve) => setTimeout(resolve, 500))
     }
+    await log.close()
+  })
+
+  test('msk-iam: signed with the role of the task, and again before the session of the broker ends', async () => {
+    const role = await startTaskRole()
+    onTestFinished(() => {
+      role.stop()
+      vi.unstubAllEnvs()
+    })
+    for (const [name, value] of Object.entries(role.environment)) vi.stubEnv(name, value)
+    const log = await open(kafka.connection('msk-iam'))
+    const before = kafka.signIns.count
+    for (const until = performance.now() + 3 * IAM_SESSION_MS; performance.now() < until; ) {
+      expect(await log.append([batchOf('signed')])).toEqual([])
+      await new Promise((resolve) => setTimeout(resolve, 200))
+    }
+    expect(kafka.signIns.refused).toEqual([])
+    expect(kafka.signIns.count).toBeGreaterThan(before + 2)
+    await expect(open({ ...kafka.connection('msk-iam'), awsRegion: 'us-east-1' })).rejects.toMatchObject({
+      code: 'LOG_UNAVAILABLE',
+    })
+    expect(kafka.signIns.refused).toContain('signed for kafka.us-east-1.amazonaws.com')
     await log.close()
   })
 

@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Admin } from '@platformatic/kafka'
 import type { KafkaConnection } from '../../app/log/kafka/connection.ts'
+import { type SignIns, startIamFront } from './kafka-iam.ts'
 import { kafkaJars } from './kafka-jars.ts'
 import { freePorts } from './ports.ts'
 
@@ -18,6 +19,8 @@ const LEAST_JAVA = 17
 const START_TIMEOUT_MS = 60_000
 export const SCRAM_USER = 'millrace'
 export const SCRAM_PASSWORD = 'a-password/with:symbols!'
+export const IAM_REGION = 'eu-west-1'
+export const IAM_SESSION_MS = 5000
 const STORE_PASSWORD = 'of no use outside of the test'
 
 /** Why brokers cannot be had here, or undefined. */
@@ -33,6 +36,9 @@ interface Ports {
   readonly controller: number
   readonly scram: number
   readonly mtls: number
+  /** Of the front that signs clients in with IAM, and of the listener behind it. */
+  readonly iam: number
+  readonly behindIam: number
 }
 
 export class Kafka {
@@ -41,6 +47,8 @@ export class Kafka {
   readonly #ports: readonly Ports[]
   readonly #secure: boolean
   readonly #nodes = new Map<number, ChildProcess>()
+  readonly #fronts: { stop(): void }[] = []
+  readonly signIns: SignIns = { count: 0, refused: [] }
 
   private constructor(directory: string, jars: string, ports: readonly Ports[], secure: boolean) {
     this.directory = directory
@@ -52,21 +60,22 @@ export class Kafka {
   /**
    * Starts a cluster and waits until it takes writes.
    * @param options.brokers nodes, numbered from 1.
-   * @param options.secure opens listeners with SCRAM and with client certificates as well.
+   * @param options.secure opens listeners with SCRAM, with client certificates and with IAM as well.
    */
   static async start({ brokers = 1, secure = false } = {}): Promise<Kafka> {
     const jars = await kafkaJars()
     const directory = mkdtempSync(join(tmpdir(), 'millrace-kafka-'))
-    const all = await freePorts(4 * brokers)
+    const all = await freePorts(6 * brokers)
     const ports = Array.from({ length: brokers }, (_, node) => {
-      const [plain = 0, controller = 0, scram = 0, mtls = 0] = all.slice(4 * node)
-      return { plain, controller, scram, mtls }
+      const [plain = 0, controller = 0, scram = 0, mtls = 0, iam = 0, behindIam = 0] = all.slice(6 * node)
+      return { plain, controller, scram, mtls, iam, behindIam }
     })
     const kafka = new Kafka(directory, jars, ports, secure)
     try {
       if (secure) makeCertificates(directory)
       for (const node of kafka.nodes) kafka.#format(node)
       await Promise.all(kafka.nodes.map((node) => kafka.start(node)))
+      if (secure) await kafka.#startFronts()
       await kafka.whenWhole()
     } catch (error) {
       await kafka.stop()
@@ -84,8 +93,8 @@ export class Kafka {
   }
 
   /** How a client reaches it. */
-  connection(auth: 'none' | 'scram-sha-512' | 'mtls' = 'none'): KafkaConnection {
-    const port = { none: 'plain', 'scram-sha-512': 'scram', mtls: 'mtls' } as const
+  connection(auth: 'none' | 'scram-sha-512' | 'mtls' | 'msk-iam' = 'none'): KafkaConnection {
+    const port = { none: 'plain', 'scram-sha-512': 'scram', mtls: 'mtls', 'msk-iam': 'iam' } as const
     const file = (name: string) => (auth === 'none' ? '' : join(this.directory, name))
     return {
       brokers: this.#ports.map((ports) => `127.0.0.1:${ports[port[auth]]}`),
@@ -95,7 +104,7 @@ export class Kafka {
       caFile: file('ca.pem'),
       certFile: file('client.pem'),
       keyFile: file('client.key'),
-      awsRegion: '',
+      awsRegion: IAM_REGION,
       requestTimeoutMs: 3000,
     }
   }
@@ -163,7 +172,23 @@ export class Kafka {
     return new Admin({ clientId: 'test', bootstrapBrokers: this.brokers, retries: 2, retryDelay: 200, timeout: 3000 })
   }
 
+  async #startFronts(): Promise<void> {
+    for (const { iam, behindIam } of this.#ports) {
+      this.#fronts.push(
+        await startIamFront({
+          directory: this.directory,
+          port: iam,
+          upstreamPort: behindIam,
+          region: IAM_REGION,
+          sessionMs: IAM_SESSION_MS,
+          signIns: this.signIns,
+        }),
+      )
+    }
+  }
+
   async stop(): Promise<void> {
+    for (const front of this.#fronts) front.stop()
     for (const node of this.nodes) this.resume(node)
     await Promise.all(this.nodes.map((node) => this.kill(node)))
     rmSync(this.directory, { recursive: true, force: true })
@@ -200,18 +225,20 @@ export class Kafka {
 
   #properties(node: number, data: string): string {
     const copies = Math.min(3, this.nodes.length)
-    const { plain, controller, scram, mtls } = this.#portsOf(node)
+    const { plain, controller, scram, mtls, iam, behindIam } = this.#portsOf(node)
     const listeners = [
       `PLAINTEXT://127.0.0.1:${plain}`,
       ...(this.#secure ? [`SCRAM://127.0.0.1:${scram}`, `MTLS://127.0.0.1:${mtls}`] : []),
     ]
+    const [behind, front] = this.#secure ? [`IAM://127.0.0.1:${behindIam}`, `IAM://127.0.0.1:${iam}`] : []
     const lines = {
       'process.roles': 'broker,controller',
       'node.id': node,
       'controller.quorum.voters': this.#ports.map((ports, at) => `${at + 1}@127.0.0.1:${ports.controller}`).join(),
-      listeners: [...listeners, `CONTROLLER://127.0.0.1:${controller}`].join(),
-      'advertised.listeners': listeners.join(),
-      'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SCRAM:SASL_SSL,MTLS:SSL',
+      listeners: [...listeners, behind ?? [], `CONTROLLER://127.0.0.1:${controller}`].flat().join(),
+      'advertised.listeners': [...listeners, front ?? []].flat().join(),
+      'listener.security.protocol.map':
+        'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SCRAM:SASL_SSL,MTLS:SSL,IAM:PLAINTEXT',
       'controller.listener.names': 'CONTROLLER',
       'inter.broker.listener.name': 'PLAINTEXT',
       'log.dirs': data,

@@ -6,7 +6,7 @@
  */
 import { readFileSync } from 'node:fs'
 import type { ConnectionOptions } from 'node:tls'
-import type { BaseOptions, SASLOptions } from '@platformatic/kafka'
+import type { BaseOptions, ConnectionPool, SASLOptions } from '@platformatic/kafka'
 import { MillraceError, messageOf } from '../../errors.ts'
 
 export interface KafkaConnection {
@@ -46,6 +46,14 @@ export function clientOptions(connection: KafkaConnection, purpose: string): Bas
     ...(tls && { tls }),
     ...(sasl && { sasl }),
   }
+}
+
+/**
+ * The client listens for the first error of a connection only. A second one, such as a reset after a refused sign-in,
+ * would have no listener and end the process; whoever has a request on that connection is told anyway.
+ */
+export function surviveErrors({ connections }: { readonly connections: ConnectionPool }): void {
+  connections.on('connecting', ({ connection }) => connection.on('error', () => undefined))
 }
 
 function tlsOptions({ auth, caFile, certFile, keyFile }: KafkaConnection): ConnectionOptions | undefined {

@@ -9,7 +9,7 @@
  */
 import { Consumer as Client, ListOffsetTimestamps } from '@platformatic/kafka'
 import type { Consumer, Group, LogObserver, Position, Settled } from '../log.ts'
-import { clientOptions, type KafkaConnection } from './connection.ts'
+import { clientOptions, type KafkaConnection, surviveErrors } from './connection.ts'
 import { Fetcher } from './fetcher.ts'
 import { Offsets } from './offsets.ts'
 import { reasonOf, type Topic } from './topic.ts'
@@ -69,6 +69,7 @@ export class GroupConsumer implements Consumer {
       onHighWatermark: (partition, offset) => this.#places.reached(partition, offset),
     })
     for (const client of [this.#member, this.#offsets]) client.topics.track(topic.name)
+    for (const client of [this.#member, this.#offsets, this.#fetching]) surviveErrors(client)
     this.#member.on('consumer:group:join', () => void this.#takeOver())
     // The client gave up joining; the group is still there.
     this.#member.on('error', (error: Error) => this.#joinAgain(error))

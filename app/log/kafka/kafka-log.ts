@@ -15,7 +15,7 @@
 import { Admin, type MessageRecord } from '@platformatic/kafka'
 import { MillraceError, messageOf } from '../../errors.ts'
 import { type Batch, type Consumer, type Log, type LogObserver, type Lost, NOTHING_LOST } from '../log.ts'
-import { clientOptions, type KafkaConnection } from './connection.ts'
+import { clientOptions, type KafkaConnection, surviveErrors } from './connection.ts'
 import { GroupConsumer } from './group-consumer.ts'
 import { Partitioner } from './partitioner.ts'
 import { IdempotentProducer, type ProduceError } from './producer.ts'
@@ -83,6 +83,7 @@ export class KafkaLog implements Log {
   static async open(options: KafkaLogOptions): Promise<KafkaLog> {
     // Few retries: who starts a service wants to know soon what is wrong, and whoever supervises it tries again.
     const admin = new Admin({ ...clientOptions(options.connection, 'admin'), retries: 2 })
+    surviveErrors(admin)
     try {
       return new KafkaLog(options, await requireTopic(admin, options.topic), admin)
     } catch (error) {

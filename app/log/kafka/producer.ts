@@ -25,7 +25,7 @@ import {
   protocolErrors,
   protocolErrorsCodesById,
 } from '@platformatic/kafka'
-import { clientOptions, type KafkaConnection } from './connection.ts'
+import { clientOptions, type KafkaConnection, surviveErrors } from './connection.ts'
 
 export interface ProducerOptions {
   readonly connection: KafkaConnection
@@ -74,6 +74,7 @@ export class IdempotentProducer {
   constructor(options: ProducerOptions) {
     this.#options = options
     this.#pool = new ConnectionPool('millrace-producer', clientOptions(options.connection, 'producer'))
+    surviveErrors({ connections: this.#pool })
   }
 
   /**

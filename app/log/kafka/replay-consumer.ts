@@ -4,7 +4,7 @@
  */
 import { type Admin, Consumer as Client, ListOffsetTimestamps } from '@platformatic/kafka'
 import type { Consumer, Group, Position, Settled } from '../log.ts'
-import { clientOptions } from './connection.ts'
+import { clientOptions, surviveErrors } from './connection.ts'
 import { Fetcher } from './fetcher.ts'
 import type { ConsumerOptions } from './group-consumer.ts'
 import { Offsets } from './offsets.ts'
@@ -31,6 +31,7 @@ export class ReplayConsumer implements Consumer {
       groupId: options.groupId,
     })
     this.#client.topics.track(options.topic.name)
+    surviveErrors(this.#client)
     this.#lagTimer = setInterval(() => void this.#look().catch(() => undefined), LAG_EVERY_MS).unref()
   }
 
