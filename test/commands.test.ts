@@ -31,6 +31,7 @@ const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^(aws|cosign|gh|docker buildx) /, 'needs AWS or GitHub'],
   [/^docker /, 'needs a container engine; test:image runs the image'],
   [/^GRAFANA_URL=/, 'needs a Grafana'],
+  [/^(export LOG_ENGINE=kafka|ROLE=)/, 'needs brokers; test:kafka runs the same'],
   [/^(apt-get|pip|git revert|npm install|npm version|npm run dev)( |$)/, 'changes the machine, or does not end'],
 ]
 

@@ -5,6 +5,8 @@ import { configTable } from '../app/cli/config-table.ts'
 import { loadConfig, VARIABLES } from '../app/config.ts'
 import { temporaryDirectory } from './support/temporary.ts'
 
+const KAFKA = { LOG_ENGINE: 'kafka', KAFKA_BROKERS: 'localhost:9092' }
+
 describe('configuration', () => {
   test('needs nothing: every default is valid and inside its own range', () => {
     const config = loadConfig({}) as unknown as Record<string, unknown>
@@ -36,6 +38,20 @@ describe('configuration', () => {
     [{ HOST: '0.0.0.0' }, /^HOST: 0\.0\.0\.0 is open to others and no key is set: set API_KEYS/],
     [{ CHANNEL_CAPACITY_BYTES: '2000' }, /^CHANNEL_CAPACITY_BYTES: 2000 cannot hold one body/],
     [{ IN_PROGRESS_MAX_BYTES: '2000' }, /^IN_PROGRESS_MAX_BYTES: 2000 cannot hold one body/],
+    [{ ROLE: 'ingest' }, /^ROLE: ingest shares its log with other processes: that needs LOG_ENGINE=kafka/],
+    [{ LOG_ENGINE: 'kafka' }, /^KAFKA_BROKERS: LOG_ENGINE is kafka: name some brokers/],
+    [{ ...KAFKA, KAFKA_BROKERS: 'broker' }, /^KAFKA_BROKERS: "broker" is not host:port/],
+    [{ ...KAFKA, KAFKA_TOPIC: 'a topic' }, /^KAFKA_TOPIC: use 1 to 200 letters/],
+    [
+      { ...KAFKA, KAFKA_REPLICATION: '1' },
+      /^KAFKA_MIN_IN_SYNC: 2 copies cannot be in sync where there are KAFKA_REPLICATION=1/,
+    ],
+    [
+      { ...KAFKA, KAFKA_AUTH: 'scram-sha-512', KAFKA_USERNAME: 'me' },
+      /^KAFKA_PASSWORD: KAFKA_AUTH=scram-sha-512 needs it/,
+    ],
+    [{ ...KAFKA, KAFKA_AUTH: 'mtls' }, /^KAFKA_CERT_FILE: KAFKA_AUTH=mtls needs it/],
+    [{ ...KAFKA, KAFKA_AUTH: 'msk-iam' }, /^KAFKA_AWS_REGION: KAFKA_AUTH=msk-iam needs it/],
     [{ API_KEYS_FILE: '/does/not/exist' }, /^API_KEYS_FILE: cannot read it \(ENOENT/],
     [{ API_KEYS_FILE: '/x', API_KEYS: 'a:0123456789abcdef' }, /^API_KEYS_FILE: API_KEYS is set as well/],
   ])('%j is refused in one line that names the variable', (environment, message) => {
@@ -63,6 +79,18 @@ describe('configuration', () => {
       ])
       expect(JSON.stringify(config)).not.toContain('0123456789abcdef')
     }
+  })
+
+  test('each role runs around Kafka, signed in or not', () => {
+    for (const ROLE of ['all', 'ingest', 'deliver']) expect(loadConfig({ ...KAFKA, ROLE }).ROLE).toBe(ROLE)
+    const brokers = 'b-1.example.com:9098,[::1]:9098'
+    const config = loadConfig({
+      ...KAFKA,
+      KAFKA_BROKERS: brokers,
+      KAFKA_AUTH: 'msk-iam',
+      KAFKA_AWS_REGION: 'eu-central-1',
+    })
+    expect(config.KAFKA_BROKERS).toEqual(brokers.split(','))
   })
 
   test('anyone may send from outside only when that is said', () => {

@@ -130,8 +130,14 @@ export class Service extends AwsStack {
     const listening = { HOST: '0.0.0.0', PORT: String(PORT) } // only the load balancer's group may connect
     const embedded = { LOG_ENGINE: 'embedded', DATA_DIR: './data', FILE_SINK_DIR: './data/delivered' }
     if (role === 'all') return { ...common, ...listening, ...embedded, SINKS: 'file' }
-    if (role === 'ingest') return { ...common, ...listening, LOG_ENGINE: 'kafka' }
-    return { ...common, LOG_ENGINE: 'kafka' }
+    const kafka = {
+      LOG_ENGINE: 'kafka',
+      KAFKA_AUTH: 'msk-iam',
+      KAFKA_AWS_REGION: this.account.region,
+      KAFKA_CREATE_TOPICS: 'true', // nobody else has a way to the brokers
+    }
+    if (role === 'ingest') return { ...common, ...listening, ...kafka }
+    return { ...common, ...kafka, SINKS: 'stdout' } // kept by CloudWatch Logs: the root file system takes no files
   }
 
   #permissions(role: Role): Statement[] {

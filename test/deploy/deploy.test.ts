@@ -8,8 +8,11 @@ import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { type EmulatedAws, missing, type Ran, startEmulatedAws } from '../support/emulated-aws.ts'
+import { Kafka, missing as missingKafka } from '../support/kafka.ts'
+import { startTaskRole } from '../support/kafka-iam.ts'
+import { until } from '../support/service.ts'
 import { type Block, edit, editedProject } from '../support/synth.ts'
 
 const ACCOUNT = '123456789012'
@@ -42,6 +45,51 @@ async function planned(project: string, stack: string): Promise<string[]> {
   return (changes as { address: string; mode: string; change: { actions: string[] } }[])
     .filter(({ mode, change }) => mode === 'managed' && !['no-op', 'read'].includes(change.actions.join()))
     .map(({ address, change }) => `${change.actions.join('+')} ${address}`)
+}
+
+interface Task {
+  readonly url: string
+  /** API key, if it has one. */
+  readonly key: string
+  output(): string
+}
+
+/** Runs the app with exactly what ECS would set for a service, as the emulated ECS says; only addresses are replaced. */
+async function startTask(environmentName: string, service: string, moved: Record<string, string> = {}): Promise<Task> {
+  const ecs = (action: string, body: object) => aws.call('ecs', `AmazonEC2ContainerServiceV20141113.${action}`, body)
+  const { services } = await ecs('DescribeServices', { cluster: `millrace-${environmentName}`, services: [service] })
+  const [found] = services as unknown as { taskDefinition: string }[]
+  const { taskDefinition } = await ecs('DescribeTaskDefinition', { taskDefinition: found?.taskDefinition })
+  const { containerDefinitions } = taskDefinition as unknown as { containerDefinitions: Block[] }
+  const app = containerDefinitions.find(({ name }) => name === 'app') ?? {}
+  const environment: Record<string, string> = {}
+  for (const { name, value } of app.environment as { name: string; value: string }[]) environment[name] = value
+  for (const { name, valueFrom } of (app.secrets ?? []) as { name: string; valueFrom: string }[]) {
+    const secret = await aws.call('secretsmanager', 'secretsmanager.GetSecretValue', { SecretId: valueFrom })
+    environment[name] = secret.SecretString ?? ''
+  }
+  // A test opens nothing to others, and takes any free port.
+  Object.assign(environment, { HOST: '127.0.0.1', PORT: '0', ADMIN_PORT: '0' }, moved)
+
+  const directory = mkdtempSync(join(tmpdir(), 'millrace-task-'))
+  const cli = resolve(import.meta.dirname, '../../app/cli.ts')
+  const child = spawn(process.execPath, [cli, 'serve'], { cwd: directory, env: environment })
+  onTestFinished(() => {
+    child.kill('SIGKILL')
+    rmSync(directory, { recursive: true, force: true })
+  })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (more) => (output += more))
+  await until(() => child.exitCode !== null || output.includes('ready: '), 30_000, `ready: ${output}`)
+  if (child.exitCode !== null) throw new Error(`ended with ${child.exitCode}: ${output}`)
+  const [, url = ''] = /ready: send events to (http\S+)/.exec(output) ?? []
+  const [, key = ''] = (environment.API_KEYS ?? '').split(':')
+  return { url, key, output: () => output }
+}
+
+function send(url: string, event: object, key?: string): Promise<Response> {
+  const headers = { 'content-type': 'application/json', ...(key !== undefined && { authorization: `Bearer ${key}` }) }
+  return fetch(url, { method: 'POST', headers, body: JSON.stringify({ data: 'Event 1', ...event }) })
 }
 
 const report: string[] = []
@@ -104,50 +152,40 @@ describe.skipIf(reason)(`deployed into an emulated AWS${reason ? ` (left out: ${
   })
 
   test('the app becomes ready and takes an event with the environment of its task', async () => {
-    const ecs = (action: string, body: object) => aws.call('ecs', `AmazonEC2ContainerServiceV20141113.${action}`, body)
-    const { services } = await ecs('DescribeServices', { cluster: 'millrace-dev', services: ['all'] })
-    const [service] = services as unknown as { taskDefinition: string }[]
-    const { taskDefinition } = await ecs('DescribeTaskDefinition', { taskDefinition: service?.taskDefinition })
-    const { containerDefinitions } = taskDefinition as unknown as { containerDefinitions: Block[] }
-    const app = containerDefinitions.find(({ name }) => name === 'app') ?? {}
-    const environment: Record<string, string> = {}
-    for (const { name, value } of app.environment as { name: string; value: string }[]) environment[name] = value
-    for (const { name, valueFrom } of app.secrets as { name: string; valueFrom: string }[]) {
-      const secret = await aws.call('secretsmanager', 'secretsmanager.GetSecretValue', { SecretId: valueFrom })
-      environment[name] = secret.SecretString ?? ''
-    }
-    // Exactly what ECS would set, but for the listeners: a test opens nothing to others, and takes any free port.
-    Object.assign(environment, { HOST: '127.0.0.1', PORT: '0', ADMIN_PORT: '0' })
-
-    const directory = mkdtempSync(join(tmpdir(), 'millrace-task-'))
-    const cli = resolve(import.meta.dirname, '../../app/cli.ts')
-    const child = spawn(process.execPath, [cli, 'serve'], { cwd: directory, env: environment })
-    try {
-      const text = await new Promise<string>((done, fail) => {
-        let all = ''
-        for (const stream of [child.stdout, child.stderr]) {
-          stream.setEncoding('utf8').on('data', (more: string) => {
-            all += more
-            if (all.includes('ready: send events to')) done(all)
-          })
-        }
-        child.once('exit', (code) => fail(new Error(`ended with ${code}: ${all}`)))
-      })
-      expect(text).toContain('"Namespace":"Millrace"')
-      const [, url = ''] = /ready: send events to (http\S+)/.exec(text) ?? []
-      const body = JSON.stringify({ id: 1, data: 'Event 1' })
-      const headers = { 'content-type': 'application/json' }
-      expect((await fetch(url, { method: 'POST', headers, body })).status).toBe(401)
-      const [, key] = (environment.API_KEYS ?? '').split(':')
-      const authorized = { ...headers, authorization: `Bearer ${key}` }
-      const answer = await fetch(url, { method: 'POST', headers: authorized, body })
-      expect([answer.status, await answer.json()]).toEqual([202, { accepted: 1 }])
-      expect(text).not.toContain(key)
-    } finally {
-      child.kill('SIGKILL')
-      rmSync(directory, { recursive: true, force: true })
-    }
+    const app = await startTask('dev', 'all')
+    expect(app.output()).toContain('"Namespace":"Millrace"')
+    expect((await send(app.url, { id: 1 })).status).toBe(401)
+    const answer = await send(app.url, { id: 1 }, app.key)
+    expect([answer.status, await answer.json()]).toEqual([202, { accepted: 1 }])
+    expect(app.output()).not.toContain(app.key)
   })
+
+  const noBrokers = missingKafka()
+  test.skipIf(noBrokers)(
+    `ingest and deliver start around brokers with the environment of their tasks${noBrokers ? ` (left out: ${noBrokers})` : ''}`,
+    async () => {
+      const kafka = await Kafka.start({ brokers: 3, secure: true })
+      const role = await startTaskRole()
+      onTestFinished(async () => {
+        role.stop()
+        await kafka.stop()
+      })
+      // Where the brokers and the task's credentials are; whom to trust is in the image of a real task.
+      const moved = {
+        KAFKA_BROKERS: kafka.connection('msk-iam').brokers.join(),
+        NODE_EXTRA_CA_CERTS: join(kafka.directory, 'ca.pem'),
+        ...role.environment,
+      }
+      const ingest = await startTask('prod', 'ingest', moved)
+      const deliver = await startTask('prod', 'deliver', moved)
+      const answer = await send(ingest.url, { id: 'from-the-task' }, ingest.key)
+      expect([answer.status, await answer.json()]).toEqual([202, { accepted: 1 }])
+      await until(() => deliver.output().includes('"id":"from-the-task"'), 30_000, 'the event at the sink of deliver')
+      expect(kafka.signIns.refused).toEqual([])
+      expect(kafka.signIns.count).toBeGreaterThan(0)
+    },
+    120_000,
+  )
 
   test('no state holds the API key', async () => {
     const { SecretString: secret = 'none' } = await aws.call('secretsmanager', 'secretsmanager.GetSecretValue', {

@@ -272,6 +272,34 @@ describe('API keys', () => {
   })
 })
 
+test('what a part of the log did not take is named, by its place in the request, and can be sent again', async () => {
+  const unavailable = new MillraceError('LOG_UNAVAILABLE', 'no leader')
+  const tooLarge = new MillraceError('BODY_TOO_LARGE', 'too large')
+  const http = await startHttp({}, () => ({
+    append: async () => [
+      { batch: 0, index: 0, error: unavailable },
+      { batch: 0, index: 2, error: tooLarge },
+    ],
+  }))
+  const body = '{"data":0}\nnot json\n{"data":2}\n{"data":3}'
+  const response = await post(http, body, { 'content-type': 'application/x-ndjson' })
+  expect(response.status).toBe(202)
+  const { accepted, rejected } = (await response.json()) as { accepted: number; rejected: { index: number }[] }
+  expect(accepted).toBe(1)
+  expect(rejected).toMatchObject([{ index: 0, reason: 'no leader', retryable: true }, { index: 1 }, { index: 3 }])
+  expect(rejected[2]).toEqual({ index: 3, reason: 'too large' })
+  expect([http.counts.receivedTotal, http.counts.rejectedTotal.get('log_unavailable')]).toEqual([4, 1])
+  expect(http.counts.inFlight).toBe(0)
+})
+
+test('when a part of the log is all there is of a request, nothing was kept and the answer says so', async () => {
+  const error = new MillraceError('LOG_UNAVAILABLE', 'no leader')
+  const http = await startHttp({}, () => ({ append: async () => [{ batch: 0, index: 0, error }] }))
+  const response = await post(http, '{"data":0}')
+  expect(response.headers.get('retry-after')).not.toBeNull()
+  await expectProblem(response, 503, 'log-unavailable')
+})
+
 describe('refused for now', () => {
   const stall = () => ({ append: () => new Promise<never>(() => undefined) })
 

@@ -19,7 +19,7 @@ const LEAST_JAVA = 17
 const START_TIMEOUT_MS = 60_000
 export const SCRAM_USER = 'millrace'
 export const SCRAM_PASSWORD = 'a-password/with:symbols!'
-export const IAM_REGION = 'eu-west-1'
+export const IAM_REGION = 'eu-central-1'
 export const IAM_SESSION_MS = 5000
 const STORE_PASSWORD = 'of no use outside of the test'
 
