@@ -121,6 +121,11 @@ dlq
   .option('-s, --sink <sink>', 'only of this sink')
   .option('-n, --limit <letters>', 'most letters of each sink', whole(1), 100)
   .option('--json', 'one JSON object a line, with the whole event')
+  .option(
+    '-a, --admin <url>',
+    'ask the service with this admin listener instead of the disk (always so with LOG_ENGINE=kafka)',
+    process.env.LOG_ENGINE === 'kafka' ? adminUrl() : undefined,
+  )
   .action(async (options) => {
     const { list } = await import('./cli/dlq.ts')
     finish(await list({ ...options, dataDirectory: dataDirectory() }))

@@ -126,7 +126,7 @@ export const METRICS = {
     type: 'histogram',
     unit: 'seconds',
     labels: NONE,
-    help: 'fdatasync of one group.',
+    help: 'Making one group durable: fdatasync, or with Kafka the answers of all partitions.',
     buckets: SYNC_BUCKETS_SECONDS,
   },
   log_group_events: {
@@ -136,7 +136,7 @@ export const METRICS = {
     help: 'Events made durable by one sync.',
     buckets: GROUP_BUCKETS_EVENTS,
   },
-  log_bytes: { type: 'gauge', unit: 'bytes', labels: NONE, help: 'Bytes of all segments.' },
+  log_bytes: { type: 'gauge', unit: 'bytes', labels: NONE, help: 'Bytes of all segments; 0 with Kafka.' },
   log_fill_ratio: {
     type: 'gauge',
     unit: 'ratio',
@@ -175,7 +175,7 @@ export const METRICS = {
     help: 'Dead letters delivered after all, since the start.',
   },
   dead_letters_pending: { type: 'gauge', unit: 'events', labels: SINK, help: 'Dead letters not replayed yet.' },
-  delivery_lag_events: { type: 'gauge', unit: 'events', labels: SINK, help: 'Durable events not yet settled.' },
+  delivery_lag_events: { type: 'gauge', unit: 'events', labels: SINK, help: 'Durable events not yet settled; with Kafka, in the partitions this process has.' },
   delivery_lag_seconds: {
     type: 'gauge',
     unit: 'seconds',

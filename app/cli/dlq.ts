@@ -1,4 +1,7 @@
-/** `millrace dlq …`: lists dead letters from disk, replays them through the running service (it is the one writer). */
+/**
+ * `millrace dlq …`: lists dead letters, from disk or from the running service, and replays them through the service (it is
+ * the one writer).
+ */
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { ADMIN_HEADER } from '../admin/server.ts'
@@ -6,28 +9,48 @@ import { type DeadLetter, REPLAY_CONSUMER } from '../delivery/dead-letters.ts'
 import { MillraceError, messageOf } from '../errors.ts'
 import { readPending } from '../log/embedded/inspect.ts'
 
-export async function list(options: {
-  dataDirectory: string
-  sink?: string
-  limit: number
-  json?: boolean
-}): Promise<boolean> {
-  const root = join(options.dataDirectory, 'dead-letters')
-  const sinks = options.sink === undefined ? directories(root) : [options.sink]
+interface ListOptions {
+  readonly dataDirectory: string
+  /** Asks this service instead of the disk: with Kafka there is nothing on disk. */
+  readonly admin?: string
+  readonly sink?: string
+  readonly limit: number
+  readonly json?: boolean
+}
+
+export async function list(options: ListOptions): Promise<boolean> {
   let shown = 0
-  for (const sink of sinks) {
-    for (const letter of (await readPending(join(root, sink), REPLAY_CONSUMER, options.limit)) as DeadLetter[]) {
-      shown += 1
-      const { event, offset, attempts, reason, failedAt } = letter
-      if (options.json) print(JSON.stringify({ sink, ...letter }))
-      else
-        print(
-          `${failedAt}  ${sink}  offset ${offset}  ${event.source} ${event.id}  after ${attempts} attempts: ${reason.split('\n')[0]}`,
-        )
-    }
+  for await (const [sink, letter] of options.admin === undefined ? fromDisk(options) : fromService(options)) {
+    shown += 1
+    const { event, offset, attempts, reason, failedAt } = letter
+    if (options.json) print(JSON.stringify({ sink, ...letter }))
+    else
+      print(
+        `${failedAt}  ${sink}  offset ${offset}  ${event.source} ${event.id}  after ${attempts} attempts: ${reason.split('\n')[0]}`,
+      )
   }
-  if (shown === 0 && !options.json) print(`no dead letters in ${root}`)
+  if (shown === 0 && !options.json) print(`no dead letters in ${options.admin ?? rootOf(options)}`)
   return true
+}
+
+function rootOf({ dataDirectory }: ListOptions): string {
+  return join(dataDirectory, 'dead-letters')
+}
+
+async function* fromDisk(options: ListOptions): AsyncGenerator<[string, DeadLetter]> {
+  const root = rootOf(options)
+  for (const sink of options.sink === undefined ? directories(root) : [options.sink]) {
+    const letters = (await readPending(join(root, sink), REPLAY_CONSUMER, options.limit)) as DeadLetter[]
+    for (const letter of letters) yield [sink, letter]
+  }
+}
+
+async function* fromService({ admin = '', sink, limit }: ListOptions): AsyncGenerator<[string, DeadLetter]> {
+  const { sinks } = (await ask(admin, '/status', 'GET')) as { sinks: { sink: string }[] }
+  for (const name of sink === undefined ? sinks.map((known) => known.sink) : [sink]) {
+    const letters = (await ask(admin, `/dead-letters/${name}?limit=${limit}`, 'GET')) as DeadLetter[]
+    for (const letter of letters) yield [name, letter]
+  }
 }
 
 export async function replay(options: { sink?: string; admin: string }): Promise<boolean> {

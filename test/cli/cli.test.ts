@@ -237,6 +237,8 @@ test('dead letters: listed, and replayed once the endpoint takes them', async ()
       expect.stringMatching(/http {2}offset \d+ {2}millrace \d+ {2}after 1 attempts: http.* answered 410: gone$/),
     ),
   )
+  const asked = await millrace(['dlq', 'list', '--limit', '3', '--admin', service.adminUrl], { cwd })
+  expect(asked.stdout).toBe(listed.stdout)
   const json = await millrace(['dlq', 'list', '--sink', 'http', '--json'], { cwd })
   expect(JSON.parse(json.stdout.split('\n')[0] ?? '')).toMatchObject({
     sink: 'http',

@@ -20,6 +20,7 @@ export interface ConsumerOptions {
   readonly name: string
   readonly groupId: string
   readonly observer: LogObserver | undefined
+  readonly onClose: (consumer: Consumer) => void
 }
 
 /** A process that is killed is missed after this long, and its partitions go to the others. */
@@ -117,6 +118,7 @@ export class GroupConsumer implements Consumer {
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
+    this.#options.onClose(this)
     clearInterval(this.#lagTimer)
     clearTimeout(this.#joining)
     this.#fetcher.close()

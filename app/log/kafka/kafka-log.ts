@@ -134,7 +134,8 @@ export class KafkaLog implements Log {
 
   async consumer(name: string): Promise<Consumer> {
     const { connection, groupPrefix, shared, observer } = this.#options
-    const options = { connection, topic: this.#topic, name, groupId: `${groupPrefix}.${name}`, observer }
+    const onClose = (consumer: Consumer) => void this.#consumers.delete(consumer)
+    const options = { connection, topic: this.#topic, name, groupId: `${groupPrefix}.${name}`, observer, onClose }
     const consumer = shared ? GroupConsumer.join(options) : await ReplayConsumer.open(options, this.#admin)
     this.#consumers.add(consumer)
     return consumer

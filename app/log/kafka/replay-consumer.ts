@@ -70,6 +70,7 @@ export class ReplayConsumer implements Consumer {
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
+    this.#options.onClose(this)
     clearInterval(this.#lagTimer)
     this.#fetcher?.close()
     await this.#client.close(true).catch(() => undefined)
