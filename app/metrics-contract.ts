@@ -175,7 +175,12 @@ export const METRICS = {
     help: 'Dead letters delivered after all, since the start.',
   },
   dead_letters_pending: { type: 'gauge', unit: 'events', labels: SINK, help: 'Dead letters not replayed yet.' },
-  delivery_lag_events: { type: 'gauge', unit: 'events', labels: SINK, help: 'Durable events not yet settled; with Kafka, in the partitions this process has.' },
+  delivery_lag_events: {
+    type: 'gauge',
+    unit: 'events',
+    labels: SINK,
+    help: 'Durable events not yet settled; with Kafka, in the partitions this process has.',
+  },
   delivery_lag_seconds: {
     type: 'gauge',
     unit: 'seconds',
