@@ -2,7 +2,6 @@
 import { join } from 'node:path'
 import type { Config } from './config.ts'
 import { EmbeddedLog } from './log/embedded/embedded-log.ts'
-import { KafkaLog } from './log/kafka/kafka-log.ts'
 import type { Log, LogObserver } from './log/log.ts'
 
 /** The log of events. */
@@ -31,11 +30,13 @@ function openFiles(config: Config, name: string, maxBytes: number, observer: Log
   })
 }
 
-function openTopic(
+/** Loaded only when it is used: the client takes 60 MB and a third of a second. */
+async function openTopic(
   config: Config,
   topic: { readonly name: string; readonly partitions: number; readonly shared: boolean },
   observer: LogObserver,
-): Promise<KafkaLog> {
+): Promise<Log> {
+  const { KafkaLog } = await import('./log/kafka/kafka-log.ts')
   return KafkaLog.open({
     connection: {
       brokers: config.KAFKA_BROKERS,
