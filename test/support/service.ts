@@ -5,7 +5,10 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { onTestFinished } from 'vitest'
+import packageJson from '../../package.json' with { type: 'json' }
 
+/** As `npm start` has them. */
+const NODE_OPTIONS = packageJson.scripts.start.match(/--\S+/g) ?? []
 export const CLI = fileURLToPath(new URL('../../app/cli.ts', import.meta.url))
 const READY = /ready: (?:send events to (http:\S+)\/v1\/events|delivering) .* metrics (http:\S+)\/metrics/
 const START_TIMEOUT_MS = 10_000
@@ -24,7 +27,7 @@ export interface Service {
 
 /** Starts the service in `directory` and waits until it says that it is ready. */
 export async function startService(directory: string, environment: Record<string, string> = {}): Promise<Service> {
-  const child = spawn(process.execPath, [CLI, 'serve'], {
+  const child = spawn(process.execPath, [...NODE_OPTIONS, CLI, 'serve'], {
     cwd: directory,
     env: { PATH: process.env.PATH, PORT: '0', ADMIN_PORT: '0', SHUTDOWN_GRACE_MS: '0', ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
