@@ -1,10 +1,15 @@
 /** `npm run bench [-- question …] [--smoke]`: runs the benchmarks, one file a question. */
 import { cpus } from 'node:os'
+import { capacityBench } from './capacity.ts'
 import { channelBench } from './channel.ts'
 import { metricsBench } from './metrics.ts'
 import type { Question } from './rounds.ts'
 
-const QUESTIONS: Readonly<Record<string, Question>> = { channel: channelBench, metrics: metricsBench }
+const QUESTIONS: Readonly<Record<string, Question>> = {
+  capacity: capacityBench,
+  channel: channelBench,
+  metrics: metricsBench,
+}
 
 const names = process.argv.slice(2).filter((name) => name !== '--smoke')
 const smoke = process.argv.includes('--smoke')
