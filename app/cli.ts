@@ -3,7 +3,7 @@
  * The command line: `npx millrace <command>` or `npm run millrace -- <command>`; `--help` everywhere.
  * Exit codes: 0 done; 1 something was refused, damaged or failed; 2 the command or the configuration is wrong.
  */
-import { Command, InvalidArgumentError } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import packageJson from '../package.json' with { type: 'json' }
 import { configTable } from './cli/config-table.ts'
 import { loadConfig, VARIABLES } from './config.ts'
@@ -11,14 +11,33 @@ import { MillraceError, messageOf } from './errors.ts'
 
 const EXIT_FAILED = 1
 const EXIT_USAGE = 2
+const MAX_RETENTION_HOURS = 3650 * 24
+const MAX_PLANNED_EVENTS_PER_SECOND = 10_000_000
+const MAX_PLANNED_EVENT_BYTES = 2 ** 20
+const MAX_PLANNED_SINKS = 100
 
-/** A whole number from `minimum` on. */
-function whole(minimum: number) {
+/** A whole number from `minimum` on, to `maximum` if there is one. */
+function whole(minimum: number, maximum = Number.POSITIVE_INFINITY) {
   return (text: string): number => {
     const value = Number(text)
-    if (!/^\d+$/.test(text) || value < minimum) throw new InvalidArgumentError(`not a whole number from ${minimum} on.`)
+    if (!/^\d+$/.test(text) || value < minimum || value > maximum) {
+      const range = Number.isFinite(maximum) ? `from ${minimum} to ${maximum}` : `from ${minimum} on`
+      throw new InvalidArgumentError(`not a whole number ${range}.`)
+    }
     return value
   }
+}
+
+/** Hours, from `36`, `36h` or `7d`. */
+function hours(text: string): number {
+  const [, digits, unit] = /^(\d+)([hd]?)$/.exec(text) ?? []
+  const value = Number(digits) * (unit === 'd' ? 24 : 1)
+  if (!(value >= 1 && value <= MAX_RETENTION_HOURS)) {
+    throw new InvalidArgumentError(
+      `not a time from 1h to ${MAX_RETENTION_HOURS / 24}d: write hours, such as 36, or 7d.`,
+    )
+  }
+  return value
 }
 
 const dataDirectory = () => process.env.DATA_DIR || String(VARIABLES.DATA_DIR?.default)
@@ -58,6 +77,24 @@ program
     }
     for (const [name, { default: fallback, description }] of Object.entries(VARIABLES))
       print(`${name}=${fallback}\n    ${description}`)
+  })
+
+program
+  .command('plan')
+  .description(
+    'what a load needs: one machine if it fits, else tasks, partitions, brokers and cost, with the limit that binds each',
+  )
+  .requiredOption('-e, --events-per-second <n>', 'at the peak', whole(1, MAX_PLANNED_EVENTS_PER_SECOND))
+  .requiredOption('-b, --bytes <n>', 'of one event, as it is sent', whole(1, MAX_PLANNED_EVENT_BYTES))
+  .requiredOption('-r, --retention <hours>', 'how long the log keeps events; days as 7d', hours)
+  .option('-n, --events-per-request <n>', 'default: 100, or as many as a body holds', whole(1))
+  .option('-s, --sinks <n>', 'sinks, each of which gets every event', whole(1, MAX_PLANNED_SINKS), 1)
+  .addOption(new Option('--replication <copies>', 'copies in Kafka').choices(['2', '3']).default('3'))
+  .option('--markdown', 'as Markdown')
+  .addHelpText('after', '\nExample: millrace plan --events-per-second 100000 --bytes 273 --retention 24')
+  .action(async ({ replication, ...options }) => {
+    const { plan } = await import('./cli/plan.ts')
+    plan({ ...options, replication: Number(replication) })
   })
 
 program

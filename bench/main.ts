@@ -1,5 +1,6 @@
 /** `npm run bench [-- question …] [--smoke]`: runs the benchmarks, one file a question. */
 import { cpus } from 'node:os'
+import { capacityBench } from './capacity.ts'
 import { channelBench } from './channel.ts'
 import { kafkaBench } from './kafka.ts'
 import { metricsBench } from './metrics.ts'
@@ -9,6 +10,7 @@ const QUESTIONS: Readonly<Record<string, Question>> = {
   channel: channelBench,
   metrics: metricsBench,
   kafka: kafkaBench,
+  capacity: capacityBench,
 }
 
 const names = process.argv.slice(2).filter((name) => name !== '--smoke')

@@ -8,19 +8,18 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pino } from 'pino'
 import { startApp } from '../app/app.ts'
 import { loadConfig } from '../app/config.ts'
 import { IngestCounts, type Metrics } from '../app/metrics.ts'
+import { openSockets, requestOf, send } from './load.ts'
 import { type Case, measure, type Question } from './rounds.ts'
 
 const CONNECTIONS = 64
 const BODY = '{"id":1,"data":"Event 1"}'
-const REQUEST = `POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: ${BODY.length}\r\n\r\n${BODY}`
-const ANSWERED = '{"accepted":1}'
+const REQUEST = requestOf(BODY, 'application/json')
 
 /** Counts nothing; what is in flight is what the shutdown looks at. */
 class NoCounts extends IngestCounts {
@@ -59,29 +58,6 @@ async function serve(directory: string, withMetrics: boolean): Promise<void> {
   process.send?.({ url: app.url, adminUrl: app.adminUrl })
 }
 
-/** Sends `requests` over the sockets, one at a time on each, and resolves when all are answered. */
-function send(sockets: readonly Socket[], requests: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let toSend = requests
-    let toAnswer = requests
-    for (const socket of sockets) {
-      socket.removeAllListeners('data')
-      socket.on('data', (answer: string) => {
-        if (!answer.endsWith(ANSWERED)) return reject(new Error(`not accepted: ${answer}`))
-        toAnswer -= 1
-        if (toSend > 0) {
-          toSend -= 1
-          socket.write(REQUEST)
-        } else if (toAnswer === 0) resolve()
-      })
-      if (toSend > 0) {
-        toSend -= 1
-        socket.write(REQUEST)
-      }
-    }
-  })
-}
-
 interface Rig {
   readonly run: Case
   /** CPU microseconds of the service for each request. */
@@ -94,9 +70,7 @@ async function startRig(withMetrics: boolean): Promise<Rig> {
   const directory = mkdtempSync(join(tmpdir(), 'millrace-bench-'))
   const child = fork(import.meta.filename, [directory, String(withMetrics)])
   const [{ url, adminUrl }] = (await once(child, 'message')) as [{ url: string; adminUrl: string }]
-  const { hostname, port } = new URL(url)
-  const sockets = Array.from({ length: CONNECTIONS }, () => connect(Number(port), hostname).setEncoding('utf8'))
-  await Promise.all(sockets.map((socket) => once(socket, 'connect')))
+  const sockets = await openSockets(url, CONNECTIONS)
   const cpu = async () => {
     child.send('cpu')
     const [{ user, system }] = (await once(child, 'message')) as [NodeJS.CpuUsage]
@@ -106,7 +80,7 @@ async function startRig(withMetrics: boolean): Promise<Rig> {
   return {
     run: async (requests) => {
       const before = await cpu()
-      await send(sockets, requests)
+      await send(sockets, REQUEST, 1, requests)
       costs.push(((await cpu()) - before) / requests)
       return requests
     },

@@ -1,34 +1,10 @@
 /**
- * What an environment costs a month when nobody sends anything, and what is added per use: list prices on demand, in US
- * dollars, us-east-1, as published in June 2026. Other regions are 10 to 30 % dearer; Savings Plans and free tiers are not
- * counted. Check https://calculator.aws before you rely on a figure.
+ * What an environment costs a month when nobody sends anything, at the prices of `app/cli/prices.ts`; what a load adds is
+ * `millrace plan`'s.
  */
+import { HOURS_PER_MONTH as HOURS, PRICES } from '../app/cli/prices.ts'
 import type { Environment, Tasks } from './environment.ts'
 import { servicesOf } from './names.ts'
-
-export const PRICES_AS_OF = 'June 2026, us-east-1'
-
-const HOURS = 730
-
-/** US dollars. */
-const PRICES = {
-  fargateArmCpuHour: 0.03238,
-  fargateArmGibHour: 0.00356,
-  /** Of the price on demand: the discount changes, AWS names up to 70 %. */
-  spotShareOfPrice: 0.3,
-  natHour: 0.045,
-  endpointHour: 0.01,
-  balancerHour: 0.0225,
-  balancerUnitHour: 0.008,
-  firewall: 5,
-  firewallRule: 1,
-  key: 1,
-  secret: 0.4,
-  alarm: 0.1,
-  dashboard: 3,
-  brokerHour: { 'kafka.t3.small': 0.0456, 'kafka.m7g.large': 0.204 } as Readonly<Record<string, number>>,
-  brokerGib: 0.1,
-} as const
 
 const BROKERS = 3
 const FIREWALL_RULES = 4

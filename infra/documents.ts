@@ -1,6 +1,7 @@
 /** The generated parts of `docs/infrastructure.md`. */
+import { PRICES_AS_OF } from '../app/cli/prices.ts'
 import { environments } from './config.ts'
-import { costOf, PRICES_AS_OF } from './cost.ts'
+import { costOf } from './cost.ts'
 import { picture } from './picture.ts'
 import { synthesise } from './synthesise.ts'
 

@@ -1,6 +1,7 @@
 /** `npm run docs`: writes the generated parts of the documentation, between their marks. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { configTable } from '../app/cli/config-table.ts'
+import { brokersTable, figuresTable, measuredTable, plansTable } from '../app/cli/scaling-tables.ts'
 import { metricsTable } from '../app/metrics-contract.ts'
 import { argumentOptions } from '../infra/ansible/argument-options.ts'
 import { costTables, pictureOf } from '../infra/documents.ts'
@@ -15,6 +16,7 @@ const GENERATED = {
     'picture-scaled': () => pictureOf('prod'),
     cost: costTables,
   },
+  'docs/scaling.md': { plans: plansTable, measured: measuredTable, figures: figuresTable, brokers: brokersTable },
 } as const satisfies Record<string, Record<string, () => string>>
 
 export type GeneratedFile = keyof typeof GENERATED

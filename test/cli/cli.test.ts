@@ -35,6 +35,7 @@ describe('help and usage', () => {
     [],
     ['serve'],
     ['config'],
+    ['plan'],
     ['send'],
     ['log'],
     ['log', 'inspect'],
@@ -61,6 +62,29 @@ describe('help and usage', () => {
   ])('millrace %s is refused with exit code 2 and why', async (args) => {
     const { code, stderr } = await millrace(args)
     expect([code, stderr]).toEqual([2, expect.stringMatching(/error: |millrace: cannot read \/does\/not\/exist/)])
+  })
+
+  const LOAD = ['plan', '--events-per-second', '1000', '--bytes', '273', '--retention', '24']
+  test.each([
+    [['plan', '--bytes', '273', '--retention', '24'], /required option .*--events-per-second/],
+    [[...LOAD, '--bytes', '0'], /not a whole number from 1 to 1048576/],
+    [[...LOAD, '--bytes', '1048577'], /not a whole number from 1 to 1048576/],
+    [[...LOAD, '--events-per-second', '1e6'], /not a whole number from 1 to 10000000/],
+    [[...LOAD, '--events-per-second', '10000001'], /not a whole number from 1 to 10000000/],
+    [[...LOAD, '--retention', '5w'], /not a time from 1h to 3650d: write hours, such as 36, or 7d/],
+    [[...LOAD, '--sinks', '101'], /not a whole number from 1 to 100/],
+    [[...LOAD, '--replication', '1'], /Allowed choices are 2, 3/],
+    [[...LOAD, '--events-per-request', '5000'], /more than MAX_BODY_BYTES=1048576: --events-per-request 3826 at most/],
+  ])('%s is refused with exit code 2 and one line', async (args, why) => {
+    const { code, stdout, stderr } = await millrace(args)
+    expect([code, stdout, stderr.trimEnd().split('\n').length]).toEqual([2, '', 1])
+    expect(stderr).toMatch(why)
+  })
+
+  test('plan takes days, and prints Markdown', async () => {
+    const { stdout } = await millrace([...LOAD, '--retention', '7d', '--markdown'])
+    expect(stdout).toContain('kept 7 days in 3 copies')
+    expect(stdout).toMatch(/^\| brokers \| 3 × kafka\.m7g\.large \| .+ \| .+ \|$/m)
   })
 
   test('config shows the table of the README', async () => {

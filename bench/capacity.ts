@@ -1,0 +1,177 @@
+/**
+ * What one core does, for `millrace plan`: events for each second of CPU time, over all threads of the service, so that neither the
+ * client beside it nor a waiting disk counts. Prints the figures as `app/cli/figures.ts` holds them.
+ *
+ *     ingest     the only sink cannot be reached, so nothing is delivered: HTTP, parsing, group commit
+ *     delivery   a log that is full at the start, nothing comes in: reading, decoding, the file sink
+ *
+ * Variables of the service hold, so the same is measured around Kafka: `LOG_ENGINE=kafka KAFKA_BROKERS=… npm run bench -- capacity`.
+ */
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { pino } from 'pino'
+import { startApp } from '../app/app.ts'
+import { POINTS, type Point } from '../app/cli/figures.ts'
+import { loadConfig } from '../app/config.ts'
+import { openSockets, requestOf, send } from './load.ts'
+import type { Question } from './rounds.ts'
+
+const CONNECTIONS = 64
+/** Nobody listens there. */
+const UNREACHABLE = 'http://127.0.0.1:9/'
+/** Bytes that are sent in a round. */
+const ROUND_BYTES = 64 * 2 ** 20
+const ROUND_MAX_REQUESTS = 20_000
+/** A scrape costs 6 ms. */
+const POLL_MS = 500
+
+/** The child: a service, which answers every message with its CPU time so far. */
+async function serve(variables: NodeJS.ProcessEnv): Promise<void> {
+  const fail = (error: Error) => {
+    throw error
+  }
+  const app = await startApp(loadConfig(variables), pino({ level: 'silent' }), fail)
+  process.on('message', () => process.send?.(process.cpuUsage()))
+  process.on('disconnect', () => app.close(0).then(() => process.exit()))
+  process.send?.({ url: app.url, adminUrl: app.adminUrl })
+}
+
+interface Service {
+  readonly url: string
+  cpuSeconds(): Promise<number>
+  deliveredEvents(): Promise<number>
+  stop(): Promise<void>
+}
+
+async function start(directory: string, role: 'ingest' | 'deliver', sink: 'http' | 'file'): Promise<Service> {
+  const variables = {
+    ...process.env,
+    ...(process.env.LOG_ENGINE === 'kafka' && {
+      ROLE: role,
+      KAFKA_TOPIC: basename(directory),
+      KAFKA_CREATE_TOPICS: 'true',
+    }),
+    DATA_DIR: directory,
+    FILE_SINK_DIR: join(directory, 'out'),
+    SINKS: sink,
+    HTTP_SINK_URL: UNREACHABLE,
+    PORT: '0',
+    ADMIN_PORT: '0',
+    SHUTDOWN_DRAIN_MS: '0',
+  }
+  const child = fork(import.meta.filename, [JSON.stringify(variables)])
+  const [{ url, adminUrl }] = (await once(child, 'message')) as [{ url: string; adminUrl: string }]
+  return {
+    url,
+    cpuSeconds: async () => {
+      child.send('cpu')
+      const [{ user, system }] = (await once(child, 'message')) as [NodeJS.CpuUsage]
+      return (user + system) / 1e6
+    },
+    deliveredEvents: async () => {
+      const text = await (await fetch(`${adminUrl}/metrics`)).text()
+      return Number(/^millrace_events_delivered_total\{.*sink="file".*\} (\S+)$/m.exec(text)?.[1] ?? 0)
+    },
+    stop: async () => {
+      child.disconnect()
+      await once(child, 'exit')
+    },
+  }
+}
+
+const READING = '{"sensor":"t-17","value":20.125,"ok":true},'
+const AFTER_READINGS = '{}],"note":""}}'
+const SHORT_BYTES = 200
+
+function bodyOf({ events, bytes }: Point): string {
+  const lines = Array.from({ length: events }, (_, at) => eventOf(bytes, 10_000_000 + at))
+  return `${lines.join('\n')}\n`
+}
+
+/** Of so many bytes: short ones as a client writes them by hand, else a complete CloudEvent with a list of short objects. */
+function eventOf(bytes: number, id: number): string {
+  if (bytes < SHORT_BYTES) {
+    const head = `{"id":${id},"data":"`
+    return `${head}${'.'.repeat(bytes - head.length - 2)}"}`
+  }
+  const head = `{"specversion":"1.0","id":"${id}","source":"/plant/7","type":"reading","subject":"machine-${1000 + (id % 97)}","time":"2026-11-23T12:00:00Z","data":{"readings":[`
+  const room = bytes - head.length - AFTER_READINGS.length
+  const readings = READING.repeat(Math.floor(room / READING.length))
+  return `${head}${readings}{}],"note":"${'.'.repeat(room - readings.length)}"}}`
+}
+
+interface Ingested {
+  /** For each second of CPU time, one figure a round. */
+  readonly rates: readonly number[]
+  readonly events: number
+}
+
+/** Leaves the log behind in `directory`. */
+async function ingest(directory: string, point: Point, rounds: number, share: number): Promise<Ingested> {
+  const service = await start(directory, 'ingest', 'http')
+  const sockets = await openSockets(service.url, CONNECTIONS)
+  const request = requestOf(bodyOf(point), 'application/x-ndjson')
+  const requests = Math.ceil(share * Math.min(ROUND_MAX_REQUESTS, ROUND_BYTES / request.length))
+  const rates: number[] = []
+  try {
+    for (let round = 0; round <= rounds; round++) {
+      const before = await service.cpuSeconds()
+      await send(sockets, request, point.events, requests)
+      rates.push((requests * point.events) / ((await service.cpuSeconds()) - before))
+    }
+  } finally {
+    for (const socket of sockets) socket.destroy()
+    await service.stop()
+  }
+  // The first round compiles.
+  return { rates: rates.slice(1), events: rates.length * requests * point.events }
+}
+
+/** The same for delivering the `events` that are in the log. */
+async function deliver(directory: string, events: number): Promise<number> {
+  const service = await start(directory, 'deliver', 'file')
+  try {
+    const before = await service.cpuSeconds()
+    const deliveredBefore = await service.deliveredEvents()
+    while ((await service.deliveredEvents()) < events) await sleep(POLL_MS)
+    return (events - deliveredBefore) / ((await service.cpuSeconds()) - before)
+  } finally {
+    await service.stop()
+  }
+}
+
+export const capacityBench: Question = async (smoke) => {
+  const rows: { readonly name: string; readonly rates: readonly number[] }[] = []
+  for (const [name, point] of Object.entries(POINTS)) {
+    const deliveries: number[] = []
+    const ingests: number[] = []
+    for (let run = 0; run < (smoke ? 1 : 3); run++) {
+      const directory = mkdtempSync(join(tmpdir(), 'millrace-bench-'))
+      try {
+        const { rates, events } = await ingest(directory, point, smoke ? 1 : 5, smoke ? 0.05 : 1)
+        ingests.push(...rates)
+        // One by one or together: the log holds the same.
+        if (point.events > 1) deliveries.push(await deliver(directory, events))
+      } finally {
+        rmSync(directory, { recursive: true, force: true })
+      }
+    }
+    rows.push({ name: `ingest ${name}`, rates: ingests })
+    if (deliveries.length > 0) rows.push({ name: `deliver ${name}`, rates: deliveries })
+  }
+  const whole = (value: number) => Math.round(value).toLocaleString('en').padStart(10)
+  return [
+    `${'events for each second of CPU time'.padEnd(38)}    median        min        max`,
+    ...rows.map(({ name, rates }) => {
+      const sorted = rates.toSorted((a, b) => a - b)
+      const at = (share: number) => whole(sorted[Math.floor(share * (sorted.length - 1))] ?? Number.NaN)
+      return `${name.padEnd(38)}${at(0.5)} ${at(0)} ${at(1)}`
+    }),
+  ]
+}
+
+if (process.argv[1] === import.meta.filename) await serve(JSON.parse(process.argv[2] ?? '{}'))

@@ -1,0 +1,239 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { isWithin, limitsOf, planScaled, type Scaled } from '../../app/cli/capacity.ts'
+import { type Brokers, coreSecondsPerEvent, figure, type Load } from '../../app/cli/demands.ts'
+import { BROKER_TYPES, EVENTS_PER_CORE_SECOND, type PerCore, POINTS } from '../../app/cli/figures.ts'
+import { costOfScaled } from '../../app/cli/load-cost.ts'
+import { planMachine } from '../../app/cli/machine.ts'
+import { asText, loadOf } from '../../app/cli/plan.ts'
+import { environments } from '../../infra/config.ts'
+import { TARGETS } from '../../infra/constructs/scaling.ts'
+import { type Second, simulate } from './pipeline-simulation.ts'
+
+const usual: Load = {
+  eventsPerSecond: 100_000,
+  bytesPerEvent: 273,
+  eventsPerRequest: 100,
+  retentionHours: 24,
+  sinks: 1,
+  replication: 3,
+}
+/** As many small as large ones. */
+const magnitudes = (most: number) =>
+  fc.double({ min: 0, max: Math.log(most), noNaN: true }).map((log) => Math.min(most, Math.round(Math.exp(log))))
+const anyLoad: fc.Arbitrary<Load> = fc
+  .record({
+    eventsPerSecond: magnitudes(10_000_000),
+    bytesPerEvent: magnitudes(2 ** 20),
+    eventsPerRequest: magnitudes(10_000),
+    retentionHours: magnitudes(3650 * 24),
+    sinks: magnitudes(100),
+    replication: fc.constantFrom(2, 3),
+  })
+  .map((load) => ({
+    ...load,
+    eventsPerRequest: Math.max(1, Math.min(load.eventsPerRequest, Math.floor(2 ** 20 / (load.bytesPerEvent + 1)))),
+  }))
+const shareOf = (load: Load, { deployments }: Scaled): Load => ({
+  ...load,
+  eventsPerSecond: load.eventsPerSecond / deployments,
+})
+const allWithin = (limits: Scaled['limits']) => Object.values(limits).flat().every(isWithin)
+
+describe('a plan', () => {
+  test('keeps every limit, whatever the load', () => {
+    fc.assert(
+      fc.property(anyLoad, (load) => {
+        const exceeded = Object.values(planScaled(load).limits)
+          .flat()
+          .filter((limit) => !isWithin(limit))
+        expect(exceeded).toEqual([])
+      }),
+      { numRuns: 500 },
+    )
+  })
+
+  test('has none to spare: one task, broker step or GiB less breaks a limit', () => {
+    fc.assert(
+      fc.property(anyLoad, (load) => {
+        const scaled = planScaled(load)
+        const { sizes } = scaled
+        const share = shareOf(load, scaled)
+        const fewer = [
+          { ...sizes, ingestTasks: sizes.ingestTasks - 1 },
+          { ...sizes, deliverTasks: sizes.deliverTasks - 1 },
+          { ...sizes, partitions: sizes.partitions - 1 },
+          { ...sizes, storageGib: sizes.storageGib - 1 },
+        ]
+        for (const less of fewer) expect(allWithin(limitsOf(share, less)), JSON.stringify(less)).toBe(false)
+        for (const brokers of fewerBrokers(sizes.brokers)) {
+          expect(limitsOf(share, { ...sizes, brokers }).brokers.every(isWithin), JSON.stringify(brokers)).toBe(false)
+        }
+      }),
+      { numRuns: 300 },
+    )
+  })
+
+  test('needs no fewer tasks, partitions or brokers for more events', () => {
+    fc.assert(
+      fc.property(anyLoad, magnitudes(10_000_000), (load, other) => {
+        const [less, more] = [load.eventsPerSecond, other]
+          .sort((a, b) => a - b)
+          .map((eventsPerSecond) => {
+            const { deployments, sizes } = planScaled({ ...load, eventsPerSecond })
+            const { ingestTasks, deliverTasks, partitions, brokers } = sizes
+            return [ingestTasks, deliverTasks, partitions, brokers.count].map((count) => deployments * count)
+          })
+        for (const [at, count] of (less ?? []).entries()) expect(count).toBeLessThanOrEqual(more?.[at] ?? 0)
+      }),
+      { numRuns: 500 },
+    )
+  })
+
+  test('costs a finite sum, and says what binds each number', () => {
+    fc.assert(
+      fc.property(anyLoad, (load) => {
+        const scaled = planScaled(load)
+        for (const { usdPerMonth } of costOfScaled(load, scaled)) expect(usdPerMonth).toBeGreaterThanOrEqual(0)
+        for (const name of Object.values(scaled.boundBy)) expect(name).not.toBe('')
+        for (const line of asText(load)) expect(line).not.toMatch(/NaN|Infinity|undefined/)
+      }),
+    )
+  })
+
+  test('for one machine fits up to the events that it names, and not beyond', () => {
+    fc.assert(
+      fc.property(anyLoad, (load) => {
+        const { fits, mostEventsPerSecond: most } = planMachine(load)
+        expect(fits).toBe(load.eventsPerSecond <= most)
+        if (most >= 1) expect(planMachine({ ...load, eventsPerSecond: most }).fits).toBe(true)
+        expect(planMachine({ ...load, eventsPerSecond: most + 1 }).fits).toBe(false)
+      }),
+    )
+  })
+})
+
+/** As many of the next smaller type, and three fewer of the largest. */
+function fewerBrokers({ type, count }: Brokers): readonly Brokers[] {
+  const smaller = BROKER_TYPES[BROKER_TYPES.indexOf(type) - 1]
+  const largest = BROKER_TYPES.at(-1)
+  return [
+    ...(smaller ? [{ type: smaller, count }] : []),
+    ...(largest && count > 3 ? [{ type: largest, count: count - 3 }] : []),
+  ]
+}
+
+/** Each bound by something else. */
+const cases: Readonly<Record<string, Load>> = {
+  'small events, many a request': { ...usual, eventsPerSecond: 1_000_000, retentionHours: 1 },
+  'one event a request': { ...usual, eventsPerSecond: 200_000, eventsPerRequest: 1, retentionHours: 1 },
+  'large events': { ...usual, eventsPerSecond: 20_000, bytesPerEvent: 16_384, eventsPerRequest: 16, retentionHours: 1 },
+  'four sinks': { ...usual, eventsPerSecond: 500_000, sinks: 4, retentionHours: 1 },
+}
+const repeat = (seconds: number, second: (at: number) => Second) =>
+  Array.from({ length: seconds }, (_, at) => second(at))
+
+describe.each(Object.entries(cases))('in simulation, %s:', (_name, load) => {
+  const scaled = planScaled(load)
+  const { sizes } = scaled
+  const share = shareOf(load, scaled)
+  const peak = share.eventsPerSecond
+  /** What tasks are planned to leave free, used up. */
+  const burst = peak / figure('taskUse')
+
+  test('a day whose top is the planned load is delivered as it comes, within what was planned', () => {
+    // A second of the simulation is a minute of the day.
+    const day = repeat(24 * 60, (at) => ({ eventsPerSecond: (peak * (1 - Math.cos((2 * Math.PI * at) / 1440))) / 2 }))
+    const { refusedEvents, mostLagEvents, partitionUse, storageUse, networkUse } = simulate(share, sizes, day)
+    expect({ refusedEvents, mostLagEvents }).toEqual({ refusedEvents: 0, mostLagEvents: 0 })
+    expect(partitionUse).toBeLessThanOrEqual(figure('taskUse'))
+    expect(Math.max(storageUse, networkUse)).toBeLessThanOrEqual(figure('brokerUse'))
+  })
+
+  test('a burst that uses up the room of tasks is taken; with one task less it is not', () => {
+    const seconds = repeat(300, () => ({ eventsPerSecond: burst * (1 - 1e-9) }))
+    const planned = simulate(share, sizes, seconds)
+    expect(planned.refusedEvents).toBe(0)
+    expect(planned.lagEvents).toBeLessThan(1)
+    expect(planned.partitionUse).toBeLessThanOrEqual(1)
+    if (scaled.boundBy.ingest === 'CPU') {
+      const fewer = simulate(share, { ...sizes, ingestTasks: sizes.ingestTasks - 1 }, seconds)
+      expect(fewer.refusedEvents).toBeGreaterThan(burst)
+    }
+    if (scaled.boundBy.deliver === 'CPU') {
+      const fewer = simulate(share, { ...sizes, deliverTasks: sizes.deliverTasks - 1 }, seconds)
+      expect(fewer.lagEvents).toBeGreaterThan(burst)
+    }
+  })
+
+  test('ten minutes without delivery are made up for in less than twenty', () => {
+    const stopped = repeat(600, () => ({ eventsPerSecond: peak, deliveryStopped: true }))
+    const after = repeat(1200, () => ({ eventsPerSecond: peak }))
+    const { mostLagEvents, lagEvents } = simulate(share, sizes, [...stopped, ...after])
+    expect(mostLagEvents / peak).toBeCloseTo(600)
+    expect(lagEvents / peak).toBeCloseTo(0)
+  })
+
+  test('brokers bear their worst hour at twice the load; one step smaller they do not', () => {
+    const seconds = repeat(60, () => ({ eventsPerSecond: peak / figure('brokerUse'), worst: true }))
+    const strong = { ...sizes, ingestTasks: 2 * sizes.ingestTasks, deliverTasks: 2 * sizes.deliverTasks }
+    const { storageUse, networkUse } = simulate(share, strong, seconds)
+    expect(Math.max(storageUse, networkUse)).toBeLessThanOrEqual(1)
+    expect(scaled.boundBy.brokers).toMatch(/storage throughput|network/)
+    for (const brokers of fewerBrokers(sizes.brokers)) {
+      const fewer = simulate(share, { ...strong, brokers }, seconds)
+      expect(Math.max(fewer.storageUse, fewer.networkUse)).toBeGreaterThan(1)
+    }
+  })
+})
+
+describe('the figures', () => {
+  test.each(Object.entries<PerCore>(EVENTS_PER_CORE_SECOND))(
+    '%s: the model gives what was measured',
+    (_name, rates) => {
+      for (const [name, { events, bytes }] of Object.entries(POINTS)) {
+        const rate = rates[name as keyof typeof POINTS]
+        if (rate !== undefined) expect(1 / coreSecondsPerEvent(rates, bytes, events)).toBeCloseTo(rate)
+      }
+      // Nothing is for nothing: an event without bytes costs something, more bytes cost more, more events a request less.
+      const cost = (bytes: number, events: number) => coreSecondsPerEvent(rates, bytes, events)
+      expect(cost(0, 1e9)).toBeGreaterThan(0)
+      expect(cost(1000, 100)).toBeGreaterThan(cost(100, 100))
+      expect(cost(100, 100)).toBeLessThanOrEqual(cost(100, 1))
+    },
+  )
+
+  test('are those of what is deployed', () => {
+    const prod = environments.find(({ name }) => name === 'prod')
+    expect([figure('taskUse'), figure('taskUse')]).toEqual([TARGETS.cpuPercent / 100, TARGETS.saturation])
+    expect(figure('ingestMinTasks')).toBe(prod?.tasks.ingest?.minTasks)
+    expect(figure('deliverMinTasks')).toBe(prod?.tasks.deliver?.minTasks)
+    expect(figure('zones')).toBe(prod?.zones.length)
+  })
+})
+
+describe('what is printed', () => {
+  const lines = (load: Partial<Load>) => asText({ ...usual, ...load })
+
+  test.each([1, 1000, 100_000, 10_000_000])(
+    '%i events/s: at most 25 lines, aligned, each with what binds it',
+    (rate) => {
+      const text = lines({ eventsPerSecond: rate })
+      expect(text.length).toBeLessThanOrEqual(25)
+      for (const line of text) expect(line.length).toBeLessThanOrEqual(130)
+      const head = text.findIndex((line) => line.includes('bound by'))
+      const column = text[head]?.indexOf('bound by') ?? 0
+      for (const row of text.slice(head + 1, head + 8)) {
+        expect(row.slice(column - 2)).toMatch(/^ {2}\S/)
+        expect(row).toMatch(/ %$/)
+      }
+    },
+  )
+
+  test('a body that a service would refuse is no plan', () => {
+    const options = { eventsPerSecond: 1, bytes: 1000, retention: 1, sinks: 1, replication: 3 }
+    expect(loadOf(options).eventsPerRequest).toBe(100)
+    expect(loadOf({ ...options, bytes: 2 ** 20 }).eventsPerRequest).toBe(1)
+    expect(() => loadOf({ ...options, eventsPerRequest: 1048 })).toThrow(/--events-per-request 1047 at most$/)
+  })
+})
