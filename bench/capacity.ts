@@ -1,6 +1,6 @@
 /**
  * What one core does, for `millrace plan`: events for each second of CPU time, over all threads of the service, so that neither the
- * client beside it nor a waiting disk counts. Prints the figures as `app/cli/figures.ts` holds them.
+ * client beside it nor a waiting disk counts. `app/cli/figures.ts` holds the slowest round of each.
  *
  *     ingest     the only sink cannot be reached, so nothing is delivered: HTTP, parsing, group commit
  *     delivery   a log that is full at the start, nothing comes in: reading, decoding, the file sink

@@ -3,7 +3,6 @@ import { VARIABLES } from '../config.ts'
 import { MillraceError } from '../errors.ts'
 import { type Limit, planScaled, type Scaled, tightest } from './capacity.ts'
 import { figure, type Load, requestMibps, topicMibps, writtenMibps } from './demands.ts'
-import { EVENTS_PER_CORE_SECOND } from './figures.ts'
 import { costOfMachine, costOfScaled } from './load-cost.ts'
 import { type Machine, planMachine } from './machine.ts'
 import { PRICES_AS_OF } from './prices.ts'
@@ -19,7 +18,7 @@ export interface PlanOptions {
   readonly markdown?: boolean
 }
 
-export interface Row {
+interface Row {
   readonly what: string
   readonly howMany: string
   readonly boundBy: string
@@ -98,24 +97,17 @@ function asMarkdown(load: Load): string[] {
   ]
 }
 
-function headline({
-  eventsPerSecond,
-  bytesPerEvent,
-  eventsPerRequest,
-  retentionHours,
-  sinks,
-  replication,
-}: Load): string {
+function headline(load: Load): string {
+  const { eventsPerSecond, bytesPerEvent, eventsPerRequest, retentionHours, sinks, replication } = load
   const rate = `${count(eventsPerSecond, 'event')}/s of ${count(bytesPerEvent, 'byte')}`
-  const mibps = short(writtenMibps({ eventsPerSecond, bytesPerEvent } as Load))
   const kept = `kept ${hours(retentionHours)} in ${replication} copies`
-  return `${rate}, ${whole(eventsPerRequest)} in a request: ${mibps} MiB/s, ${kept}, ${count(sinks, 'sink')}`
+  return `${rate}, ${whole(eventsPerRequest)} in a request: ${short(writtenMibps(load))} MiB/s, ${kept}, ${count(sinks, 'sink')}`
 }
 
 function machineText(machine: Machine): string[] {
   const { fits, boundBy, mostEventsPerSecond, volumeGib } = machine
   const title = 'One machine, ROLE=all on the embedded log:'
-  const most = `up to ${whole(twoDigits(mostEventsPerSecond))} events/s (${boundBy.name})`
+  const most = `up to ${count(twoDigits(mostEventsPerSecond), 'event')}/s (${boundBy.name})`
   if (!fits) return [`${title} does not fit, ${mostEventsPerSecond === 0 ? `not one event/s (${boundBy.name})` : most}`]
   const size = `m7g.large, ${figure('machineCores')} vCPU, ${figure('machineMemoryGib')} GiB, ${whole(volumeGib)} GiB gp3`
   return [
@@ -130,7 +122,7 @@ function scaledTitle({ deployments, boundBy }: Scaled): string {
   return `${title}: ${whole(deployments)} deployments with producers of their own (${boundBy.deployment}), each`
 }
 
-export function rowsOf(load: Load, scaled: Scaled): readonly Row[] {
+function rowsOf(load: Load, scaled: Scaled): readonly Row[] {
   const { deployments, sizes, limits, boundBy } = scaled
   const { ingestTasks, deliverTasks, partitions, brokers, storageGib } = sizes
   const share = { ...load, eventsPerSecond: load.eventsPerSecond / deployments }
@@ -192,9 +184,6 @@ function notes(load: Load, { deployments, sizes }: Scaled): string[] {
   const all = deployments * brokers.count
   const asInfra = brokers.count <= figure('zones') && brokers.type.storageMibps <= figure('defaultStorageMibps')
   return [
-    ...(Object.values(EVENTS_PER_CORE_SECOND).every(({ measured }) => measured)
-      ? []
-      : ['CPU of tasks around Kafka is assumed, not measured yet.']),
     ...(asInfra
       ? []
       : ['infra/config.ts has three brokers at 250 MiB/s: more is set in infra/constructs/kafka-cluster.ts.']),

@@ -49,8 +49,7 @@ export function measuredTable(): string {
     Object.entries<Point>(POINTS).flatMap(([point, { events, bytes }]) => {
       const rate = rates[point as keyof typeof POINTS]
       if (rate === undefined) return []
-      const source = rates.measured ? rates.source : `**${rates.source}**`
-      return [row([`\`${name}.${point}\``, whole(events), whole(bytes), whole(rate), source])]
+      return [row([`\`${name}.${point}\``, whole(events), whole(bytes), whole(rate), rates.source])]
     }),
   )
   return table(['figure', 'events in a request', 'bytes of an event', 'events/core-second', 'from'], rows)

@@ -7,7 +7,7 @@
  * Tasks and partitions work up to what they can, not to what they are planned to. Brokers count bytes by their cause.
  */
 import type { Sizes } from '../../app/cli/capacity.ts'
-import { coreSecondsPerEvent, figure, type Load, topicMibps } from '../../app/cli/demands.ts'
+import { coreSecondsPerEvent, figure, type Load, requestMibps, topicMibps } from '../../app/cli/demands.ts'
 import { EVENTS_PER_CORE_SECOND } from '../../app/cli/figures.ts'
 
 export interface Second {
@@ -36,10 +36,15 @@ export function simulate(load: Load, sizes: Sizes, seconds: Iterable<Second>): S
   const { bytesPerEvent, eventsPerRequest, sinks, replication } = load
   const { ingestTasks, deliverTasks, partitions, brokers } = sizes
   const { kafkaIngestEventsPerCoreSecond: ingest, kafkaDeliverEventsPerCoreSecond: deliver } = EVENTS_PER_CORE_SECOND
-  const eventMib = topicMibps({ ...load, eventsPerSecond: 1 })
+  const one = { ...load, eventsPerSecond: 1 }
+  const eventMib = topicMibps(one)
   const taskMibps = figure('taskNetworkMibps')
   const ingestRate =
-    ingestTasks * Math.min(1 / coreSecondsPerEvent(ingest, bytesPerEvent, eventsPerRequest), taskMibps / eventMib)
+    ingestTasks *
+    Math.min(
+      1 / coreSecondsPerEvent(ingest, bytesPerEvent, eventsPerRequest),
+      taskMibps / Math.max(requestMibps(one), eventMib),
+    )
   const deliverRate = Math.min(
     1 / (sinks * coreSecondsPerEvent(deliver, bytesPerEvent, eventsPerRequest)),
     taskMibps / (sinks * eventMib),
