@@ -28,10 +28,10 @@ export class Write implements Batch {
     this.durable.catch(() => undefined)
   }
 
-  succeed(lost: readonly Lost[]): void {
-    const [first] = lost
-    if (first !== undefined && lost.length === this.count) this.#reject(first.error)
-    else this.#resolve(lost)
+  /** @param lost what of it is not durable: all of it is a failure, of a kind that is worth another try if any is. */
+  settle(lost: readonly Lost[]): void {
+    if (lost.length < this.count) this.#resolve(lost)
+    else this.#reject((lost.find(({ error }) => error.retryable) ?? lost[0])?.error)
   }
 
   fail(error: unknown): void {

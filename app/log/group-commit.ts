@@ -8,7 +8,7 @@
  */
 import type { Receiver } from '../channel/channel.ts'
 import type { Write } from '../write.ts'
-import { type Log, type Lost, NOTHING_LOST } from './log.ts'
+import { type Log, NOTHING_LOST } from './log.ts'
 
 /**
  * Runs until the channel is closed and drained.
@@ -20,15 +20,14 @@ export async function groupCommit(receiver: Receiver<Write>, log: Log, maxGroupB
   while ((await receiver.recvMany(group, Number.POSITIVE_INFINITY, { maxBytes: maxGroupBytes })) > 0) {
     try {
       const lost = await log.append(group)
-      if (lost.length === 0) for (const write of group) write.succeed(NOTHING_LOST)
-      else for (const [batch, write] of group.entries()) write.succeed(lostOf(lost, batch))
+      if (lost.length === 0) for (const write of group) write.settle(NOTHING_LOST)
+      else {
+        const byWrite = Map.groupBy(lost, ({ batch }) => batch)
+        for (const [batch, write] of group.entries()) write.settle(byWrite.get(batch) ?? NOTHING_LOST)
+      }
     } catch (error) {
       for (const write of group) write.fail(error)
     }
     group.length = 0
   }
-}
-
-function lostOf(lost: readonly Lost[], batch: number): readonly Lost[] {
-  return lost.filter((event) => event.batch === batch)
 }

@@ -19,7 +19,7 @@ export interface Batch {
   readonly keys?: readonly string[] | undefined
 }
 
-/** An event that did not become durable, although others of the same append did. */
+/** An event that did not become durable. Others of the same append may have. */
 export interface Lost {
   /** Place of its batch in the append, and of the event in its batch. */
   readonly batch: number
@@ -89,8 +89,8 @@ export interface Log {
   readonly failure: Error | undefined
   /**
    * Makes the batches durable as one group. One call at a time.
-   * @returns the events that did not become durable although others did; empty when all of them are.
-   * @throws MillraceError when none of them is: LOG_FULL, DISK_FULL, LOG_UNAVAILABLE (a later append can succeed),
+   * @returns the events that did not become durable, each with the reason; empty when all of them are.
+   * @throws MillraceError when none of them is, for one reason: LOG_FULL, DISK_FULL (a later append can succeed),
    *   LOG_FAILED (a write or sync failed in a way that leaves the file in doubt: no later append succeeds).
    */
   append(batches: readonly Batch[]): Promise<readonly Lost[]>

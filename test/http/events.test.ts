@@ -300,6 +300,25 @@ test('when a part of the log is all there is of a request, nothing was kept and 
   await expectProblem(response, 503, 'log-unavailable')
 })
 
+test('each request of a group learns why it was not kept, not why another was not', async () => {
+  const unavailable = new MillraceError('LOG_UNAVAILABLE', 'no leader')
+  const tooLarge = new MillraceError('BODY_TOO_LARGE', 'too large')
+  const http = await startHttp({}, () => ({
+    append: async (batches) =>
+      batches.flatMap(({ payload, count }, batch) =>
+        Array.from({ length: count }, (_, index) => {
+          const large = index === 0 && payload.includes('large')
+          return { batch, index, error: large ? tooLarge : unavailable }
+        }),
+      ),
+  }))
+  const ndjson = { 'content-type': 'application/x-ndjson' }
+  const bodies = ['{"data":"large"}', '{"data":"small"}', '{"data":"large"}\n{"data":"small"}']
+  const answers = await Promise.all(bodies.map((body) => post(http, body, ndjson)))
+  // The small one of the last can succeed: send it again, and then only the large one is refused.
+  expect(answers.map(({ status }) => status)).toEqual([413, 503, 503])
+})
+
 describe('refused for now', () => {
   const stall = () => ({ append: () => new Promise<never>(() => undefined) })
 

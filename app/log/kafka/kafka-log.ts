@@ -123,13 +123,9 @@ export class KafkaLog implements Log {
     }
     const events = batches.reduce((sum, { count }) => sum + count, 0)
     this.#committedEvents += events - lost.length
-    const [first] = lost
-    if (first === undefined) {
-      this.#options.observer?.onSync?.(performance.now() - startedAt, events)
-      return NOTHING_LOST
-    }
-    if (lost.length === events) throw first.error
-    return lost
+    if (lost.length > 0) return lost
+    this.#options.observer?.onSync?.(performance.now() - startedAt, events)
+    return NOTHING_LOST
   }
 
   async consumer(name: string): Promise<Consumer> {
