@@ -66,11 +66,12 @@ export const environments: readonly Environment[] = [
     image: released,
     spotShare: 0,
     tasks: {
+      // One vCPU each: a process is one event loop, and more of them is what scales.
       ingest: {
-        cpu: 2048,
-        memoryMiB: 4096,
+        cpu: 1024,
+        memoryMiB: 2048,
         minTasks: 3,
-        maxTasks: 30,
+        maxTasks: 60,
         peaks: [{ name: 'working-day', from: 'cron(0 7 ? * MON-FRI *)', to: 'cron(0 19 ? * MON-FRI *)', minTasks: 6 }],
       },
       deliver: { cpu: 1024, memoryMiB: 2048, minTasks: 2, maxTasks: 12 },

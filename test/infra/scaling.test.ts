@@ -55,7 +55,7 @@ function run(name: keyof typeof loads, by = policy) {
 }
 
 test('the policy is the one that is deployed', () => {
-  expect(policy).toMatchObject({ targetPercent: 60, minTasks: 3, maxTasks: 30 })
+  expect(policy).toMatchObject({ targetPercent: 60, minTasks: 3, maxTasks: 60 })
 })
 
 test('a steady load is left alone', () => {
