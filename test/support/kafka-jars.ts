@@ -10,6 +10,7 @@ import jars from './kafka-jars.json' with { type: 'json' }
 const REPOSITORY = process.env.MAVEN_REPOSITORY_URL ?? 'https://repo1.maven.org/maven2'
 const CACHE = process.env.KAFKA_JARS ?? resolve(import.meta.dirname, '../../node_modules/.cache/millrace-kafka')
 const AT_ONCE = 6
+const ATTEMPTS = 3
 
 /** Downloads what is missing; the directory of the files. */
 export async function kafkaJars(): Promise<string> {
@@ -25,6 +26,16 @@ export async function kafkaJars(): Promise<string> {
 }
 
 async function download(path: string, sha256: string): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await downloadOnce(path, sha256)
+    } catch (error) {
+      if (attempt === ATTEMPTS) throw error
+    }
+  }
+}
+
+async function downloadOnce(path: string, sha256: string): Promise<void> {
   const url = `${REPOSITORY}/${path}`
   const response = await fetch(url)
   if (!response.ok) throw new Error(`${url}: ${response.status}; set MAVEN_REPOSITORY_URL to a mirror that has it`)
