@@ -172,6 +172,7 @@ async function startDelivery(
     deadLetterLog: await openDeadLetters(config, name, deadLetterObserver),
     handlers,
     handlerConcurrency: config.HANDLER_CONCURRENCY,
+    handlerTimeoutMs: config.HANDLER_TIMEOUT_MS,
     retry: { baseMs: config.RETRY_BASE_MS, maxMs: config.RETRY_MAX_MS, maxAttempts: config.RETRY_MAX_ATTEMPTS },
     laneBytes: 2 * Math.max(config.MAX_BODY_BYTES, config.GROUP_MAX_BYTES),
     onWarning: observer.onWarning,

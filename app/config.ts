@@ -202,6 +202,12 @@ export const ConfigSchema = Type.Object({
     16,
     'Handlers that may run at once in one lane of a sink; events with the same key never do.',
   ),
+  HANDLER_TIMEOUT_MS: integer(
+    1,
+    60 * 60 * SECOND_MS,
+    30 * SECOND_MS,
+    'Time for one call of one handler; beyond it the call has failed and is tried again like any other.',
+  ),
   FILE_SINK_DIR: text('./data/delivered', 'Directory of the file sink; everything but `current.ndjson` is complete.'),
   FILE_SINK_ROLL_BYTES: integer(
     KIB,

@@ -28,6 +28,8 @@ export interface DeliveryOptions {
   readonly deadLetterLog: Log
   readonly handlers: readonly Handler[]
   readonly handlerConcurrency: number
+  /** For one call of one handler. */
+  readonly handlerTimeoutMs: number
   readonly retry: RetryPolicy
   /** Bytes of events that may queue in one lane; at least the largest event. */
   readonly laneBytes: number
@@ -249,11 +251,12 @@ export class Delivery implements DeliveryView {
   }
 
   #laneOptions(giveUp: LaneOptions['giveUp']): Omit<LaneOptions, 'index'> {
-    const { sink, handlers, handlerConcurrency, retry, laneBytes } = this.#options
+    const { sink, handlers, handlerConcurrency, handlerTimeoutMs, retry, laneBytes } = this.#options
     return {
       sink,
       handlers,
       handlerConcurrency,
+      handlerTimeoutMs,
       retry,
       capacityBytes: laneBytes,
       giveUp,

@@ -20,6 +20,8 @@ export interface Task {
 export interface HandleOptions {
   readonly handlers: readonly Handler[]
   readonly concurrency: number
+  /** For one call of one handler, milliseconds. */
+  readonly timeoutMs: number
   readonly sink: string
   readonly signal: AbortSignal
 }
@@ -54,13 +56,12 @@ export async function handleBatch(batch: readonly Task[], options: HandleOptions
   return failures
 }
 
-async function runHandlers(task: Task, { handlers, sink, signal }: HandleOptions): Promise<readonly Event[]> {
-  const context = { attempt: task.attempts + 1, sink, signal }
+async function runHandlers(task: Task, options: HandleOptions): Promise<readonly Event[]> {
   let events: readonly Event[] = [task.event]
-  for (const handler of handlers) {
+  for (const handler of options.handlers) {
     const next: Event[] = []
     for (const event of events) {
-      const result = await handler(event, context)
+      const result = await call(handler, event, task, options)
       if (Array.isArray(result)) next.push(...result)
       else if (result !== undefined) next.push(result as Event)
     }
@@ -71,4 +72,34 @@ async function runHandlers(task: Task, { handlers, sink, signal }: HandleOptions
     if (reason !== undefined) throw new Error(`a handler returned something that is not an event: ${reason}`)
   }
   return events
+}
+
+/**
+ * A handler cannot be stopped from outside: past its time, or when the process stops, its signal is aborted and nobody
+ * waits for it any more. One that never gives the event loop back cannot be noticed at all.
+ */
+async function call(
+  handler: Handler,
+  event: Event,
+  { attempts }: Task,
+  { timeoutMs, sink, signal }: HandleOptions,
+): Promise<Awaited<ReturnType<Handler>>> {
+  const own = new AbortController()
+  const context = { attempt: attempts + 1, sink, signal: own.signal }
+  const result = handler(event, context)
+  if (!(result instanceof Promise)) return result
+  const { promise: given, reject } = Promise.withResolvers<never>()
+  const giveUp = (reason: string) => {
+    reject(new Error(reason))
+    own.abort()
+  }
+  const stop = () => giveUp('the process stops')
+  const timer = setTimeout(() => giveUp(`handler ${handler.name} took longer than ${timeoutMs} ms`), timeoutMs)
+  signal.addEventListener('abort', stop)
+  try {
+    return await Promise.race([result, given])
+  } finally {
+    clearTimeout(timer)
+    signal.removeEventListener('abort', stop)
+  }
 }

@@ -25,6 +25,7 @@ export interface LaneOptions {
   readonly sink: Sink
   readonly handlers: readonly Handler[]
   readonly handlerConcurrency: number
+  readonly handlerTimeoutMs: number
   readonly retry: RetryPolicy
   /** Bytes of encoded events that may queue in the lane. */
   readonly capacityBytes: number
@@ -156,7 +157,7 @@ export class Lane {
 
   /** Handlers, then the sink. Says what failed; throws when the sink cannot be used. */
   async #attempt(open: readonly Task[]): Promise<Map<Task, Omit<Failure, 'index'>>> {
-    const { sink, handlers, handlerConcurrency, signal } = this.#options
+    const { sink, handlers, handlerConcurrency, handlerTimeoutMs, signal } = this.#options
     const failures = new Map<Task, Omit<Failure, 'index'>>()
     if (!this.#keyed) {
       const failed = await sink.write(
@@ -169,7 +170,8 @@ export class Lane {
       }
       return failures
     }
-    const options = { handlers, concurrency: handlerConcurrency, sink: sink.name, signal }
+    const limits = { concurrency: handlerConcurrency, timeoutMs: handlerTimeoutMs }
+    const options = { handlers, ...limits, sink: sink.name, signal }
     for (const [task, reason] of await handleBatch(open, options)) failures.set(task, { reason, retryable: true })
     const outputs: Event[] = []
     const owners: Task[] = []

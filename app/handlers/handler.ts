@@ -7,14 +7,14 @@ export interface HandlerContext {
   readonly attempt: number
   /** Which sink the result goes to. */
   readonly sink: string
-  /** Aborted when the process stops. */
+  /** Aborted when the call has taken longer than HANDLER_TIMEOUT_MS, or the process stops. */
   readonly signal: AbortSignal
 }
 
 type Result = Event | readonly Event[] | undefined
 
 /**
- * Returns the event, a changed one, several, or undefined to drop it; may be async. A throw is retried with backoff and
- * becomes a dead letter with the stack after RETRY_MAX_ATTEMPTS.
+ * Returns the event, a changed one, several, or undefined to drop it; may be async. A throw, or a call that takes longer
+ * than HANDLER_TIMEOUT_MS, is retried with backoff and becomes a dead letter with the stack after RETRY_MAX_ATTEMPTS.
  */
 export type Handler = (event: Event, context: HandlerContext) => Result | Promise<Result>

@@ -286,6 +286,42 @@ describe('handlers', () => {
     await rig.close()
   })
 
+  test('one that hangs for an event: tried again, then a dead letter; the others go on', async () => {
+    const signals: AbortSignal[] = []
+    const hangs: Handler = (event, { signal }) => {
+      if (event.id !== '4') return event
+      signals.push(signal)
+      return new Promise(() => undefined)
+    }
+    const sink = new ScriptedSink()
+    const options = { handlers: [hangs], handlerTimeoutMs: 20 }
+    const rig = await startDelivery(temporaryDirectory(), sink, options)
+    await rig.log.append([numbered(0, 9, 9)])
+    await settled(rig.delivery)
+    expect(sink.ids.map(Number).toSorted()).toEqual([0, 1, 2, 3, 5, 6, 7, 8])
+    expect(await rig.delivery.deadLetters(10)).toMatchObject([
+      { event: { id: '4' }, attempts: 3, reason: expect.stringMatching(/handler hangs took longer than 20 ms/) },
+    ])
+    expect(signals.map(({ aborted }) => aborted)).toEqual([true, true, true])
+    await rig.close()
+  })
+
+  test('one that hangs does not keep the process from stopping: its event is for the next start', async () => {
+    const directory = temporaryDirectory()
+    const hangs: Handler = () => new Promise(() => undefined)
+    const rig = await startDelivery(directory, new ScriptedSink(), { handlers: [hangs] })
+    await rig.log.append([numbered(0, 3)])
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    const startedAt = performance.now()
+    expect(await rig.close(100)).toBe(false)
+    expect(performance.now() - startedAt).toBeLessThan(2000)
+    const sink = new ScriptedSink()
+    const again = await startDelivery(directory, sink)
+    await settled(again.delivery)
+    expect(sink.taken).toHaveLength(3)
+    await again.close()
+  })
+
   test('something that is no event is a failure of that handler', async () => {
     const directory = temporaryDirectory()
     const rig = await startDelivery(directory, new ScriptedSink(), {

@@ -67,7 +67,13 @@ export interface Rig {
 export async function startDelivery(
   directory: string,
   sink: Sink,
-  options: { handlers?: Handler[]; retry?: RetryPolicy; log?: EmbeddedLog; deadLetterMaxBytes?: number } = {},
+  options: {
+    handlers?: Handler[]
+    retry?: RetryPolicy
+    log?: EmbeddedLog
+    deadLetterMaxBytes?: number
+    handlerTimeoutMs?: number
+  } = {},
 ): Promise<Rig> {
   const log = options.log ?? (await openLog(join(directory, 'log')))
   const warnings: string[] = []
@@ -81,6 +87,7 @@ export async function startDelivery(
     ),
     handlers: options.handlers ?? [],
     handlerConcurrency: 4,
+    handlerTimeoutMs: options.handlerTimeoutMs ?? 30_000,
     retry: options.retry ?? QUICK,
     laneBytes: 1024 * 1024,
     onWarning: (message) => warnings.push(message),
