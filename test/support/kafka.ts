@@ -23,7 +23,10 @@ export const IAM_REGION = 'eu-central-1'
 export const IAM_SESSION_MS = 5000
 const STORE_PASSWORD = 'of no use outside of the test'
 
-/** Why brokers cannot be had here, or undefined. */
+/** Brokers that are there already, for the tests that need no more than that: `KAFKA_BROKERS`. */
+export const GIVEN_BROKERS = process.env.KAFKA_BROKERS?.split(',')
+
+/** Why brokers of our own cannot be had here, or undefined. */
 export function missing(): string | undefined {
   const { stderr, error } = spawnSync('java', ['-version'], { encoding: 'utf8' })
   if (error) return `java is not on the PATH: apt-get install openjdk-${LEAST_JAVA}-jre-headless`
