@@ -17,7 +17,7 @@ import { Delivery } from './delivery/delivery.ts'
 import { openDeadLetters, openLog } from './engine.ts'
 import { MillraceError, messageOf, systemCode } from './errors.ts'
 import type { Handler } from './handlers/handler.ts'
-import { handlers as knownHandlers } from './handlers/index.ts'
+import { pickHandlers } from './handlers/pick.ts'
 import { createServer } from './http/server.ts'
 import { groupCommit } from './log/group-commit.ts'
 import type { Log, LogObserver } from './log/log.ts'
@@ -197,18 +197,6 @@ async function openSink(name: Config['SINKS'][number], config: Config): Promise<
         concurrency: config.HTTP_SINK_CONCURRENCY,
       })
   }
-}
-
-function pickHandlers(names: readonly string[]): Handler[] {
-  return names.map((name) => {
-    const handler = Object.hasOwn(knownHandlers, name) ? knownHandlers[name] : undefined
-    if (handler) return handler
-    const known = Object.keys(knownHandlers).join(', ')
-    throw new MillraceError(
-      'CONFIG_INVALID',
-      `HANDLERS: there is no handler "${name}" in app/handlers/index.ts, which has ${known}`,
-    )
-  })
 }
 
 function describe({ sink, lagEvents, deadLettersPending, failure }: Delivery): object {

@@ -178,6 +178,24 @@ dlq
     finish(await replay(options))
   })
 
+program
+  .command('handler')
+  .description('your handlers, without a service')
+  .command('test')
+  .description('run handlers over a file and show what goes in and what comes out; exit code 1 when one fails')
+  .argument('<file>', 'NDJSON file, one event a line, as it would be sent')
+  .option(
+    '-H, --handlers <names>',
+    'names in app/handlers/index.ts, separated by commas (or HANDLERS)',
+    process.env.HANDLERS,
+  )
+  .action(async (file: string, { handlers }: { handlers?: string }) => {
+    if (!handlers) throw new MillraceError('CONFIG_INVALID', 'which handlers? name them with --handlers or HANDLERS')
+    const { testHandlers } = await import('./cli/handler.ts')
+    const { HANDLERS, HANDLER_TIMEOUT_MS } = loadConfig({ ...process.env, HANDLERS: handlers })
+    finish(await testHandlers({ file, handlers: HANDLERS, timeoutMs: HANDLER_TIMEOUT_MS }))
+  })
+
 /** Without process.exit: what was written to a pipe still has to arrive. */
 function finish(ok: boolean): void {
   if (!ok) process.exitCode = EXIT_FAILED

@@ -9,7 +9,7 @@
  */
 
 /** Attributes beside these are CloudEvents extensions: lower-case letters and digits, scalar values. */
-export interface Event {
+export interface Event<Data = unknown> {
   readonly specversion: '1.0'
   readonly id: string
   readonly source: string
@@ -19,7 +19,7 @@ export interface Event {
   readonly time?: string
   readonly datacontenttype?: string
   readonly dataschema?: string
-  readonly data?: unknown
+  readonly data?: Data
   /** Binary data, base64 (RFC 4648); never together with `data`. */
   readonly data_base64?: string
   readonly [extension: string]: unknown

@@ -11,10 +11,29 @@ export interface HandlerContext {
   readonly signal: AbortSignal
 }
 
-type Result = Event | readonly Event[] | undefined
+type Result<Data> = Event<Data> | readonly Event<Data>[] | undefined
 
 /**
  * Returns the event, a changed one, several, or undefined to drop it; may be async. A throw, or a call that takes longer
  * than HANDLER_TIMEOUT_MS, is retried with backoff and becomes a dead letter with the stack after RETRY_MAX_ATTEMPTS.
+ *
+ * `In` and `Out` are what `data` is; a handler that expects more than `unknown` is for events of some types: see
+ * {@link onType}.
  */
-export type Handler = (event: Event, context: HandlerContext) => Result | Promise<Result>
+export type Handler<In = unknown, Out = unknown> = (
+  event: Event<In>,
+  context: HandlerContext,
+) => Result<Out> | Promise<Result<Out>>
+
+/**
+ * A handler for the events whose `type` matches; others pass as they are.
+ * @param pattern a type, in which `*` stands for any characters: `order.*`.
+ * @param handler may say what `data` of these events is; nobody checks it.
+ * @public
+ */
+export function onType<In, Out = In>(pattern: string, handler: Handler<In, Out>): Handler {
+  const literal = pattern.split('*').map((part) => part.replaceAll(/[\\^$.|?+()[\]{}]/g, '\\$&'))
+  const matches = new RegExp(`^${literal.join('.*')}$`, 's')
+  const chosen: Handler = (event, context) => (matches.test(event.type) ? handler(event as Event<In>, context) : event)
+  return Object.defineProperty(chosen, 'name', { value: handler.name || `for ${pattern}` })
+}

@@ -228,6 +228,22 @@ describe('send', () => {
   })
 })
 
+test('handler test: what goes in, what comes out, and what failed', async () => {
+  const cwd = temporaryDirectory()
+  writeFileSync(join(cwd, 'events.ndjson'), '{"id":1,"data":"Event 1"}\n\n{"dat":2}\n')
+  const { code, stdout } = await millrace(['handler', 'test', 'events.ndjson', '--handlers', 'sample'], { cwd })
+  const lines = stdout.trimEnd().split('\n')
+  expect(code).toBe(1)
+  expect(lines[0]).toMatch(/^in {3}\{"specversion":"1\.0",.*"data":"Event 1"/)
+  expect(lines[1]).toMatch(/^out {2}\{.*"handledat":"/)
+  expect(lines[2]).toMatch(/^line 3 is no event: data is missing/)
+  expect(lines[3]).toBe('2 in, 1 out, 0 dropped, 1 failed')
+  const unknown = await millrace(['handler', 'test', 'events.ndjson', '--handlers', 'nobody'], { cwd })
+  expect([unknown.code, unknown.stderr]).toEqual([2, expect.stringMatching(/there is no handler "nobody"/)])
+  const absent = await millrace(['handler', 'test', 'absent.ndjson', '--handlers', 'sample'], { cwd })
+  expect([absent.code, absent.stderr]).toEqual([2, expect.stringMatching(/cannot read absent\.ndjson \(ENOENT/)])
+})
+
 test('dead letters: listed, and replayed once the endpoint takes them', async () => {
   let status = 410
   const received: string[] = []

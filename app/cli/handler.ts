@@ -1,0 +1,81 @@
+/** `millrace handler test`: what handlers make of events in a file, without a service: in → out, and what failed. */
+import { createReadStream } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { handleBatch, type Task } from '../delivery/handle.ts'
+import { MillraceError, messageOf } from '../errors.ts'
+import { complete, type ReceivedEvent, validate } from '../event.ts'
+import { pickHandlers } from '../handlers/pick.ts'
+
+export interface HandlerTestOptions {
+  /** NDJSON, as it would be sent. */
+  readonly file: string
+  readonly handlers: readonly string[]
+  /** For one call of one handler. */
+  readonly timeoutMs: number
+}
+
+/** @returns whether no event was invalid and no handler failed. */
+export async function testHandlers({ file, handlers: names, timeoutMs }: HandlerTestOptions): Promise<boolean> {
+  const handlers = pickHandlers(names)
+  const { signal } = new AbortController()
+  const options = { handlers, concurrency: 1, timeoutMs, sink: 'test', signal }
+  const counts = { in: 0, out: 0, dropped: 0, failed: 0 }
+  for await (const { line, number } of linesOf(file)) {
+    counts.in += 1
+    const event = parse(line, number)
+    if (typeof event === 'string') {
+      counts.failed += 1
+      print(`line ${number} is no event: ${event}`)
+      continue
+    }
+    const at = { progress: undefined, offset: number - 1, appendedAtMs: Date.now() }
+    const task: Task = { event, ...at, bytes: 0, attempts: 0, outputs: undefined }
+    print(`in   ${JSON.stringify(event)}`)
+    const failure = (await handleBatch([task], options)).get(task)
+    if (failure !== undefined) {
+      counts.failed += 1
+      print(`fail ${failure}`)
+    } else if (task.outputs?.length === 0) {
+      counts.dropped += 1
+      print('drop')
+    }
+    for (const output of task.outputs ?? []) {
+      counts.out += 1
+      print(`out  ${JSON.stringify(output)}`)
+    }
+  }
+  print(`${counts.in} in, ${counts.out} out, ${counts.dropped} dropped, ${counts.failed} failed`)
+  return counts.failed === 0
+}
+
+/** The event as a handler would get it, or why it is none. */
+function parse(line: string, number: number) {
+  let received: ReceivedEvent
+  try {
+    received = JSON.parse(line)
+  } catch (error) {
+    return messageOf(error)
+  }
+  const reason = validate(received)
+  if (reason !== undefined) return reason
+  return complete(received, { logId: 'test', offset: number - 1, appendedAt: new Date().toISOString() })
+}
+
+async function* linesOf(file: string): AsyncGenerator<{ line: string; number: number }> {
+  let number = 0
+  try {
+    for await (const line of createInterface({ input: createReadStream(file) })) {
+      number += 1
+      if (line.trim() !== '') yield { line, number }
+    }
+  } catch (error) {
+    throw new MillraceError(
+      'CONFIG_INVALID',
+      `cannot read ${file} (${messageOf(error)}): name a file with one event a line`,
+    )
+  }
+}
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`)
+}
