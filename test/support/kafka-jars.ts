@@ -8,7 +8,11 @@ import { basename, join, resolve } from 'node:path'
 import jars from './kafka-jars.json' with { type: 'json' }
 
 const REPOSITORY = process.env.MAVEN_REPOSITORY_URL ?? 'https://repo1.maven.org/maven2'
-const CACHE = process.env.KAFKA_JARS ?? resolve(import.meta.dirname, '../../node_modules/.cache/millrace-kafka')
+const VERSION = /kafka_2\.13\/([^/]+)\//.exec(Object.keys(jars).join(' '))?.[1] ?? ''
+const CACHE = join(
+  process.env.KAFKA_JARS ?? resolve(import.meta.dirname, '../../node_modules/.cache/millrace-kafka'),
+  VERSION,
+)
 const AT_ONCE = 6
 const ATTEMPTS = 3
 

@@ -31,7 +31,8 @@ export function missing(): string | undefined {
   const { stderr, error } = spawnSync('java', ['-version'], { encoding: 'utf8' })
   if (error) return `java is not on the PATH: apt-get install openjdk-${LEAST_JAVA}-jre-headless`
   const version = Number(/version "(\d+)/.exec(stderr)?.[1])
-  return version >= LEAST_JAVA ? undefined : `Java ${version} is too old for Kafka 4: ${LEAST_JAVA} or newer`
+  if (!(version >= LEAST_JAVA)) return `Java ${version} is too old for Kafka 4: ${LEAST_JAVA} or newer`
+  return spawnSync('openssl', ['version']).error ? 'openssl is not on the PATH: apt-get install openssl' : undefined
 }
 
 interface Ports {
@@ -124,9 +125,12 @@ export class Kafka {
     )
     closeSync(log)
     this.#nodes.set(node, child)
+    const end = () => child.kill('SIGKILL') // not even a test that dies leaves it behind
+    process.once('exit', end)
+    child.once('exit', () => process.off('exit', end))
     const deadline = performance.now() + START_TIMEOUT_MS
     while (!(await answers(this.#portsOf(node).plain))) {
-      if (child.exitCode !== null || performance.now() > deadline) {
+      if (hasEnded(child) || performance.now() > deadline) {
         throw new Error(`node ${node} did not start:\n${this.#tail(node)}`)
       }
       await sleep(100)
@@ -136,7 +140,7 @@ export class Kafka {
   /** Ends a node: SIGKILL as a crash does, SIGTERM as an operator does. */
   async kill(node: number, signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
     const child = this.#nodes.get(node)
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
+    if (child === undefined || hasEnded(child)) return
     const ended = once(child, 'exit')
     child.kill(signal)
     await ended
@@ -296,6 +300,10 @@ function makeCertificates(directory: string): void {
   }
   const store = ['-inkey', 'server.key', '-in', 'server.pem', '-passout', `pass:${STORE_PASSWORD}`]
   openssl('pkcs12', '-export', ...store, '-out', 'server.p12')
+}
+
+function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {
+  return exitCode !== null || signalCode !== null
 }
 
 function answers(port: number): Promise<boolean> {
