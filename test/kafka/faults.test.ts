@@ -43,7 +43,7 @@ describe.skipIf(reason !== undefined)('three brokers', () => {
     kafka = await Kafka.start({ brokers: 3 })
   })
   afterAll(() => kafka?.stop())
-  afterEach(() => kafka?.whenWhole())
+  afterEach(() => kafka?.mend())
 
   test('a broker is killed again and again, and one of two deliver processes: every acknowledged event is delivered', async () => {
     const topic = { KAFKA_TOPIC: 'oracle' }

@@ -175,6 +175,16 @@ export class Kafka {
     }
   }
 
+  /** After whatever a test has done to it: every node runs, and the cluster is whole. */
+  async mend(): Promise<void> {
+    for (const node of this.nodes) {
+      this.resume(node)
+      const child = this.#nodes.get(node)
+      if (child === undefined || hasEnded(child)) await this.start(node)
+    }
+    await this.whenWhole()
+  }
+
   admin(): Admin {
     return new Admin({ clientId: 'test', bootstrapBrokers: this.brokers, retries: 2, retryDelay: 200, timeout: 3000 })
   }

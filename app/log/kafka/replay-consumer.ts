@@ -8,6 +8,7 @@ import { clientOptions, surviveErrors } from './connection.ts'
 import { Fetcher } from './fetcher.ts'
 import type { ConsumerOptions } from './group-consumer.ts'
 import { Offsets } from './offsets.ts'
+import { patiently } from './topic.ts'
 
 const LAG_EVERY_MS = 2000
 
@@ -35,9 +36,15 @@ export class ReplayConsumer implements Consumer {
     this.#lagTimer = setInterval(() => void this.#look().catch(() => undefined), LAG_EVERY_MS).unref()
   }
 
+  /** @throws MillraceError LOG_UNAVAILABLE: nobody knows how far the last replay came. */
   static async open(options: ConsumerOptions, admin: Admin): Promise<ReplayConsumer> {
     const consumer = new ReplayConsumer(options, admin)
-    await consumer.#look()
+    try {
+      await patiently(() => consumer.#look())
+    } catch (error) {
+      await consumer.close()
+      throw error
+    }
     return consumer
   }
 

@@ -23,14 +23,19 @@ export interface Topic {
 }
 
 const CREATED_WITHIN_MS = 10_000
+/** For a start, or a question, in the middle of a failover: leaders and coordinators are elected within seconds. */
+const PATIENCE_MS = 10_000
+const PAUSE_MS = 250
+/** Errors of Kafka, of TLS and of certificates that no waiting mends. */
+const REFUSED = /^(SASL_AUTH|.*_AUTHORIZATION_FAILED$|ERR_(SSL|TLS)_|SELF_SIGNED|DEPTH_ZERO|UNABLE_TO_|CERT_)/
 
 /**
  * Finds the topic, or makes it.
  * @throws MillraceError CONFIG_INVALID: it is missing, or keeps fewer copies than required, and how to mend that;
  *   LOG_UNAVAILABLE: no broker answers, or they refuse us.
  */
-export async function requireTopic(admin: Admin, wanted: TopicRequirements): Promise<Topic> {
-  try {
+export function requireTopic(admin: Admin, wanted: TopicRequirements): Promise<Topic> {
+  return patiently(async () => {
     const found = (await lookUp(admin, wanted.name)) ?? (await createTopic(admin, wanted))
     const configs = await readConfigs(admin, wanted.name)
     const minInSync = Number(configs.get('min.insync.replicas'))
@@ -47,13 +52,30 @@ export async function requireTopic(admin: Admin, wanted: TopicRequirements): Pro
     }
     const { name } = wanted
     return { name, id: found.id, partitions: found.partitions, maxBatchBytes: Number(configs.get('max.message.bytes')) }
-  } catch (error) {
-    if (error instanceof MillraceError) throw error
-    throw new MillraceError(
-      'LOG_UNAVAILABLE',
-      `Kafka cannot be used (${reasonOf(error)}): check KAFKA_BROKERS, and KAFKA_AUTH with what belongs to it`,
-      { cause: error },
-    )
+  })
+}
+
+/**
+ * Asks the brokers until they answer.
+ * @throws MillraceError whatever `ask` throws of that kind, at once; LOG_UNAVAILABLE when they refuse us, at once, or
+ *   have not answered for PATIENCE_MS.
+ */
+export async function patiently<T>(ask: () => Promise<T>): Promise<T> {
+  const deadline = performance.now() + PATIENCE_MS
+  for (;;) {
+    try {
+      return await ask()
+    } catch (error) {
+      if (error instanceof MillraceError) throw error
+      const refused = leaves(error).some(({ apiId = '', code = '' }) => REFUSED.test(apiId) || REFUSED.test(code))
+      if (refused || performance.now() > deadline) {
+        const check = 'check KAFKA_BROKERS, and KAFKA_AUTH with what belongs to it'
+        throw new MillraceError('LOG_UNAVAILABLE', `Kafka cannot be used (${reasonOf(error)}): ${check}`, {
+          cause: error,
+        })
+      }
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
+    }
   }
 }
 
@@ -115,7 +137,7 @@ export function reasonOf(error: unknown): string {
   return [...new Set(causes.map((cause) => cause.apiId ?? messageOf(cause)))].join('; ')
 }
 
-function leaves(error: unknown): { apiId?: string; message?: string }[] {
+function leaves(error: unknown): { apiId?: string; code?: string; message?: string }[] {
   if (error instanceof AggregateError && error.errors.length > 0) return error.errors.flatMap(leaves)
   if (error instanceof Error && error.cause instanceof Error) return leaves(error.cause)
   return [error as Error]
