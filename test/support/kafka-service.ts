@@ -6,6 +6,9 @@ import type { Kafka } from './kafka.ts'
 import { type Service, startService } from './service.ts'
 import { temporaryDirectory } from './temporary.ts'
 
+/** A start in the middle of a failover waits for it. */
+const READY_WITHIN_MS = 30_000
+
 export interface Process extends Service {
   readonly directory: string
 }
@@ -18,7 +21,7 @@ export async function startRole(
 ): Promise<Process> {
   const directory = temporaryDirectory()
   const copies = Math.min(3, kafka.nodes.length)
-  const service = await startService(directory, {
+  const variables = {
     ROLE: role,
     LOG_ENGINE: 'kafka',
     KAFKA_BROKERS: kafka.brokers.join(),
@@ -29,8 +32,8 @@ export async function startRole(
     KAFKA_REQUEST_TIMEOUT_MS: '2000',
     SHUTDOWN_DRAIN_MS: '2000',
     ...environment,
-  })
-  return { ...service, directory }
+  }
+  return { ...(await startService(directory, variables, READY_WITHIN_MS)), directory }
 }
 
 interface Delivered {

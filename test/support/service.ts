@@ -26,23 +26,27 @@ export interface Service {
 }
 
 /** Starts the service in `directory` and waits until it says that it is ready. */
-export async function startService(directory: string, environment: Record<string, string> = {}): Promise<Service> {
+export async function startService(
+  directory: string,
+  environment: Record<string, string> = {},
+  readyWithinMs = START_TIMEOUT_MS,
+): Promise<Service> {
   const child = spawn(process.execPath, [...NODE_OPTIONS, CLI, 'serve'], {
     cwd: directory,
     env: { PATH: process.env.PATH, PORT: '0', ADMIN_PORT: '0', SHUTDOWN_GRACE_MS: '0', ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
-  return whenReady(child)
+  return whenReady(child, readyWithinMs)
 }
 
 /** Waits until the service that `child` is, or runs, says that it is ready. The child ends with the test. */
-export async function whenReady(child: ChildProcess): Promise<Service> {
+export async function whenReady(child: ChildProcess, readyWithinMs = START_TIMEOUT_MS): Promise<Service> {
   const startedAt = performance.now()
   const exited = once(child, 'exit')
   onTestFinished(() => void child.kill('SIGKILL'))
   let output = ''
   const addresses = await new Promise<{ url: string; adminUrl: string }>((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`not ready in time:\n${output}`)), START_TIMEOUT_MS)
+    const timer = setTimeout(() => reject(new Error(`not ready in time:\n${output}`)), readyWithinMs)
     const look = (text: string) => {
       output += text
       const [, url = '', adminUrl] = READY.exec(output) ?? []
