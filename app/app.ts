@@ -143,10 +143,7 @@ function observe(
     onSync: (durationMs, groupEvents) => metrics.synced(durationMs, groupEvents),
     onDamage: (damage) => {
       metrics.damaged()
-      logger.warn(
-        { damage },
-        'the log is damaged here: the bytes are copied to its quarantine directory, the rest is read',
-      )
+      logger.warn({ damage }, 'the log is damaged here, and what is behind it is read: damage.reason says why')
     },
     onWarning: (message) => logger.warn(message),
     onFailure: (error) => {

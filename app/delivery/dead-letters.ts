@@ -108,15 +108,19 @@ export class DeadLetters {
   async *#waiting(signal: AbortSignal): AsyncGenerator<{ letters: DeadLetter[]; commit: () => Promise<void> }> {
     const consumer = await this.#log.consumer(REPLAY_CONSUMER)
     try {
+      // Counted in offsets: what damage or retention took is passed, not waited for.
+      const passed = new Map<number, number>()
       for (let left = consumer.lagEvents; left > 0; ) {
         const group = await consumer.read(signal)
         if (group === undefined) return
         const { partition, baseOffset, count, payload } = group
-        const done = Math.max(0, consumer.committedOffset(partition) - baseOffset)
+        const from = passed.get(partition) ?? consumer.committedOffset(partition)
+        const done = Math.max(0, from - baseOffset)
         const letters: DeadLetter[] = JSON.parse(`[${payload.toString().trimEnd().replaceAll('\n', ',')}]`).slice(done)
-        const commit = () => consumer.commit([{ partition, offset: baseOffset + count, deadLettered: 0, damaged: 0 }])
-        yield { letters, commit }
-        left -= letters.length
+        const offset = baseOffset + count
+        yield { letters, commit: () => consumer.commit([{ partition, offset, deadLettered: 0, damaged: 0 }]) }
+        passed.set(partition, offset)
+        left -= offset - from
       }
     } finally {
       await consumer.close()

@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -269,6 +270,31 @@ describe('dead letters', () => {
     expect(await again.delivery.replay()).toEqual({ letters: 0, failedAgain: 0 })
     await again.close()
   })
+})
+
+test('a damaged dead letter does not keep the others from being listed and replayed', async () => {
+  const directory = temporaryDirectory()
+  const refusing = new ScriptedSink()
+  refusing.behaviour = async (events) => events.map((_, index) => ({ index, reason: 'no', retryable: false }))
+  const rig = await startDelivery(directory, refusing)
+  for (const id of [0, 1, 2]) {
+    await rig.log.append([numbered(id, id + 1)])
+    await settled(rig.delivery)
+  }
+  await rig.close()
+  const dead = join(directory, 'dead/scripted')
+  const segment = join(dead, readdirSync(dead).find((name) => name.endsWith('.seg')) ?? 'no segment')
+  const bytes = readFileSync(segment)
+  const inside = bytes.indexOf('"id":"1"')
+  expect(inside).toBeGreaterThan(0)
+  bytes[inside] = (bytes[inside] ?? 0) ^ 1
+  writeFileSync(segment, bytes)
+  const sink = new ScriptedSink()
+  const again = await startDelivery(directory, sink)
+  expect((await again.delivery.deadLetters(10)).map(({ event }) => event.id)).toEqual(['0', '2'])
+  expect(await again.delivery.replay()).toEqual({ letters: 2, failedAgain: 0 })
+  expect([sink.ids, again.delivery.deadLettersPending]).toEqual([['0', '2'], 0])
+  await again.close()
 })
 
 describe('handlers', () => {
