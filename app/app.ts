@@ -83,7 +83,7 @@ export async function startApp(
     role,
     read: () => ({
       saturation: metrics.saturation(view),
-      lagEvents: Math.max(0, ...deliveries.map((delivery) => delivery.lagEvents)),
+      lagEvents: Math.max(0, ...deliveries.map((delivery) => delivery.waitingEvents)),
     }),
     write: (line) => (config.SINKS.includes('stdout') ? process.stderr : process.stdout).write(line),
   })

@@ -14,6 +14,9 @@ export interface HandlerTestOptions {
   readonly timeoutMs: number
 }
 
+/** In the ids of events that came without one. */
+const LOG_ID = 'test'
+
 /** @returns whether no event was invalid and no handler failed. */
 export async function testHandlers({ file, handlers: names, timeoutMs }: HandlerTestOptions): Promise<boolean> {
   const handlers = pickHandlers(names)
@@ -28,8 +31,8 @@ export async function testHandlers({ file, handlers: names, timeoutMs }: Handler
       print(`line ${number} is no event: ${event}`)
       continue
     }
-    const at = { progress: undefined, offset: number - 1, appendedAtMs: Date.now() }
-    const task: Task = { event, ...at, bytes: 0, attempts: 0, outputs: undefined }
+    const item = { event, logId: LOG_ID, offset: number - 1, appendedAtMs: Date.now() }
+    const task: Task = { ...item, progress: undefined, letter: undefined, bytes: 0, attempts: 0, outputs: undefined }
     print(`in   ${JSON.stringify(event)}`)
     const failure = (await handleBatch([task], options)).get(task)
     if (failure !== undefined) {
@@ -58,7 +61,7 @@ function parse(line: string, number: number) {
   }
   const reason = validate(received)
   if (reason !== undefined) return reason
-  return complete(received, { logId: 'test', offset: number - 1, appendedAt: new Date().toISOString() })
+  return complete(received, { logId: LOG_ID, offset: number - 1, appendedAt: new Date().toISOString() })
 }
 
 async function* linesOf(file: string): AsyncGenerator<{ line: string; number: number }> {

@@ -21,6 +21,14 @@ export interface DeadLetter {
   readonly failedAt: string
 }
 
+/** Letters as they lie in their own log. */
+export interface Waiting {
+  readonly letters: readonly DeadLetter[]
+  readonly logId: string
+  readonly firstOffset: number
+  readonly appendedAtMs: number
+}
+
 export interface ReplayResult {
   /** Dead letters that were taken up. */
   readonly letters: number
@@ -88,12 +96,13 @@ export class DeadLetters {
    * fail again come back behind the end and wait for the next replay.
    * @returns how many were taken up.
    */
-  async replay(deliver: (letters: readonly DeadLetter[]) => Promise<void>, signal: AbortSignal): Promise<number> {
+  async replay(deliver: (waiting: Waiting) => Promise<void>, signal: AbortSignal): Promise<number> {
     this.#replaying = true
     let replayed = 0
     try {
-      for await (const { letters, commit } of this.#waiting(signal)) {
-        await deliver(letters)
+      for await (const waiting of this.#waiting(signal)) {
+        const { letters, commit } = waiting
+        await deliver(waiting)
         if (signal.aborted) break
         await commit()
         replayed += letters.length
@@ -105,7 +114,7 @@ export class DeadLetters {
   }
 
   /** What waits now, group by group. */
-  async *#waiting(signal: AbortSignal): AsyncGenerator<{ letters: DeadLetter[]; commit: () => Promise<void> }> {
+  async *#waiting(signal: AbortSignal): AsyncGenerator<Waiting & { commit: () => Promise<void> }> {
     const consumer = await this.#log.consumer(REPLAY_CONSUMER)
     try {
       // Counted in offsets: what damage or retention took is passed, not waited for.
@@ -113,12 +122,13 @@ export class DeadLetters {
       for (let left = consumer.lagEvents; left > 0; ) {
         const group = await consumer.read(signal)
         if (group === undefined) return
-        const { partition, baseOffset, count, payload } = group
+        const { logId, partition, baseOffset, count, payload, appendedAtMs } = group
         const from = passed.get(partition) ?? consumer.committedOffset(partition)
         const done = Math.max(0, from - baseOffset)
         const letters: DeadLetter[] = JSON.parse(`[${payload.toString().trimEnd().replaceAll('\n', ',')}]`).slice(done)
         const offset = baseOffset + count
-        yield { letters, commit: () => consumer.commit([{ partition, offset, deadLettered: 0, damaged: 0 }]) }
+        const commit = () => consumer.commit([{ partition, offset, deadLettered: 0, damaged: 0 }])
+        yield { letters, logId, firstOffset: baseOffset + done, appendedAtMs, commit }
         passed.set(partition, offset)
         left -= offset - from
       }

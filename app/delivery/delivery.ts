@@ -15,7 +15,7 @@ import type { DeliveryView } from '../metrics.ts'
 import type { AttemptOutcome } from '../metrics-contract.ts'
 import type { Sink } from '../sinks/sink.ts'
 import type { RetryPolicy } from './backoff.ts'
-import { type DeadLetter, DeadLetters, type ReplayResult } from './dead-letters.ts'
+import { type DeadLetter, DeadLetters, type ReplayResult, type Waiting } from './dead-letters.ts'
 import { decode } from './decode.ts'
 import type { Task } from './handle.ts'
 import { Lane, type LaneOptions } from './lane.ts'
@@ -103,6 +103,11 @@ export class Delivery implements DeliveryView {
     return this.#consumer.lagEvents
   }
 
+  /** Of these, not even in the hands of a sink that gathers: what more processes could help with. */
+  get waitingEvents(): number {
+    return Math.max(0, this.lagEvents - this.#lanes.reduce((sum, lane) => sum + lane.gathered, 0))
+  }
+
   get lagSeconds(): number {
     if (this.lagEvents === 0) return 0
     const busy = this.#lanes.filter((lane) => lane.pending > 0)
@@ -116,7 +121,7 @@ export class Delivery implements DeliveryView {
 
   /** Why the sink is being retried, or undefined. */
   get failure(): string | undefined {
-    return this.#lanes.find((lane) => lane.failure !== undefined)?.failure
+    return this.#lanes.find((lane) => lane.failure !== undefined)?.failure ?? this.#options.sink.failure
   }
 
   /**
@@ -135,15 +140,16 @@ export class Delivery implements DeliveryView {
       onSettled: () => undefined,
     })
     const running = lane.run()
-    const deliver = async (letters: readonly DeadLetter[]) => {
+    const deliver = async ({ letters, logId, firstOffset, appendedAtMs }: Waiting) => {
       const failedBefore = failedAgain
-      for (const { event, offset } of letters) {
-        const at = { progress: undefined, offset, appendedAtMs: Date.now() }
-        const task: Task = { event, ...at, bytes: 0, attempts: 0, outputs: undefined }
+      for (const [index, letter] of letters.entries()) {
+        const item = { event: letter.event, logId, offset: firstOffset + index, appendedAtMs }
+        const task: Task = { ...item, progress: undefined, letter, bytes: 0, attempts: 0, outputs: undefined }
         if (!(lane.trySend(task) || (await lane.send(task)))) return
       }
-      while (lane.pending > 0 && !this.#stop.signal.aborted) await new Promise((resolve) => setTimeout(resolve, 10))
+      while (lane.pending > lane.gathered && !this.#stop.signal.aborted) await sleep(10)
       await this.#options.sink.flush?.()
+      while (lane.pending > 0 && !this.#stop.signal.aborted) await sleep(10)
       this.#replayed += letters.length - (failedAgain - failedBefore)
     }
     try {
@@ -161,13 +167,15 @@ export class Delivery implements DeliveryView {
    */
   async close(drainMs: number): Promise<boolean> {
     const deadline = Date.now() + drainMs
-    while (this.lagEvents > 0 && !this.failing && Date.now() < deadline) await sleep(10)
+    while (this.waitingEvents > 0 && !this.failing && Date.now() < deadline) await sleep(10)
     this.#stopReading.abort()
     // Shortly after the deadline: whatever a lane waits for now, the next start tries again.
-    const timer = setTimeout(() => this.#stop.abort(), this.failing ? 0 : Math.max(100, deadline - Date.now()))
+    const leftMs = this.failing ? 0 : Math.max(100, deadline - Date.now())
+    const timer = setTimeout(() => this.#stop.abort(), leftMs)
     await this.#pumping
     for (const lane of this.#lanes) lane.sender.close()
     await this.#running
+    await this.#flushGathered(leftMs)
     clearTimeout(timer)
     const settled = this.#lanes.every((lane) => lane.pending === 0)
     clearTimeout(this.#commitTimer)
@@ -182,7 +190,7 @@ export class Delivery implements DeliveryView {
     for (;;) {
       const group = await this.#consumer.read(signal)
       if (group === undefined) return
-      const { partition, baseOffset, count, payload, appendedAtMs } = group
+      const { logId, partition, baseOffset, count, payload, appendedAtMs } = group
       const progress = this.#progressOf(partition)
       const events = decode(group)
       const bytes = Math.ceil(payload.length / count)
@@ -196,7 +204,8 @@ export class Delivery implements DeliveryView {
           this.#stepOver(progress, offset)
           continue
         }
-        const task: Task = { event, progress, offset, appendedAtMs, bytes, attempts: 0, outputs: undefined }
+        const item = { event, logId, offset, appendedAtMs }
+        const task: Task = { ...item, progress, letter: undefined, bytes, attempts: 0, outputs: undefined }
         const lane = this.#laneFor(task)
         if (!(lane.trySend(task) || (await lane.send(task)))) return
       }
@@ -228,12 +237,21 @@ export class Delivery implements DeliveryView {
     const released = partitions.flatMap((partition) => this.#partitions.get(partition) ?? [])
     const deadline = performance.now() + REVOKE_WAIT_MS
     const isBusy = () => released.some((progress) => !progress.isIdle)
-    while (isBusy() && !this.failing && performance.now() < deadline) await sleep(10)
+    while (isBusy() && !this.failing && performance.now() < deadline) {
+      await this.#flushGathered(deadline - performance.now())
+      await sleep(10)
+    }
     await this.#commit()
     for (const progress of released) {
       progress.revoked = true
       this.#partitions.delete(progress.partition)
     }
+  }
+
+  /** What a sink has gathered and would keep for longer. */
+  async #flushGathered(limitMs: number): Promise<void> {
+    const { sink } = this.#options
+    if (sink.durable !== undefined) await Promise.race([sink.flush?.(), sleep(limitMs)])
   }
 
   #laneFor({ event }: Task): Lane {
@@ -300,7 +318,7 @@ export class Delivery implements DeliveryView {
     if (positions.length === 0) return true
     this.#lastCommitMs = performance.now()
     try {
-      await this.#options.sink.flush?.()
+      if (this.#options.sink.durable === undefined) await this.#options.sink.flush?.()
       await this.#consumer.commit(positions)
       for (const position of positions) this.#partitions.get(position.partition)?.committed(position)
       this.#commitFailing = false

@@ -1,15 +1,16 @@
 /** Runs the handlers over one batch: several events at once, never two with the same key, results in order. */
 import { type Event, keyOf, validate } from '../event.ts'
 import type { Handler } from '../handlers/handler.ts'
+import type { Item } from '../sinks/sink.ts'
+import type { DeadLetter } from './dead-letters.ts'
 import type { PartitionProgress } from './progress.ts'
 
 /** One event on its way to one sink. */
-export interface Task {
-  readonly event: Event
+export interface Task extends Item {
   /** What it is settled in; undefined for a replayed dead letter, which moves no offset. */
   readonly progress: PartitionProgress | undefined
-  readonly offset: number
-  readonly appendedAtMs: number
+  /** What is replayed, and undefined the first time. */
+  readonly letter: DeadLetter | undefined
   readonly bytes: number
   /** Attempts that failed for reasons of its own. */
   attempts: number

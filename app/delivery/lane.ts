@@ -6,18 +6,19 @@
  *                                         └───────────┤
  *                                                     └ given up: dead letter, then settled
  *
- * Nothing is settled before the sink has confirmed it or the dead letter is durable. While a lane waits to retry, the
+ * Nothing is settled before the sink has confirmed it or the dead letter is durable; with a sink that gathers, before
+ * it says that it is durable, while the lane goes on. While a lane waits to retry, the
  * events behind it wait too: order per key is worth more than going round a stuck event.
  */
 import { channel, type Receiver, type Sender } from '../channel/channel.ts'
 import { messageOf } from '../errors.ts'
-import type { Event } from '../event.ts'
 import type { Handler } from '../handlers/handler.ts'
 import type { AttemptOutcome } from '../metrics-contract.ts'
-import { type Failure, type Sink, SinkUnavailable } from '../sinks/sink.ts'
+import { type Failure, type Item, type Sink, SinkUnavailable } from '../sinks/sink.ts'
 import { backoffMs, pause, type RetryPolicy } from './backoff.ts'
 import type { DeadLetter } from './dead-letters.ts'
 import { handleBatch, type Task } from './handle.ts'
+import type { PartitionProgress } from './progress.ts'
 
 export interface LaneOptions {
   /** Its place among the lanes of the sink. */
@@ -50,6 +51,8 @@ export class Lane {
   readonly #keyed: boolean
   /** Sent to this lane and not settled. */
   pending = 0
+  /** Of these, in the hands of a sink that gathers. */
+  gathered = 0
   /** When the oldest of them was appended, or one before it; meaningful while `pending > 0`. */
   floorAppendedAtMs = 0
   /** Why this lane waits to try again, or undefined. */
@@ -102,7 +105,7 @@ export class Lane {
   }
 
   async #settle(batch: readonly Task[]): Promise<void> {
-    const { index, signal, retry, giveUp, onAttempt, onSettled } = this.#options
+    const { sink, signal, retry, giveUp, onAttempt } = this.#options
     let open = batch.filter(isOurs)
     for (let unavailable = 0; open.length > 0; ) {
       let waitMs: number
@@ -142,11 +145,40 @@ export class Lane {
       if (signal.aborted && open.length > 0) return
     }
     this.#setFailure(undefined)
-    this.pending -= batch.length
-    for (const { progress, offset } of batch) progress?.settle(index, offset)
-    const last = batch[batch.length - 1]
-    if (last !== undefined) this.floorAppendedAtMs = last.appendedAtMs
-    onSettled()
+    const settle = this.#settlement(batch)
+    const durable = sink.durable?.()
+    if (durable === undefined) {
+      settle()
+      return
+    }
+    const { length } = batch
+    this.gathered += length
+    durable.then(() => {
+      this.gathered -= length
+      settle()
+    })
+  }
+
+  /** Holds a few numbers, not the tasks: what a sink gathers may be more events than fit in memory. */
+  #settlement(batch: readonly Task[]): () => void {
+    const { length } = batch
+    const appendedAtMs = batch.at(-1)?.appendedAtMs ?? 0
+    const runs: { progress: PartitionProgress | undefined; count: number; offset: number }[] = []
+    let run: (typeof runs)[number] | undefined
+    for (const { progress, offset } of batch) {
+      if (run === undefined || run.progress !== progress) {
+        run = { progress, count: 0, offset }
+        runs.push(run)
+      }
+      run.count += 1
+      run.offset = offset
+    }
+    return () => {
+      this.pending -= length
+      this.floorAppendedAtMs = appendedAtMs
+      for (const { progress, count, offset } of runs) progress?.settle(this.#options.index, offset, count)
+      this.#options.onSettled()
+    }
   }
 
   #setFailure(failure: string | undefined): void {
@@ -160,11 +192,7 @@ export class Lane {
     const { sink, handlers, handlerConcurrency, handlerTimeoutMs, signal } = this.#options
     const failures = new Map<Task, Omit<Failure, 'index'>>()
     if (!this.#keyed) {
-      const failed = await sink.write(
-        open.map(({ event }) => event),
-        signal,
-      )
-      for (const { index, reason, retryable } of failed ?? []) {
+      for (const { index, reason, retryable } of (await sink.write(open, signal)) ?? []) {
         const task = open[index]
         if (task) failures.set(task, { reason, retryable })
       }
@@ -173,13 +201,14 @@ export class Lane {
     const limits = { concurrency: handlerConcurrency, timeoutMs: handlerTimeoutMs }
     const options = { handlers, ...limits, sink: sink.name, signal }
     for (const [task, reason] of await handleBatch(open, options)) failures.set(task, { reason, retryable: true })
-    const outputs: Event[] = []
+    const outputs: Item[] = []
     const owners: Task[] = []
     for (const task of open) {
       if (failures.has(task)) continue
       if (task.outputs === undefined) failures.set(task, HELD)
-      for (const output of task.outputs ?? []) {
-        outputs.push(output)
+      const { logId, offset, appendedAtMs } = task
+      for (const event of task.outputs ?? []) {
+        outputs.push({ event, logId, offset, appendedAtMs })
         owners.push(task)
       }
     }
@@ -201,6 +230,7 @@ function isOurs({ progress }: Task): boolean {
 const HELD = { reason: 'waits for an earlier event with the same key', retryable: true }
 
 function deadLetter(task: Task, reason: string): DeadLetter {
-  const { event, offset, attempts } = task
+  const { event, letter, attempts } = task
+  const { offset } = letter ?? task
   return { event, offset, attempts, reason, failedAt: new Date().toISOString() }
 }

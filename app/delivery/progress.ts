@@ -30,8 +30,9 @@ export class PartitionProgress {
     this.#pending[lane] = (this.#pending[lane] as number) + 1
   }
 
-  settle(lane: number, offset: number): void {
-    this.#pending[lane] = (this.#pending[lane] as number) - 1
+  /** The next `count` of a lane, the last of them at `offset`. */
+  settle(lane: number, offset: number, count = 1): void {
+    this.#pending[lane] = (this.#pending[lane] as number) - count
     this.#floor[lane] = offset + 1
   }
 

@@ -9,8 +9,7 @@
 import { access, constants, type FileHandle, mkdir, open, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { MillraceError, messageOf } from '../errors.ts'
-import type { Event } from '../event.ts'
-import { type Sink, SinkUnavailable } from './sink.ts'
+import { type Item, type Sink, SinkUnavailable } from './sink.ts'
 
 export interface FileSinkOptions {
   readonly directory: string
@@ -56,9 +55,9 @@ export class FileSink implements Sink {
     return new FileSink(options)
   }
 
-  write(events: readonly Event[]): Promise<undefined> {
+  write(items: readonly Item[]): Promise<undefined> {
     let text = ''
-    for (const event of events) text += `${JSON.stringify(event)}\n`
+    for (const { event } of items) text += `${JSON.stringify(event)}\n`
     return this.#next(() => this.#append(Buffer.from(text)))
   }
 

@@ -11,7 +11,7 @@
 import { Webhook } from 'standardwebhooks'
 import { messageOf } from '../errors.ts'
 import type { Event } from '../event.ts'
-import { type Failure, type Sink, SinkUnavailable } from './sink.ts'
+import { type Failure, type Item, type Sink, SinkUnavailable } from './sink.ts'
 
 export interface HttpSinkOptions {
   readonly url: string
@@ -38,10 +38,10 @@ export class HttpSink implements Sink {
     this.#webhook = options.secret === '' ? undefined : new Webhook(options.secret)
   }
 
-  async write(events: readonly Event[], signal: AbortSignal): Promise<readonly Failure[]> {
+  async write(items: readonly Item[], signal: AbortSignal): Promise<readonly Failure[]> {
     const failures: Failure[] = []
     // More than one only when a handler made several of one: they stay in order.
-    for (const [index, event] of events.entries()) {
+    for (const [index, { event }] of items.entries()) {
       const failure = await this.#post(event, signal)
       if (failure) failures.push({ index, ...failure })
     }

@@ -1,6 +1,17 @@
 /** What a sink promises to delivery, and delivery to a sink. */
 import type { Event } from '../event.ts'
 
+/** An event on its way into a sink, and where it was read. */
+export interface Item {
+  readonly event: Event
+  /** The run of offsets it was read from: a partition of the log, or a log of dead letters that are delivered again. */
+  readonly logId: string
+  /** Its place there: delivered again after a crash, it has the same one. What handlers make of an event has its offset. */
+  readonly offset: number
+  /** When it was appended there, milliseconds since the epoch. */
+  readonly appendedAtMs: number
+}
+
 export interface Sink {
   readonly name: string
   /** Lanes: calls of `write` at once. Events with the same key always come through the same lane, in order. */
@@ -13,15 +24,22 @@ export interface Sink {
    * A throw says that the sink itself cannot be used now: nothing is lost or given up, all of it is tried again later.
    * A replay of dead letters may call it beside the lanes.
    */
-  write(events: readonly Event[], signal: AbortSignal): Promise<readonly Failure[] | undefined>
+  write(items: readonly Item[], signal: AbortSignal): Promise<readonly Failure[] | undefined>
   /** Makes what `write` took durable. Called before an offset is committed, so it may be rarer than `write`. */
   flush?(): Promise<void>
+  /**
+   * Only of a sink that gathers over many calls of `write`: resolves once everything that it took so far is durable;
+   * no offset is committed before. It never rejects: such a sink tries again by itself, and says why in `failure`.
+   * Its `flush` is called only when something waits for it: a stop, a partition that goes elsewhere, a replay.
+   */
+  durable?(): Promise<void>
+  readonly failure?: string | undefined
   close(): Promise<void>
 }
 
 /** One event that the sink did not take. */
 export interface Failure {
-  /** Place in the batch. */
+  /** Place among the items. */
   readonly index: number
   readonly reason: string
   /** false: it never will be; a dead letter at once. */

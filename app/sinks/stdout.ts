@@ -1,7 +1,6 @@
 /** The stdout sink: complete CloudEvents as NDJSON on standard output, for pipes. The process logs to stderr then. */
 import type { Writable } from 'node:stream'
-import type { Event } from '../event.ts'
-import { type Sink, SinkUnavailable } from './sink.ts'
+import { type Item, type Sink, SinkUnavailable } from './sink.ts'
 
 const MAX_BATCH_EVENTS = 1024
 
@@ -18,9 +17,9 @@ export class StdoutSink implements Sink {
   }
 
   /** Resolves when the reader of the pipe has taken it. */
-  write(events: readonly Event[]): Promise<undefined> {
+  write(items: readonly Item[]): Promise<undefined> {
     let text = ''
-    for (const event of events) text += `${JSON.stringify(event)}\n`
+    for (const { event } of items) text += `${JSON.stringify(event)}\n`
     return new Promise((resolve, reject) => {
       this.#stream.write(text, (cause) => {
         if (cause) reject(new SinkUnavailable(`standard output takes nothing (${cause.message})`, { cause }))

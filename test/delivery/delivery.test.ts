@@ -7,7 +7,7 @@ import type { Handler } from '../../app/handlers/handler.ts'
 import { readPending } from '../../app/log/embedded/inspect.ts'
 import type { Failure } from '../../app/sinks/sink.ts'
 import { SinkUnavailable } from '../../app/sinks/sink.ts'
-import { numbered, openLog, QUICK, ScriptedSink, startDelivery } from '../support/delivery.ts'
+import { GatheringSink, numbered, openLog, QUICK, ScriptedSink, startDelivery } from '../support/delivery.ts'
 import { until } from '../support/service.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
 
@@ -115,6 +115,67 @@ describe('at least once and in order per key', () => {
       ]),
     )
     await rig.close()
+  })
+
+  describe('a sink that gathers', () => {
+    test('goes on taking; nothing is committed before it says that it is durable', async () => {
+      const directory = temporaryDirectory()
+      const sink = new GatheringSink()
+      const rig = await startDelivery(directory, sink)
+      await rig.log.append([numbered(0, 250)])
+      await until(() => sink.taken.length === 250, 2000, 'all is taken')
+      expect(rig.delivery.settled.delivered).toBe(0)
+      expect([rig.delivery.lagEvents, rig.delivery.waitingEvents]).toEqual([250, 0])
+      expect(rig.delivery.lagSeconds).toBeGreaterThan(0)
+      await sink.flush()
+      await settled(rig.delivery)
+      expect(rig.delivery.settled.delivered).toBe(250)
+      await rig.close()
+    })
+
+    test('is asked to make it durable when the process stops', async () => {
+      const directory = temporaryDirectory()
+      const sink = new GatheringSink()
+      const rig = await startDelivery(directory, sink)
+      await rig.log.append([numbered(0, 10)])
+      await until(() => sink.taken.length === 10, 2000, 'all is taken')
+      expect(await rig.close(10_000)).toBe(true)
+      const next = await startDelivery(directory, new GatheringSink())
+      expect(next.delivery.lagEvents).toBe(0)
+      await next.close()
+    })
+
+    test('one that cannot get rid of it fails, and the next start delivers it again, from the same offsets', async () => {
+      const directory = temporaryDirectory()
+      const sink = new GatheringSink()
+      sink.failure = 'no bucket'
+      const rig = await startDelivery(directory, sink)
+      await rig.log.append([numbered(0, 10)])
+      await until(() => sink.taken.length === 10, 2000, 'all is taken')
+      expect([rig.delivery.failing, rig.delivery.failure]).toEqual([true, 'no bucket'])
+      await rig.close(50)
+      const again = new GatheringSink()
+      const next = await startDelivery(directory, again)
+      await until(() => again.taken.length === 10, 2000, 'all is taken')
+      expect(again.places).toEqual(sink.places)
+      await next.close()
+    })
+
+    test('replayed dead letters come with their places in their own log', async () => {
+      const directory = temporaryDirectory()
+      const sink = new GatheringSink()
+      sink.behaviour = async (events) => events.map((_, index) => ({ index, reason: 'never', retryable: false }))
+      const rig = await startDelivery(directory, sink)
+      await rig.log.append([numbered(0, 4)])
+      await until(() => rig.delivery.deadLettersPending === 4, 2000, 'all are dead letters')
+      const places = [...sink.places]
+      sink.behaviour = async () => undefined
+      sink.places.length = 0
+      expect(await rig.delivery.replay()).toEqual({ letters: 4, failedAgain: 0 })
+      expect(sink.places.map((place) => place.split(' ')[1])).toEqual(['0', '1', '2', '3'])
+      expect(sink.places[0]?.split(' ')[0]).not.toBe(places[0]?.split(' ')[0])
+      await rig.close()
+    })
   })
 
   test('what is committed is not delivered again, not even the first half of a group', async () => {

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { Event } from '../../app/event.ts'
 import { FileSink } from '../../app/sinks/file.ts'
+import { items } from '../support/delivery.ts'
 import { until } from '../support/service.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
 
@@ -25,7 +26,7 @@ describe('file sink', () => {
   test('writes complete CloudEvents, one a line, and finishes the file by rename when it is closed', async () => {
     const directory = temporaryDirectory()
     const sink = await FileSink.open({ directory, rollBytes: 1e6, rollMs: 1e6 })
-    await sink.write([event(1), event(2)])
+    await sink.write(items(event(1), event(2)))
     await sink.flush()
     const lines = readFileSync(join(directory, 'current.ndjson'), 'utf8')
     expect(lines).toBe(`${JSON.stringify(event(1))}\n${JSON.stringify(event(2))}\n`)
@@ -37,7 +38,7 @@ describe('file sink', () => {
   test('rolls by size, and by age without further events', async () => {
     const directory = temporaryDirectory()
     const sink = await FileSink.open({ directory, rollBytes: 1024, rollMs: 100 })
-    for (let id = 0; id < 40; id++) await sink.write([event(id)])
+    for (let id = 0; id < 40; id++) await sink.write(items(event(id)))
     const bySize = finished(directory).length
     expect(bySize).toBeGreaterThan(2)
     await until(() => finished(directory).length === bySize + 1, 2000, 'rolled by age')
@@ -56,10 +57,10 @@ describe('file sink', () => {
   test('after a crash goes on behind the last whole line', async () => {
     const directory = temporaryDirectory()
     const crashed = await FileSink.open({ directory, rollBytes: 1e6, rollMs: 1e6 })
-    await crashed.write(events(0, 3))
+    await crashed.write(items(...events(0, 3)))
     appendFileSync(join(directory, 'current.ndjson'), '{"specversion":"1.0","id":"ha')
     const sink = await FileSink.open({ directory, rollBytes: 1e6, rollMs: 1e6 })
-    await sink.write([event(3)])
+    await sink.write(items(event(3)))
     expect(idsIn(join(directory, 'current.ndjson'))).toEqual(['0', '1', '2', '3'])
     await sink.close()
   })
@@ -68,7 +69,7 @@ describe('file sink', () => {
     const directory = temporaryDirectory()
     writeFileSync(join(directory, 'current.ndjson'), 'x'.repeat(200_000))
     const sink = await FileSink.open({ directory, rollBytes: 1e6, rollMs: 1e6 })
-    await sink.write([event(1)])
+    await sink.write(items(event(1)))
     expect(idsIn(join(directory, 'current.ndjson'))).toEqual(['1'])
     await sink.close()
   })
@@ -77,7 +78,7 @@ describe('file sink', () => {
     const directory = temporaryDirectory()
     const sink = await FileSink.open({ directory, rollBytes: 5000, rollMs: 1e6 })
     await Promise.all(
-      Array.from({ length: 50 }, (_, at) => [sink.write(events(at * 10, at * 10 + 10)), sink.flush()]).flat(),
+      Array.from({ length: 50 }, (_, at) => [sink.write(items(...events(at * 10, at * 10 + 10))), sink.flush()]).flat(),
     )
     await sink.close()
     const ids = finished(directory).flatMap((name) => idsIn(join(directory, name)))
@@ -98,10 +99,10 @@ describe('file sink', () => {
     const sink = await FileSink.open({ directory, rollBytes: 1e6, rollMs: 1e6 })
     rmSync(directory, { recursive: true })
     writeFileSync(directory, 'in the way')
-    await expect(sink.write([event(1)])).rejects.toThrow(/cannot write to/)
+    await expect(sink.write(items(event(1)))).rejects.toThrow(/cannot write to/)
     rmSync(directory)
     mkdirSync(directory)
-    await sink.write([event(1)])
+    await sink.write(items(event(1)))
     expect(idsIn(join(directory, 'current.ndjson'))).toEqual(['1'])
     await sink.close()
   })

@@ -5,6 +5,7 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import type { Event } from '../../app/event.ts'
 import { HttpSink, parseRetryAfter } from '../../app/sinks/http.ts'
 import { SinkUnavailable } from '../../app/sinks/sink.ts'
+import { items } from '../support/delivery.ts'
 
 const event: Event = { specversion: '1.0', id: 'ä 1/2', source: '/s', type: 't', data: { n: 1 } }
 const never = new AbortController().signal
@@ -40,7 +41,7 @@ describe('http sink', () => {
       type = request.headers['content-type']
       response.writeHead(204).end()
     })
-    expect(await sinkTo(url, { secret }).write([event], never)).toEqual([])
+    expect(await sinkTo(url, { secret }).write(items(event), never)).toEqual([])
     expect(verified).toEqual(event)
     expect(type).toBe('application/cloudevents+json')
   })
@@ -52,7 +53,7 @@ describe('http sink', () => {
       response.writeHead(204).end()
     })
     const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
-    await sinkTo(url).write([{ ...event, traceparent }, event], never)
+    await sinkTo(url).write(items({ ...event, traceparent }, event), never)
     expect(traces).toEqual([traceparent, undefined])
   })
 
@@ -67,42 +68,44 @@ describe('http sink', () => {
       }
       response.end()
     })
-    await sinkTo(url, { secret }).write([event], never)
+    await sinkTo(url, { secret }).write(items(event), never)
     expect(String(error)).toMatch(/No matching signature/)
   })
 
   test.each([400, 401, 403, 404, 410, 413, 422])('%d: never will be taken', async (status) => {
     const url = await endpoint((_request, response) => response.writeHead(status).end('because'))
-    expect(await sinkTo(url).write([event], never)).toEqual([
+    expect(await sinkTo(url).write(items(event), never)).toEqual([
       { index: 0, retryable: false, reason: expect.stringMatching(new RegExp(`answered ${status}: because$`)) },
     ])
   })
 
   test.each([500, 501, 302])('%d: this event failed and can be tried again', async (status) => {
     const url = await endpoint((_request, response) => response.writeHead(status, { location: '/elsewhere' }).end())
-    expect(await sinkTo(url).write([event], never)).toMatchObject([{ index: 0, retryable: true }])
+    expect(await sinkTo(url).write(items(event), never)).toMatchObject([{ index: 0, retryable: true }])
   })
 
   test.each([408, 425, 429, 502, 503, 504])('%d: the sink is unavailable, Retry-After is kept', async (status) => {
     const url = await endpoint((_request, response) => response.writeHead(status, { 'retry-after': '7' }).end())
-    await expect(sinkTo(url).write([event], never)).rejects.toMatchObject({
+    await expect(sinkTo(url).write(items(event), never)).rejects.toMatchObject({
       name: 'SinkUnavailable',
       retryAfterMs: 7000,
     })
   })
 
   test('no connection and no answer in time: the sink is unavailable', async () => {
-    await expect(sinkTo('http://127.0.0.1:1/').write([event], never)).rejects.toBeInstanceOf(SinkUnavailable)
+    await expect(sinkTo('http://127.0.0.1:1/').write(items(event), never)).rejects.toBeInstanceOf(SinkUnavailable)
     const url = await endpoint(() => undefined)
-    await expect(sinkTo(url, { timeoutMs: 50 }).write([event], never)).rejects.toThrow(/no answer from http:\/\/127/)
+    await expect(sinkTo(url, { timeoutMs: 50 }).write(items(event), never)).rejects.toThrow(
+      /no answer from http:\/\/127/,
+    )
     const cut = await endpoint((_request, response) => response.socket?.destroy())
-    await expect(sinkTo(cut).write([event], never)).rejects.toBeInstanceOf(SinkUnavailable)
+    await expect(sinkTo(cut).write(items(event), never)).rejects.toBeInstanceOf(SinkUnavailable)
   })
 
   test('aborting ends a request at once', async () => {
     const url = await endpoint(() => undefined)
     const abort = new AbortController()
-    const writing = sinkTo(url, { timeoutMs: 60_000 }).write([event], abort.signal)
+    const writing = sinkTo(url, { timeoutMs: 60_000 }).write(items(event), abort.signal)
     abort.abort()
     await expect(writing).rejects.toBeInstanceOf(SinkUnavailable)
   })

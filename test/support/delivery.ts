@@ -5,7 +5,7 @@ import { Delivery } from '../../app/delivery/delivery.ts'
 import type { Event } from '../../app/event.ts'
 import type { Handler } from '../../app/handlers/handler.ts'
 import { EmbeddedLog } from '../../app/log/embedded/embedded-log.ts'
-import type { Failure, Sink } from '../../app/sinks/sink.ts'
+import type { Failure, Item, Sink } from '../../app/sinks/sink.ts'
 
 export function openLog(directory: string, options: { maxBytes?: number } = {}): Promise<EmbeddedLog> {
   return EmbeddedLog.open({
@@ -35,7 +35,8 @@ export class ScriptedSink implements Sink {
     this.maxBatchEvents = maxBatchEvents
   }
 
-  async write(events: readonly Event[]): Promise<readonly Failure[] | undefined> {
+  async write(items: readonly Item[]): Promise<readonly Failure[] | undefined> {
+    const events = items.map(({ event }) => event)
     const failures = await this.behaviour(events)
     const failed = new Set(failures?.map(({ index }) => index))
     this.taken.push(...events.filter((_, index) => !failed.has(index)))
@@ -51,6 +52,29 @@ export class ScriptedSink implements Sink {
 
   get ids(): string[] {
     return this.taken.map(({ id }) => id)
+  }
+}
+
+/** Takes everything and makes it durable only when told to. */
+export class GatheringSink extends ScriptedSink {
+  /** `logId offset` of what it was given. */
+  readonly places: string[] = []
+  failure: string | undefined
+  #durable = Promise.withResolvers<void>()
+
+  override async write(items: readonly Item[]): Promise<readonly Failure[] | undefined> {
+    this.places.push(...items.map(({ logId, offset }) => `${logId} ${offset}`))
+    return super.write(items)
+  }
+
+  durable(): Promise<void> {
+    return this.#durable.promise
+  }
+
+  override async flush(): Promise<void> {
+    if (this.failure !== undefined) return this.#durable.promise
+    this.#durable.resolve()
+    this.#durable = Promise.withResolvers()
   }
 }
 
@@ -102,6 +126,11 @@ export async function startDelivery(
       return settled
     },
   }
+}
+
+/** Events as a sink is given them. */
+export function items(...events: readonly Event[]): Item[] {
+  return events.map((event, offset) => ({ event, logId: 'log', offset, appendedAtMs: 0 }))
 }
 
 /** Events `from`…`to - 1`, each with its number as id, spread over `keys` subjects. */
