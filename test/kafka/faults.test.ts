@@ -152,8 +152,11 @@ describe.skipIf(reason !== undefined)('three brokers', () => {
     expect(await second.stop('SIGKILL')).toBe('SIGKILL')
     await sleep(3000)
     await load.stop()
-    const ids = () => new Set(arrived.map(({ id }) => id))
-    await until(() => [...load.acknowledged].every((id) => ids().has(id)), 60_000, 'all of it delivered')
+    const all = () => missingOf(load.acknowledged, arrived).length === 0
+    await until(all, 45_000, 'all of it delivered').catch((error) => {
+      const lost = missingOf(load.acknowledged, arrived)
+      throw new Error(`${lost.length} of ${load.acknowledged.size} have not arrived`, { cause: error })
+    })
     expect([await ingest.stop(), await first.stop()]).toEqual([0, 0])
     const [seen, last] = [new Set<string>(), new Map<string, number>()]
     let disordered = 0
@@ -193,6 +196,11 @@ describe.skipIf(reason !== undefined)('three brokers', () => {
     expect(await again.stop()).toBe(0)
   })
 })
+
+function missingOf(acknowledged: Set<string>, arrived: { id: string }[]): string[] {
+  const ids = new Set(arrived.map(({ id }) => id))
+  return [...acknowledged].filter((id) => !ids.has(id))
+}
 
 async function startReceiver(take: (event: { id: string; subject: string; seq: number }) => void): Promise<Server> {
   const server = createServer((request, response) => {
