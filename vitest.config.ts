@@ -8,6 +8,7 @@ export default defineConfig({
       ...configDefaults.exclude,
       'test/infra/monitoring/prometheus/**',
       'test/{deploy,browser,image,ansible,kafka}/**',
+      'test/sinks/real/**',
     ],
     testTimeout: 20_000,
   },

@@ -1,7 +1,7 @@
 /**
  * The whole pipeline on one screen. With engine.ts, which picks the log, the only place that picks implementations.
  *
- *     HTTP ─▶ Sender ═ channel ═▶ Receiver ─▶ group commit ─▶ Log ─▶ Delivery (one a sink) ─▶ handlers ─▶ Sink
+ *     HTTP ─▶ Sender ═ channel ═▶ Receiver ─▶ group commit ─▶ Log ─▶ Delivery (one a route) ─▶ handlers ─▶ Sink
  *       ▲                                          │
  *       └──────────── 202 once durable ◀───────────┘
  *
@@ -13,19 +13,17 @@ import { createAdmin } from './admin/server.ts'
 import { channel } from './channel/channel.ts'
 import { publishToCloudWatch } from './cloudwatch.ts'
 import type { Config } from './config.ts'
+import { backoffMs } from './delivery/backoff.ts'
 import { Delivery } from './delivery/delivery.ts'
 import { openDeadLetters, openLog } from './engine.ts'
 import { MillraceError, messageOf, systemCode } from './errors.ts'
-import type { Handler } from './handlers/handler.ts'
 import { pickHandlers } from './handlers/pick.ts'
 import { createServer } from './http/server.ts'
 import { groupCommit } from './log/group-commit.ts'
 import type { Log, LogObserver } from './log/log.ts'
 import { Metrics } from './metrics.ts'
-import { FileSink } from './sinks/file.ts'
-import { HttpSink } from './sinks/http.ts'
-import type { Sink } from './sinks/sink.ts'
-import { StdoutSink } from './sinks/stdout.ts'
+import { type CheckedRoute, checkRoutes, writesToStdout } from './route.ts'
+import { openSink } from './sinks/open.ts'
 import type { Tracing } from './telemetry.ts'
 import type { Write } from './write.ts'
 
@@ -57,6 +55,7 @@ export async function startApp(
   const directory = config.LOG_ENGINE === 'embedded' ? config.DATA_DIR : undefined
   const { metrics = new Metrics(directory, version, role), tracing } = parts
   const observer = observe(logger, metrics, onFailure)
+  const routes = role === 'ingest' ? [] : checkRoutes(config, pickHandlers)
   const log = await openLog(config, observer)
   metrics.restore(log.committedEvents)
 
@@ -67,12 +66,9 @@ export async function startApp(
   })
   const committing = groupCommit(receiver, log, config.GROUP_MAX_BYTES)
 
-  const handlers = pickHandlers(config.HANDLERS)
-  const sinks = role === 'ingest' ? [] : config.SINKS
   const deliveries: Delivery[] = []
-  for (const name of sinks) deliveries.push(await startDelivery(name, config, log, handlers, observer))
-  for (const name of log.idleConsumers)
-    logger.warn(`sink ${name} is not in SINKS: what it has not taken may be deleted`)
+  for (const route of routes) deliveries.push(await startDelivery(route, log, observer))
+  for (const name of log.idleConsumers) logger.warn(`sink ${name} is not used: what it has not taken may be deleted`)
 
   const { CHANNEL_CAPACITY_EVENTS: capacityEvents, CHANNEL_CAPACITY_BYTES: capacityBytes } = config
   const view = { channel: receiver, capacityEvents, capacityBytes, log, deliveries }
@@ -85,7 +81,7 @@ export async function startApp(
       saturation: metrics.saturation(view),
       lagEvents: Math.max(0, ...deliveries.map((delivery) => delivery.waitingEvents)),
     }),
-    write: (line) => (config.SINKS.includes('stdout') ? process.stderr : process.stdout).write(line),
+    write: (line) => (writesToStdout(config) ? process.stderr : process.stdout).write(line),
   })
 
   let url: string | undefined
@@ -109,7 +105,7 @@ export async function startApp(
     },
     token: config.ADMIN_TOKEN,
     status: () => ({ name: 'millrace', version, role, sinks: deliveries.map(describe) }),
-    sinks,
+    sinks: routes.map(({ name }) => name),
     deadLetters: async (sink, limit) => (await delivery(sink)?.deadLetters(limit)) ?? [],
     replay: async (sink) => delivery(sink)?.replay(),
   })
@@ -153,47 +149,29 @@ function observe(
   }
 }
 
-/** One sink with its own offset in the log and its own dead letters. */
+/** One route into a sink, with its own offset in the log and its own dead letters. */
 async function startDelivery(
-  name: Config['SINKS'][number],
-  config: Config,
+  { name, filter, handlers, sink, config }: CheckedRoute,
   log: Log,
-  handlers: readonly Handler[],
   observer: Required<LogObserver>,
 ): Promise<Delivery> {
   // Syncs of dead letters are not what the metrics of the log are about.
   const deadLetterObserver = { ...observer, onSync: () => undefined }
+  const { onWarning } = observer
+  const retry = { baseMs: config.RETRY_BASE_MS, maxMs: config.RETRY_MAX_MS, maxAttempts: config.RETRY_MAX_ATTEMPTS }
   return Delivery.start({
+    name,
     log,
-    sink: await openSink(name, config),
+    sink: await openSink(sink, config, { name, backoffMs: (attempt) => backoffMs(attempt, retry), onWarning }),
     deadLetterLog: await openDeadLetters(config, name, deadLetterObserver),
+    filter,
     handlers,
     handlerConcurrency: config.HANDLER_CONCURRENCY,
     handlerTimeoutMs: config.HANDLER_TIMEOUT_MS,
-    retry: { baseMs: config.RETRY_BASE_MS, maxMs: config.RETRY_MAX_MS, maxAttempts: config.RETRY_MAX_ATTEMPTS },
+    retry,
     laneBytes: 2 * Math.max(config.MAX_BODY_BYTES, config.GROUP_MAX_BYTES),
-    onWarning: observer.onWarning,
+    onWarning,
   })
-}
-
-async function openSink(name: Config['SINKS'][number], config: Config): Promise<Sink> {
-  switch (name) {
-    case 'file':
-      return FileSink.open({
-        directory: config.FILE_SINK_DIR,
-        rollBytes: config.FILE_SINK_ROLL_BYTES,
-        rollMs: config.FILE_SINK_ROLL_MS,
-      })
-    case 'stdout':
-      return new StdoutSink()
-    case 'http':
-      return new HttpSink({
-        url: config.HTTP_SINK_URL,
-        secret: config.HTTP_SINK_SECRET,
-        timeoutMs: config.HTTP_SINK_TIMEOUT_MS,
-        concurrency: config.HTTP_SINK_CONCURRENCY,
-      })
-  }
 }
 
 function describe({ sink, lagEvents, deadLettersPending, failure }: Delivery): object {

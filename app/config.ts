@@ -35,7 +35,8 @@ function choice<const T extends string>(values: readonly T[], fallback: T, descr
 /** Who a process is to the brokers. */
 export const KAFKA_AUTHS = ['none', 'tls', 'mtls', 'scram-sha-256', 'scram-sha-512', 'msk-iam'] as const
 
-export const SINK_NAMES = ['file', 'stdout', 'http'] as const
+export type SinkName = (typeof SINK_NAMES)[number]
+export const SINK_NAMES = ['file', 'stdout', 'http', 's3'] as const
 
 export const ConfigSchema = Type.Object({
   HOST: text('127.0.0.1', 'Address of the public listener.'),
@@ -194,7 +195,7 @@ export const ConfigSchema = Type.Object({
     'Events a second for each key (without keys: each address), with bursts of ten seconds; 0 is no limit.',
   ),
 
-  SINKS: list(SINK_NAMES, ['file'], 'Where events go: `file`, `stdout`, `http`; each has its own offset.'),
+  SINKS: list(SINK_NAMES, ['file'], 'Where events go: `file`, `stdout`, `http`, `s3`; each has its own offset.'),
   HANDLERS: names('Names from `app/handlers/index.ts` that every event passes through, in order.'),
   HANDLER_CONCURRENCY: integer(
     1,
@@ -228,6 +229,29 @@ export const ConfigSchema = Type.Object({
     16,
     'Requests of the http sink at once; events with the same key stay in order.',
   ),
+  S3_SINK_BUCKET: text(
+    '',
+    'Bucket of the s3 sink; needed when `SINKS` has `s3`. Credentials are found as AWS tools find them.',
+  ),
+  S3_SINK_PREFIX: text('events/', 'What every key begins with; ends with a slash, or is empty.'),
+  S3_SINK_REGION: text('', 'Region of the bucket; empty: as AWS tools find it (`AWS_REGION`, a profile).'),
+  S3_SINK_ENDPOINT: text('', 'URL of a store that speaks the protocol of S3; empty: AWS.'),
+  S3_SINK_KMS_KEY_ID: text('', 'KMS key that objects are encrypted with; empty: as the bucket does it by default.'),
+  S3_SINK_COMPRESSION: choice(['gzip', 'zstd'], 'gzip', 'How objects are compressed.'),
+  S3_SINK_ROLL_BYTES: integer(
+    64 * KIB,
+    GIB,
+    16 * MIB,
+    'Compressed size of what is gathered at which the s3 sink writes objects. Up to three times that is in memory.',
+  ),
+  S3_SINK_ROLL_EVENTS: integer(1, 100_000_000, 1_000_000, 'Number of events gathered at which it writes objects.'),
+  S3_SINK_ROLL_MS: integer(
+    100,
+    60 * 60 * SECOND_MS,
+    30 * SECOND_MS,
+    'Age of what is gathered at which it writes objects; events count as delivered then.',
+  ),
+  S3_SINK_TIMEOUT_MS: integer(100, 10 * 60 * SECOND_MS, 30 * SECOND_MS, 'Time for one request of the s3 sink.'),
   RETRY_BASE_MS: integer(
     1,
     60 * SECOND_MS,
@@ -290,6 +314,22 @@ export function loadConfig(environment: NodeJS.ProcessEnv): Config {
   checkTogether(config, apiKeys)
   // The keys live in one place only: nothing that prints the config can print them.
   return Object.freeze({ ...config, API_KEYS: [], apiKeys })
+}
+
+/**
+ * `config` with other values for some variables, checked like the environment.
+ * @throws MillraceError CONFIG_INVALID
+ */
+export function withOptions(config: Config, options: Partial<Config>): Config {
+  const values: Record<string, unknown> = {}
+  for (const [name, value] of Object.entries(options)) {
+    const variable = VARIABLES[name]
+    if (variable === undefined) throw invalid(name, 'there is no such variable')
+    values[name] = convert(name, variable, String(value))
+  }
+  const changed = { ...config, ...values }
+  checkTogether(changed, config.apiKeys)
+  return Object.freeze(changed)
 }
 
 function convert(name: string, variable: Variable, given: string): unknown {
@@ -389,8 +429,23 @@ function checkTogether(config: Static<typeof ConfigSchema>, apiKeys: ReadonlyMap
   if (config.HTTP_SINK_URL !== '' && !/^https?:$/.test(URL.parse(config.HTTP_SINK_URL)?.protocol ?? '')) {
     throw invalid('HTTP_SINK_URL', 'it must begin with http:// or https://')
   }
+  if (config.SINKS.includes('s3')) checkS3(config)
   if (!/^(whsec_)?[A-Za-z0-9+/]*={0,2}$/.test(config.HTTP_SINK_SECRET)) {
     throw invalid('HTTP_SINK_SECRET', 'the given value is not base64, with or without "whsec_" before it')
+  }
+}
+
+function checkS3(config: Static<typeof ConfigSchema>): void {
+  const { S3_SINK_BUCKET: bucket, S3_SINK_PREFIX: prefix, S3_SINK_ENDPOINT: endpoint } = config
+  if (!/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(bucket)) {
+    throw invalid('S3_SINK_BUCKET', `SINKS has s3: ${JSON.stringify(bucket)} is not the name of a bucket`)
+  }
+  // The rest of a key takes up to 500 bytes of S3's 1,024.
+  if (!/^([\w!.*'()/=-]{1,400}\/)?$/.test(prefix) || prefix.startsWith('/')) {
+    throw invalid('S3_SINK_PREFIX', `${JSON.stringify(prefix)} must end with a slash, like "events/", or be empty`)
+  }
+  if (endpoint !== '' && !/^https?:$/.test(URL.parse(endpoint)?.protocol ?? '')) {
+    throw invalid('S3_SINK_ENDPOINT', 'it must begin with http:// or https://')
   }
 }
 

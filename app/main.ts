@@ -6,6 +6,7 @@ import packageJson from '../package.json' with { type: 'json' }
 import { startApp } from './app.ts'
 import { type Config, loadConfig } from './config.ts'
 import { MillraceError } from './errors.ts'
+import { writesToStdout } from './route.ts'
 import { startTracing } from './telemetry.ts'
 
 /**
@@ -71,7 +72,7 @@ function refuseToStart(error: unknown): void {
 
 /** Pretty on a terminal, JSON lines otherwise; to stderr when stdout belongs to the stdout sink. */
 async function createLogger(config: Config): Promise<Logger> {
-  const stream = config.SINKS.includes('stdout') ? process.stderr : process.stdout
+  const stream = writesToStdout(config) ? process.stderr : process.stdout
   const options = { level: config.LOG_LEVEL, redact: ['req.headers.authorization', 'headers.authorization'] }
   if (!stream.isTTY) return pino(options, stream)
   const { default: pretty } = await import('pino-pretty')

@@ -69,7 +69,7 @@ export type AttemptOutcome = (typeof ATTEMPT_OUTCOMES)[number]
 /** What the values of each label can be. */
 export const LABELS = {
   reason: 'code of the error in lower case; `invalid`: the event itself; `interrupted`: the process was killed first',
-  sink: 'name in `SINKS`',
+  sink: 'name in `SINKS`, or of a route in `app/pipelines.ts`',
   outcome: ATTEMPT_OUTCOMES.map((outcome) => `\`${outcome}\``).join(', '),
   version: 'of Millrace',
   role: '`ROLE`',
@@ -173,6 +173,12 @@ export const METRICS = {
     unit: 'events',
     labels: SINK,
     help: 'Dead letters delivered after all, since the start.',
+  },
+  events_filtered_total: {
+    type: 'counter',
+    unit: 'events',
+    labels: SINK,
+    help: 'Events that the filter of a route kept out, since the start; among the delivered ones, as nothing is left to do.',
   },
   dead_letters_pending: { type: 'gauge', unit: 'events', labels: SINK, help: 'Dead letters not replayed yet.' },
   delivery_lag_events: {

@@ -101,6 +101,7 @@ export interface DeliveryView {
   readonly sink: string
   readonly settled: Settled
   readonly replayedTotal: number
+  readonly filteredTotal: number
   readonly deadLettersPending: number
   readonly lagEvents: number
   readonly lagSeconds: number
@@ -193,6 +194,7 @@ export class Metrics {
       events_dead_lettered_total: ({ settled }) => settled.deadLettered,
       events_damaged_total: ({ settled }) => settled.damaged,
       events_replayed_total: (d) => d.replayedTotal,
+      events_filtered_total: (d) => d.filteredTotal,
     }
     for (const [key, read] of Object.entries(counts)) this.#labelled(key as keyof typeof counts, 'sink', perSink(read))
     const states: Partial<Record<KeyOfType<'gauge'>, (delivery: DeliveryView) => number>> = {

@@ -5,6 +5,7 @@ import { configTable } from '../app/cli/config-table.ts'
 import { loadConfig, VARIABLES } from '../app/config.ts'
 import { temporaryDirectory } from './support/temporary.ts'
 
+const S3 = { SINKS: 's3', S3_SINK_BUCKET: 'my-bucket' }
 const KAFKA = { LOG_ENGINE: 'kafka', KAFKA_BROKERS: 'localhost:9092' }
 
 describe('configuration', () => {
@@ -32,6 +33,9 @@ describe('configuration', () => {
     [{ ROLE: 'everything' }, /^ROLE: "everything" is not one of all/],
     [{ ALLOW_ANONYMOUS: 'yes' }, /^ALLOW_ANONYMOUS: "yes" is not true or false/],
     [{ SINKS: 'file,kinesis' }, /^SINKS: "file,kinesis" is not a list of file, stdout, http/],
+    [{ SINKS: 's3' }, /^S3_SINK_BUCKET: SINKS has s3: "" is not the name of a bucket/],
+    [{ ...S3, S3_SINK_PREFIX: 'no-slash' }, /^S3_SINK_PREFIX: "no-slash" must end with a slash, like "events\/"/],
+    [{ ...S3, S3_SINK_ENDPOINT: 'localhost:9000' }, /^S3_SINK_ENDPOINT: it must begin with http/],
     [{ SINKS: 'file,file' }, /^SINKS: "file,file" is not a list without repetitions/],
     [{ SINKS: 'http' }, /^HTTP_SINK_URL: SINKS has http/],
     [{ SINKS: 'http', HTTP_SINK_URL: 'ftp://example.com' }, /^HTTP_SINK_URL: it must begin with http/],

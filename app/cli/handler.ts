@@ -32,7 +32,15 @@ export async function testHandlers({ file, handlers: names, timeoutMs }: Handler
       continue
     }
     const item = { event, logId: LOG_ID, offset: number - 1, appendedAtMs: Date.now() }
-    const task: Task = { ...item, progress: undefined, letter: undefined, bytes: 0, attempts: 0, outputs: undefined }
+    const task: Task = {
+      ...item,
+      progress: undefined,
+      letter: undefined,
+      fault: undefined,
+      bytes: 0,
+      attempts: 0,
+      outputs: undefined,
+    }
     print(`in   ${JSON.stringify(event)}`)
     const failure = (await handleBatch([task], options)).get(task)
     if (failure !== undefined) {

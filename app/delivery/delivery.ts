@@ -8,9 +8,9 @@
  * The commit is at most COMMIT_EVERY_MS behind: that much is repeated after a crash, nothing is skipped.
  */
 import { messageOf } from '../errors.ts'
-import { keyOf } from '../event.ts'
-import type { Handler } from '../handlers/handler.ts'
-import type { Consumer, Log, Position, Settled } from '../log/log.ts'
+import { type Event, keyOf } from '../event.ts'
+import type { Filter, Handler } from '../handlers/handler.ts'
+import type { Consumer, Group, Log, Position, Settled } from '../log/log.ts'
 import type { DeliveryView } from '../metrics.ts'
 import type { AttemptOutcome } from '../metrics-contract.ts'
 import type { Sink } from '../sinks/sink.ts'
@@ -22,10 +22,14 @@ import { Lane, type LaneOptions } from './lane.ts'
 import { PartitionProgress } from './progress.ts'
 
 export interface DeliveryOptions {
+  /** Of its consumer, its metrics, its dead letters. */
+  readonly name: string
   readonly log: Log
   readonly sink: Sink
   /** Log of this sink's dead letters. */
   readonly deadLetterLog: Log
+  /** Which events it is for; the others are settled at once. Default: all. */
+  readonly filter?: Filter | undefined
   readonly handlers: readonly Handler[]
   readonly handlerConcurrency: number
   /** For one call of one handler. */
@@ -36,6 +40,7 @@ export interface DeliveryOptions {
   readonly onWarning: (message: string) => void
 }
 
+const KEPT_OUT = Symbol('kept out by the filter')
 const COMMIT_EVERY_MS = 200
 /** How long a partition that goes to another process waits for what is begun; the rest is delivered there. */
 const REVOKE_WAIT_MS = 5000
@@ -57,13 +62,14 @@ export class Delivery implements DeliveryView {
   #failingNoted = false
   #commitFailing = false
   #replayed = 0
+  #filtered = 0
   #commitTimer: NodeJS.Timeout | undefined
   #lastCommitMs = Number.NEGATIVE_INFINITY
   #committing = Promise.resolve(true)
 
   private constructor(options: DeliveryOptions, consumer: Consumer, deadLetters: DeadLetters) {
     this.#options = options
-    this.sink = options.sink.name
+    this.sink = options.name
     this.#consumer = consumer
     this.#deadLetters = deadLetters
     consumer.onRevoke = (partitions) => this.#release(partitions)
@@ -78,12 +84,17 @@ export class Delivery implements DeliveryView {
 
   /** Opens the sink's consumer and begins to deliver. */
   static async start(options: DeliveryOptions): Promise<Delivery> {
-    const consumer = await options.log.consumer(options.sink.name)
+    const consumer = await options.log.consumer(options.name)
     return new Delivery(options, consumer, await DeadLetters.open(options.deadLetterLog))
   }
 
   get settled(): Settled {
     return this.#consumer.settled
+  }
+
+  /** Events that its filter kept out, since the start. */
+  get filteredTotal(): number {
+    return this.#filtered
   }
 
   get replayedTotal(): number {
@@ -143,8 +154,10 @@ export class Delivery implements DeliveryView {
     const deliver = async ({ letters, logId, firstOffset, appendedAtMs }: Waiting) => {
       const failedBefore = failedAgain
       for (const [index, letter] of letters.entries()) {
+        const fault = this.#faultOf(letter.event)
+        if (fault === KEPT_OUT) continue
         const item = { event: letter.event, logId, offset: firstOffset + index, appendedAtMs }
-        const task: Task = { ...item, progress: undefined, letter, bytes: 0, attempts: 0, outputs: undefined }
+        const task: Task = { ...item, progress: undefined, letter, fault, bytes: 0, attempts: 0, outputs: undefined }
         if (!(lane.trySend(task) || (await lane.send(task)))) return
       }
       while (lane.pending > lane.gathered && !this.#stop.signal.aborted) await sleep(10)
@@ -187,11 +200,12 @@ export class Delivery implements DeliveryView {
 
   async #pump(): Promise<void> {
     const { signal } = this.#stopReading
+    const { filter } = this.#options
     for (;;) {
       const group = await this.#consumer.read(signal)
       if (group === undefined) return
-      const { logId, partition, baseOffset, count, payload, appendedAtMs } = group
-      const progress = this.#progressOf(partition)
+      const { logId, baseOffset, count, payload, appendedAtMs } = group
+      const progress = this.#progressOf(group)
       const events = decode(group)
       const bytes = Math.ceil(payload.length / count)
       for (let index = Math.max(0, progress.next - baseOffset); index < events.length; index++) {
@@ -204,21 +218,37 @@ export class Delivery implements DeliveryView {
           this.#stepOver(progress, offset)
           continue
         }
+        const fault = this.#faultOf(event)
+        if (fault === KEPT_OUT) {
+          this.#filtered += 1
+          continue
+        }
         const item = { event, logId, offset, appendedAtMs }
-        const task: Task = { ...item, progress, letter: undefined, bytes, attempts: 0, outputs: undefined }
+        const task: Task = { ...item, progress, letter: undefined, fault, bytes, attempts: 0, outputs: undefined }
         const lane = this.#laneFor(task)
         if (!(lane.trySend(task) || (await lane.send(task)))) return
       }
       // Damage may have been stepped over.
       progress.next = Math.max(progress.next, baseOffset + count)
+      if (filter !== undefined) this.#commitSoon()
     }
   }
 
-  #progressOf(partition: number): PartitionProgress {
+  /** Why the filter cannot say whether the event is for this delivery; {@link KEPT_OUT} when it is not. */
+  #faultOf(event: Event): string | typeof KEPT_OUT | undefined {
+    const { filter } = this.#options
+    try {
+      return filter === undefined || filter(event) ? undefined : KEPT_OUT
+    } catch (error) {
+      return `the filter threw: ${error instanceof Error ? error.stack : String(error)}`
+    }
+  }
+
+  #progressOf({ partition, logId }: Group): PartitionProgress {
     const known = this.#partitions.get(partition)
     if (known) return known
     const next = this.#consumer.committedOffset(partition)
-    const progress = new PartitionProgress(partition, next, this.#lanes.length)
+    const progress = new PartitionProgress({ partition, logId }, next, this.#lanes.length)
     this.#partitions.set(partition, progress)
     return progress
   }
@@ -244,6 +274,7 @@ export class Delivery implements DeliveryView {
     await this.#commit()
     for (const progress of released) {
       progress.revoked = true
+      this.#options.sink.forget?.(progress.logId)
       this.#partitions.delete(progress.partition)
     }
   }
@@ -269,8 +300,9 @@ export class Delivery implements DeliveryView {
   }
 
   #laneOptions(giveUp: LaneOptions['giveUp']): Omit<LaneOptions, 'index'> {
-    const { sink, handlers, handlerConcurrency, handlerTimeoutMs, retry, laneBytes } = this.#options
+    const { name, sink, handlers, handlerConcurrency, handlerTimeoutMs, retry, laneBytes } = this.#options
     return {
+      name,
       sink,
       handlers,
       handlerConcurrency,

@@ -12,6 +12,8 @@ export interface Task extends Item {
   /** What is replayed, and undefined the first time. */
   readonly letter: DeadLetter | undefined
   readonly bytes: number
+  /** Why it cannot be delivered at all: its filter threw. */
+  readonly fault: string | undefined
   /** Attempts that failed for reasons of its own. */
   attempts: number
   /** What the handlers made of it; undefined until they ran. */

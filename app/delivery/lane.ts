@@ -23,6 +23,8 @@ import type { PartitionProgress } from './progress.ts'
 export interface LaneOptions {
   /** Its place among the lanes of the sink. */
   readonly index: number
+  /** Of the delivery: what handlers are told. */
+  readonly name: string
   readonly sink: Sink
   readonly handlers: readonly Handler[]
   readonly handlerConcurrency: number
@@ -188,9 +190,14 @@ export class Lane {
   }
 
   /** Handlers, then the sink. Says what failed; throws when the sink cannot be used. */
-  async #attempt(open: readonly Task[]): Promise<Map<Task, Omit<Failure, 'index'>>> {
-    const { sink, handlers, handlerConcurrency, handlerTimeoutMs, signal } = this.#options
+  async #attempt(tasks: readonly Task[]): Promise<Map<Task, Omit<Failure, 'index'>>> {
+    const { name, sink, handlers, handlerConcurrency, handlerTimeoutMs, signal } = this.#options
     const failures = new Map<Task, Omit<Failure, 'index'>>()
+    for (const task of tasks) {
+      if (task.fault !== undefined) failures.set(task, { reason: task.fault, retryable: false })
+    }
+    const open = failures.size === 0 ? tasks : tasks.filter((task) => !failures.has(task))
+    if (open.length === 0) return failures
     if (!this.#keyed) {
       for (const { index, reason, retryable } of (await sink.write(open, signal)) ?? []) {
         const task = open[index]
@@ -199,7 +206,7 @@ export class Lane {
       return failures
     }
     const limits = { concurrency: handlerConcurrency, timeoutMs: handlerTimeoutMs }
-    const options = { handlers, ...limits, sink: sink.name, signal }
+    const options = { handlers, ...limits, sink: name, signal }
     for (const [task, reason] of await handleBatch(open, options)) failures.set(task, { reason, retryable: true })
     const outputs: Item[] = []
     const owners: Task[] = []

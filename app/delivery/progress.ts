@@ -3,10 +3,11 @@
  * out of order; each lane settles its own in order, so the partition is settled up to the lowest floor of the lanes
  * that still have some of it.
  */
-import type { Position } from '../log/log.ts'
+import type { Group, Position } from '../log/log.ts'
 
 export class PartitionProgress {
   readonly partition: number
+  readonly logId: string
   /** Offset of the next event to hand to a lane. */
   next: number
   /** The partition is another process's now: what is queued here is not delivered. */
@@ -18,8 +19,9 @@ export class PartitionProgress {
   #deadLettered: number[] = []
   #damaged: number[] = []
 
-  constructor(partition: number, next: number, lanes: number) {
+  constructor({ partition, logId }: Pick<Group, 'partition' | 'logId'>, next: number, lanes: number) {
     this.partition = partition
+    this.logId = logId
     this.next = next
     this.#pending = new Array(lanes).fill(0)
     this.#floor = new Array(lanes).fill(next)
@@ -33,7 +35,7 @@ export class PartitionProgress {
   /** The next `count` of a lane, the last of them at `offset`. */
   settle(lane: number, offset: number, count = 1): void {
     this.#pending[lane] = (this.#pending[lane] as number) - count
-    this.#floor[lane] = offset + 1
+    this.#floor[lane] = Math.max(offset + 1, this.#floor[lane] as number)
   }
 
   giveUp(offset: number): void {

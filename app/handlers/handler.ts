@@ -25,6 +25,21 @@ export type Handler<In = unknown, Out = unknown> = (
   context: HandlerContext,
 ) => Result<Out> | Promise<Result<Out>>
 
+/** Whether a route takes an event. Must answer the same whenever it is asked. A throw makes the event a dead letter. */
+export type Filter = (event: Event) => boolean
+
+/**
+ * The events whose `type` matches one of these.
+ * @param patterns types, in which `*` stands for any characters: `order.*`.
+ * @public
+ */
+export function ofType(...patterns: readonly string[]): Filter {
+  const literal = (text: string) => text.replaceAll(/[\\^$.|?+()[\]{}]/g, '\\$&')
+  const alternatives = patterns.map((pattern) => pattern.split('*').map(literal).join('.*'))
+  const matcher = new RegExp(`^(?:${alternatives.join('|')})$`, 's')
+  return ({ type }) => matcher.test(type)
+}
+
 /**
  * A handler for the events whose `type` matches; others pass as they are.
  * @param pattern a type, in which `*` stands for any characters: `order.*`.
@@ -32,8 +47,7 @@ export type Handler<In = unknown, Out = unknown> = (
  * @public
  */
 export function onType<In, Out = In>(pattern: string, handler: Handler<In, Out>): Handler {
-  const literal = pattern.split('*').map((part) => part.replaceAll(/[\\^$.|?+()[\]{}]/g, '\\$&'))
-  const matches = new RegExp(`^${literal.join('.*')}$`, 's')
-  const chosen: Handler = (event, context) => (matches.test(event.type) ? handler(event as Event<In>, context) : event)
+  const matches = ofType(pattern)
+  const chosen: Handler = (event, context) => (matches(event) ? handler(event as Event<In>, context) : event)
   return Object.defineProperty(chosen, 'name', { value: handler.name || `for ${pattern}` })
 }

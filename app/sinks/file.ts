@@ -24,7 +24,6 @@ const MAX_BATCH_EVENTS = 1024
 const NEWLINE = 0x0a
 
 export class FileSink implements Sink {
-  readonly name = 'file'
   readonly concurrency = 1
   readonly maxBatchEvents = MAX_BATCH_EVENTS
   readonly #options: FileSinkOptions

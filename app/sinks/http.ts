@@ -26,7 +26,6 @@ const UNAVAILABLE = new Set([408, 425, 429, 502, 503, 504])
 const MAX_REASON_CHARACTERS = 200
 
 export class HttpSink implements Sink {
-  readonly name = 'http'
   readonly concurrency: number
   readonly maxBatchEvents = 1
   readonly #options: HttpSinkOptions

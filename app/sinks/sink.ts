@@ -13,7 +13,6 @@ export interface Item {
 }
 
 export interface Sink {
-  readonly name: string
   /** Lanes: calls of `write` at once. Events with the same key always come through the same lane, in order. */
   readonly concurrency: number
   /** Most events in one call of `write`. */
@@ -34,6 +33,8 @@ export interface Sink {
    */
   durable?(): Promise<void>
   readonly failure?: string | undefined
+  /** What comes of this log is another process's now; what is gathered of it and not durable, too. */
+  forget?(logId: string): void
   close(): Promise<void>
 }
 

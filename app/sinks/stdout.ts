@@ -5,7 +5,6 @@ import { type Item, type Sink, SinkUnavailable } from './sink.ts'
 const MAX_BATCH_EVENTS = 1024
 
 export class StdoutSink implements Sink {
-  readonly name = 'stdout'
   readonly concurrency = 1
   readonly maxBatchEvents = MAX_BATCH_EVENTS
   readonly #stream: Writable

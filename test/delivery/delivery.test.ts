@@ -117,6 +117,39 @@ describe('at least once and in order per key', () => {
     await rig.close()
   })
 
+  describe('a filter', () => {
+    test('keeps events out: they are settled at once, and counted', async () => {
+      const sink = new ScriptedSink()
+      const rig = await startDelivery(temporaryDirectory(), sink, { filter: ({ id }) => Number(id) % 10 === 3 })
+      await rig.log.append([numbered(0, 100)])
+      await settled(rig.delivery)
+      expect(sink.ids.toSorted()).toEqual(['13', '23', '3', '33', '43', '53', '63', '73', '83', '93'])
+      expect(rig.delivery.filteredTotal).toBe(90)
+      expect(rig.delivery.settled).toMatchObject({ delivered: 100, deadLettered: 0 })
+      await rig.close()
+    })
+
+    test('that throws makes a dead letter at once, with the stack; mended, a replay asks it again', async () => {
+      let broken = true
+      const filter = ({ id }: Event) => {
+        if (broken && id === '2') throw new Error('no such field')
+        return id !== '3'
+      }
+      const sink = new ScriptedSink()
+      const rig = await startDelivery(temporaryDirectory(), sink, { filter })
+      await rig.log.append([numbered(0, 5)])
+      await settled(rig.delivery)
+      expect(sink.ids.toSorted()).toEqual(['0', '1', '4'])
+      const [letter] = await rig.delivery.deadLetters(10)
+      expect(letter).toMatchObject({ event: { id: '2' }, offset: 2, attempts: 1 })
+      expect(letter?.reason).toMatch(/^the filter threw: Error: no such field\n +at /)
+      broken = false
+      expect(await rig.delivery.replay()).toEqual({ letters: 1, failedAgain: 0 })
+      expect(sink.ids).toContain('2')
+      await rig.close()
+    })
+  })
+
   describe('a sink that gathers', () => {
     test('goes on taking; nothing is committed before it says that it is durable', async () => {
       const directory = temporaryDirectory()

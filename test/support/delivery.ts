@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { RetryPolicy } from '../../app/delivery/backoff.ts'
 import { Delivery } from '../../app/delivery/delivery.ts'
 import type { Event } from '../../app/event.ts'
-import type { Handler } from '../../app/handlers/handler.ts'
+import type { Filter, Handler } from '../../app/handlers/handler.ts'
 import { EmbeddedLog } from '../../app/log/embedded/embedded-log.ts'
 import type { Failure, Item, Sink } from '../../app/sinks/sink.ts'
 
@@ -90,8 +90,9 @@ export interface Rig {
 
 export async function startDelivery(
   directory: string,
-  sink: Sink,
+  sink: Sink & { readonly name: string },
   options: {
+    filter?: Filter
     handlers?: Handler[]
     retry?: RetryPolicy
     log?: EmbeddedLog
@@ -103,7 +104,9 @@ export async function startDelivery(
   const warnings: string[] = []
   const { deadLetterMaxBytes } = options
   const delivery = await Delivery.start({
+    name: sink.name,
     log,
+    filter: options.filter,
     sink,
     deadLetterLog: await openLog(
       join(directory, 'dead', sink.name),

@@ -74,6 +74,41 @@ export function startLoad(url: string, options: LoadOptions): Load {
   })
 }
 
+const BULK_EVENTS = 4000
+const BULK_CONNECTIONS = 4
+
+/**
+ * Sends `total` events of about 200 bytes in bulk; `data.seq` and the end of the id count up from 0.
+ * @throws Error when one of them was not accepted.
+ */
+export async function sendEvents(url: string, total: number, prefix = 'm'): Promise<void> {
+  const agent = new Agent({ keepAlive: true, maxSockets: BULK_CONNECTIONS })
+  let next = 0
+  const connection = async () => {
+    while (next < total) {
+      const from = next
+      next = Math.min(total, next + BULK_EVENTS)
+      let body = ''
+      for (let seq = from; seq < next; seq++) {
+        body += `{"id":"${prefix}${seq}","type":"order.created","subject":"customer-${seq % 5000}","data":{"seq":${seq},"amount":${(seq * 7919) % 10_007},"currency":"EUR","items":["A-${seq % 313}","B-${seq % 97}"],"note":"left at the door"}}\n`
+      }
+      for (;;) {
+        const { status, rejected } = await post(agent, url, body, true)
+        if (status === 202 && rejected.size === 0) break
+        if (status !== 503) throw new Error(`answered ${status}, ${rejected.size} rejected`)
+        await new Promise((resolve) => setTimeout(resolve, 50))
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: BULK_CONNECTIONS }, connection))
+  agent.destroy()
+}
+
+/** Events a second, for people. */
+export function rate(events: number, ms: number): string {
+  return Math.round((events / ms) * 1000).toLocaleString('en')
+}
+
 interface Answer {
   /** 0 when there was none. */
   readonly status: number

@@ -275,6 +275,7 @@ export function logConformance(of: () => EngineUnderTest): void {
       const log = await of().open(name)
       const warnings: string[] = []
       const delivery = await Delivery.start({
+        name: sink.name,
         log,
         sink,
         deadLetterLog: await of().openDeadLetters(`${name}.dead`),

@@ -1,0 +1,53 @@
+/** Which sink: its name in a route → the implementation, loaded only when it is used. */
+import type { Config, SinkName } from '../config.ts'
+import type { Sink } from './sink.ts'
+
+export interface SinkContext {
+  /** Of the route. */
+  readonly name: string
+  /** Wait after the `attempt`th failure, milliseconds. */
+  readonly backoffMs: (attempt: number) => number
+  readonly onWarning: (message: string) => void
+}
+
+export async function openSink(sink: SinkName, config: Config, context: SinkContext): Promise<Sink> {
+  switch (sink) {
+    case 'file': {
+      const { FileSink } = await import('./file.ts')
+      return FileSink.open({
+        directory: config.FILE_SINK_DIR,
+        rollBytes: config.FILE_SINK_ROLL_BYTES,
+        rollMs: config.FILE_SINK_ROLL_MS,
+      })
+    }
+    case 'stdout': {
+      const { StdoutSink } = await import('./stdout.ts')
+      return new StdoutSink()
+    }
+    case 'http': {
+      const { HttpSink } = await import('./http.ts')
+      return new HttpSink({
+        url: config.HTTP_SINK_URL,
+        secret: config.HTTP_SINK_SECRET,
+        timeoutMs: config.HTTP_SINK_TIMEOUT_MS,
+        concurrency: config.HTTP_SINK_CONCURRENCY,
+      })
+    }
+    case 's3': {
+      const { S3Sink } = await import('./s3/s3-sink.ts')
+      return new S3Sink({
+        ...context,
+        bucket: config.S3_SINK_BUCKET,
+        prefix: config.S3_SINK_PREFIX,
+        region: config.S3_SINK_REGION,
+        endpoint: config.S3_SINK_ENDPOINT,
+        kmsKeyId: config.S3_SINK_KMS_KEY_ID,
+        timeoutMs: config.S3_SINK_TIMEOUT_MS,
+        compression: config.S3_SINK_COMPRESSION,
+        rollBytes: config.S3_SINK_ROLL_BYTES,
+        rollEvents: config.S3_SINK_ROLL_EVENTS,
+        rollMs: config.S3_SINK_ROLL_MS,
+      })
+    }
+  }
+}

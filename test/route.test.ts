@@ -1,0 +1,70 @@
+import { describe, expect, test } from 'vitest'
+import { loadConfig } from '../app/config.ts'
+import { ofType } from '../app/handlers/handler.ts'
+import { pickHandlers } from '../app/handlers/pick.ts'
+import { checkRoutes, type Route, writesToStdout } from '../app/route.ts'
+
+const config = loadConfig({ RETRY_MAX_ATTEMPTS: '7' })
+const check = (...routes: Route[]) => checkRoutes(config, pickHandlers, routes)
+
+test('without routes of your own: one for each of SINKS, through HANDLERS, all events', () => {
+  const routes = checkRoutes(loadConfig({ SINKS: 'file,stdout', HANDLERS: 'sample' }), pickHandlers)
+  expect(routes).toMatchObject([
+    { name: 'file', sink: 'file', filter: undefined },
+    { name: 'stdout', sink: 'stdout', filter: undefined },
+  ])
+  expect(routes[0]?.handlers).toHaveLength(1)
+})
+
+test('a route has its own filter, handlers and options, and the rest from the environment', () => {
+  const filter = ofType('order.*', 'cart.*')
+  const [route] = check({ name: 'orders', filter, handlers: ['sample'], sink: 'file', options: { RETRY_BASE_MS: 5 } })
+  expect(route).toMatchObject({ name: 'orders', filter, config: { RETRY_BASE_MS: 5, RETRY_MAX_ATTEMPTS: 7 } })
+  const event = { specversion: '1.0', id: '1', source: 's' } as const
+  expect(['order.x', 'cart.y', 'orders', 'x.order.y'].map((type) => route?.filter?.({ ...event, type }))).toEqual([
+    true,
+    true,
+    false,
+    false,
+  ])
+})
+
+describe('refused at the start, by name', () => {
+  test.each<[string, Route[], RegExp]>([
+    ['a name with a slash', [{ name: 'a/b', sink: 'file' }], /route "a\/b" in app\/pipelines\.ts: a name has 1 to 64/],
+    [
+      'the same name twice',
+      [
+        { name: 'a', sink: 'file' },
+        { name: 'a', sink: 'stdout' },
+      ],
+      /route "a".*: there is another one with this name/,
+    ],
+    [
+      'two that write the same files',
+      [
+        { name: 'a', sink: 'file' },
+        { name: 'b', sink: 'file' },
+      ],
+      /route "b".*: a writes to \.\/data\/delivered already: give it a FILE_SINK_DIR/,
+    ],
+    ['what its sink needs', [{ name: 'hook', sink: 'http' }], /route "hook".*: HTTP_SINK_URL: SINKS has http/],
+    [
+      'an option out of its range',
+      [{ name: 'a', sink: 'file', options: { RETRY_MAX_ATTEMPTS: 0 } }],
+      /route "a".*: RETRY_MAX_ATTEMPTS: "0" is not a whole number from 1 to 1000/,
+    ],
+    [
+      'a handler there is not',
+      [{ name: 'a', sink: 'file', handlers: ['nope'] }],
+      /route "a".*: .*there is no handler "nope"/,
+    ],
+  ])('%s', (_, routes, message) => {
+    expect(() => check(...routes)).toThrow(message)
+  })
+})
+
+test('standard output belongs to events only where they go there', () => {
+  expect(writesToStdout(loadConfig({ SINKS: 'stdout' }))).toBe(true)
+  expect(writesToStdout(config)).toBe(false)
+})
