@@ -17,7 +17,7 @@ import { backoffMs } from './delivery/backoff.ts'
 import { Delivery } from './delivery/delivery.ts'
 import { openDeadLetters, openLog } from './engine.ts'
 import { MillraceError, messageOf, systemCode } from './errors.ts'
-import { pickHandlers } from './handlers/pick.ts'
+import { pickFrom, startThreads } from './handlers/pick.ts'
 import { createServer } from './http/server.ts'
 import { groupCommit } from './log/group-commit.ts'
 import type { Log, LogObserver } from './log/log.ts'
@@ -55,7 +55,8 @@ export async function startApp(
   const directory = config.LOG_ENGINE === 'embedded' ? config.DATA_DIR : undefined
   const { metrics = new Metrics(directory, version, role), tracing } = parts
   const observer = observe(logger, metrics, onFailure)
-  const routes = role === 'ingest' ? [] : checkRoutes(config, pickHandlers)
+  const threads = await startThreads(role === 'ingest' ? 0 : config.HANDLER_THREADS)
+  const routes = role === 'ingest' ? [] : checkRoutes(config, pickFrom(threads))
   const log = await openLog(config, observer)
   metrics.restore(log.committedEvents)
 
@@ -120,6 +121,7 @@ export async function startApp(
     sender.close()
     await committing
     const finished = await Promise.all(deliveries.map((delivery) => delivery.close(config.SHUTDOWN_DRAIN_MS)))
+    await threads?.close()
     stopPublishing()
     await admin.close()
     await log.close()
@@ -167,7 +169,6 @@ async function startDelivery(
     filter,
     handlers,
     handlerConcurrency: config.HANDLER_CONCURRENCY,
-    handlerTimeoutMs: config.HANDLER_TIMEOUT_MS,
     retry,
     laneBytes: 2 * Math.max(config.MAX_BODY_BYTES, config.GROUP_MAX_BYTES),
     onWarning,

@@ -2,6 +2,7 @@
 import { type Config, type SinkName, withOptions } from './config.ts'
 import { MillraceError } from './errors.ts'
 import type { Filter, Handler } from './handlers/handler.ts'
+import type { PickHandlers } from './handlers/pick.ts'
 import { pipelines } from './pipelines.ts'
 
 export interface Route {
@@ -34,7 +35,7 @@ const NAME = /^[a-z0-9][a-z0-9_-]{0,63}$/
  */
 export function checkRoutes(
   config: Config,
-  pick: (names: readonly string[]) => Handler[],
+  pick: PickHandlers,
   declared: readonly Route[] = pipelines(config),
 ): CheckedRoute[] {
   const names = new Set<string>()
@@ -51,7 +52,7 @@ export function checkRoutes(
         if (other !== undefined) throw invalid(`${other} writes to ${directory} already: give it a FILE_SINK_DIR`)
         directories.set(directory, name)
       }
-      return { name, filter, handlers: pick(handlers), sink, config: own }
+      return { name, filter, handlers: pick(handlers, own.HANDLER_TIMEOUT_MS), sink, config: own }
     } catch (error) {
       if (!(error instanceof MillraceError)) throw error
       const where = name === sink && Object.keys(options).length === 0 ? '' : `route "${name}" in app/pipelines.ts: `

@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import { loadConfig } from '../app/config.ts'
 import { ofType } from '../app/handlers/handler.ts'
-import { pickHandlers } from '../app/handlers/pick.ts'
+import { pickFrom } from '../app/handlers/pick.ts'
 import { checkRoutes, type Route, writesToStdout } from '../app/route.ts'
 
+const pickHandlers = pickFrom()
 const config = loadConfig({ RETRY_MAX_ATTEMPTS: '7' })
 const check = (...routes: Route[]) => checkRoutes(config, pickHandlers, routes)
 

@@ -4,7 +4,8 @@ import { createInterface } from 'node:readline'
 import { handleBatch, type Task } from '../delivery/handle.ts'
 import { MillraceError, messageOf } from '../errors.ts'
 import { complete, type ReceivedEvent, validate } from '../event.ts'
-import { pickHandlers } from '../handlers/pick.ts'
+import type { Handler } from '../handlers/handler.ts'
+import { pickFrom, startThreads } from '../handlers/pick.ts'
 
 export interface HandlerTestOptions {
   /** NDJSON, as it would be sent. */
@@ -12,16 +13,26 @@ export interface HandlerTestOptions {
   readonly handlers: readonly string[]
   /** For one call of one handler. */
   readonly timeoutMs: number
+  /** Worker threads that they run on; 0: none. */
+  readonly threads: number
 }
 
 /** In the ids of events that came without one. */
 const LOG_ID = 'test'
 
 /** @returns whether no event was invalid and no handler failed. */
-export async function testHandlers({ file, handlers: names, timeoutMs }: HandlerTestOptions): Promise<boolean> {
-  const handlers = pickHandlers(names)
+export async function testHandlers(options: HandlerTestOptions): Promise<boolean> {
+  const threads = await startThreads(options.threads)
+  try {
+    return await run(options.file, pickFrom(threads)(options.handlers, options.timeoutMs))
+  } finally {
+    await threads?.close()
+  }
+}
+
+async function run(file: string, handlers: readonly Handler[]): Promise<boolean> {
   const { signal } = new AbortController()
-  const options = { handlers, concurrency: 1, timeoutMs, sink: 'test', signal }
+  const options = { handlers, concurrency: 1, sink: 'test', signal }
   const counts = { in: 0, out: 0, dropped: 0, failed: 0 }
   for await (const { line, number } of linesOf(file)) {
     counts.in += 1

@@ -33,7 +33,6 @@ export interface DeliveryOptions {
   readonly handlers: readonly Handler[]
   readonly handlerConcurrency: number
   /** For one call of one handler. */
-  readonly handlerTimeoutMs: number
   readonly retry: RetryPolicy
   /** Bytes of events that may queue in one lane; at least the largest event. */
   readonly laneBytes: number
@@ -300,13 +299,12 @@ export class Delivery implements DeliveryView {
   }
 
   #laneOptions(giveUp: LaneOptions['giveUp']): Omit<LaneOptions, 'index'> {
-    const { name, sink, handlers, handlerConcurrency, handlerTimeoutMs, retry, laneBytes } = this.#options
+    const { name, sink, handlers, handlerConcurrency, retry, laneBytes } = this.#options
     return {
       name,
       sink,
       handlers,
       handlerConcurrency,
-      handlerTimeoutMs,
       retry,
       capacityBytes: laneBytes,
       giveUp,

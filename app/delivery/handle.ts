@@ -23,8 +23,6 @@ export interface Task extends Item {
 export interface HandleOptions {
   readonly handlers: readonly Handler[]
   readonly concurrency: number
-  /** For one call of one handler, milliseconds. */
-  readonly timeoutMs: number
   readonly sink: string
   readonly signal: AbortSignal
 }
@@ -60,11 +58,12 @@ export async function handleBatch(batch: readonly Task[], options: HandleOptions
 }
 
 async function runHandlers(task: Task, options: HandleOptions): Promise<readonly Event[]> {
+  const context = { attempt: task.attempts + 1, sink: options.sink, signal: options.signal }
   let events: readonly Event[] = [task.event]
   for (const handler of options.handlers) {
     const next: Event[] = []
     for (const event of events) {
-      const result = await call(handler, event, task, options)
+      const result = await handler(event, context)
       if (Array.isArray(result)) next.push(...result)
       else if (result !== undefined) next.push(result as Event)
     }
@@ -75,34 +74,4 @@ async function runHandlers(task: Task, options: HandleOptions): Promise<readonly
     if (reason !== undefined) throw new Error(`a handler returned something that is not an event: ${reason}`)
   }
   return events
-}
-
-/**
- * A handler cannot be stopped from outside: past its time, or when the process stops, its signal is aborted and nobody
- * waits for it any more. One that never gives the event loop back cannot be noticed at all.
- */
-async function call(
-  handler: Handler,
-  event: Event,
-  { attempts }: Task,
-  { timeoutMs, sink, signal }: HandleOptions,
-): Promise<Awaited<ReturnType<Handler>>> {
-  const own = new AbortController()
-  const context = { attempt: attempts + 1, sink, signal: own.signal }
-  const result = handler(event, context)
-  if (!(result instanceof Promise)) return result
-  const { promise: given, reject } = Promise.withResolvers<never>()
-  const giveUp = (reason: string) => {
-    reject(new Error(reason))
-    own.abort()
-  }
-  const stop = () => giveUp('the process stops')
-  const timer = setTimeout(() => giveUp(`handler ${handler.name} took longer than ${timeoutMs} ms`), timeoutMs)
-  signal.addEventListener('abort', stop)
-  try {
-    return await Promise.race([result, given])
-  } finally {
-    clearTimeout(timer)
-    signal.removeEventListener('abort', stop)
-  }
 }

@@ -28,7 +28,6 @@ export interface LaneOptions {
   readonly sink: Sink
   readonly handlers: readonly Handler[]
   readonly handlerConcurrency: number
-  readonly handlerTimeoutMs: number
   readonly retry: RetryPolicy
   /** Bytes of encoded events that may queue in the lane. */
   readonly capacityBytes: number
@@ -191,7 +190,7 @@ export class Lane {
 
   /** Handlers, then the sink. Says what failed; throws when the sink cannot be used. */
   async #attempt(tasks: readonly Task[]): Promise<Map<Task, Omit<Failure, 'index'>>> {
-    const { name, sink, handlers, handlerConcurrency, handlerTimeoutMs, signal } = this.#options
+    const { name, sink, handlers, handlerConcurrency, signal } = this.#options
     const failures = new Map<Task, Omit<Failure, 'index'>>()
     for (const task of tasks) {
       if (task.fault !== undefined) failures.set(task, { reason: task.fault, retryable: false })
@@ -205,8 +204,7 @@ export class Lane {
       }
       return failures
     }
-    const limits = { concurrency: handlerConcurrency, timeoutMs: handlerTimeoutMs }
-    const options = { handlers, ...limits, sink: name, signal }
+    const options = { handlers, concurrency: handlerConcurrency, sink: name, signal }
     for (const [task, reason] of await handleBatch(open, options)) failures.set(task, { reason, retryable: true })
     const outputs: Item[] = []
     const owners: Task[] = []

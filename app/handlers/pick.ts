@@ -1,17 +1,30 @@
-/** Names in `HANDLERS` → handlers, in that order. */
+/** Names in `HANDLERS` → handlers, in that order, each with its time limit, on threads if there are any. */
 import { MillraceError } from '../errors.ts'
 import type { Handler } from './handler.ts'
 import { handlers as known } from './index.ts'
+import type { HandlerThreads } from './threads.ts'
+import { withTimeLimit } from './time-limit.ts'
 
 /** @throws MillraceError CONFIG_INVALID when one is not in app/handlers/index.ts. */
-export function pickHandlers(names: readonly string[]): Handler[] {
-  return names.map((name) => {
-    const handler = Object.hasOwn(known, name) ? known[name] : undefined
-    if (handler) return handler
-    const listed = Object.keys(known).join(', ')
-    throw new MillraceError(
-      'CONFIG_INVALID',
-      `HANDLERS: there is no handler "${name}" in app/handlers/index.ts, which has ${listed}`,
-    )
-  })
+export type PickHandlers = (names: readonly string[], timeoutMs: number) => Handler[]
+
+/** @param threads default: handlers run where the requests are served. */
+export function pickFrom(threads?: HandlerThreads): PickHandlers {
+  return (names, timeoutMs) =>
+    names.map((name) => {
+      const handler = Object.hasOwn(known, name) ? known[name] : undefined
+      if (handler) return threads?.handler(name, timeoutMs) ?? withTimeLimit(handler, timeoutMs)
+      const listed = Object.keys(known).join(', ')
+      throw new MillraceError(
+        'CONFIG_INVALID',
+        `HANDLERS: there is no handler "${name}" in app/handlers/index.ts, which has ${listed}`,
+      )
+    })
+}
+
+/** @param count 0: none. */
+export async function startThreads(count: number): Promise<HandlerThreads | undefined> {
+  if (count === 0) return undefined
+  const { HandlerThreads } = await import('./threads.ts')
+  return new HandlerThreads(count)
 }

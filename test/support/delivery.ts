@@ -4,6 +4,7 @@ import type { RetryPolicy } from '../../app/delivery/backoff.ts'
 import { Delivery } from '../../app/delivery/delivery.ts'
 import type { Event } from '../../app/event.ts'
 import type { Filter, Handler } from '../../app/handlers/handler.ts'
+import { withTimeLimit } from '../../app/handlers/time-limit.ts'
 import { EmbeddedLog } from '../../app/log/embedded/embedded-log.ts'
 import type { Failure, Item, Sink } from '../../app/sinks/sink.ts'
 
@@ -112,9 +113,8 @@ export async function startDelivery(
       join(directory, 'dead', sink.name),
       deadLetterMaxBytes ? { maxBytes: deadLetterMaxBytes } : {},
     ),
-    handlers: options.handlers ?? [],
+    handlers: (options.handlers ?? []).map((handler) => withTimeLimit(handler, options.handlerTimeoutMs ?? 30_000)),
     handlerConcurrency: 4,
-    handlerTimeoutMs: options.handlerTimeoutMs ?? 30_000,
     retry: options.retry ?? QUICK,
     laneBytes: 1024 * 1024,
     onWarning: (message) => warnings.push(message),

@@ -281,7 +281,6 @@ export function logConformance(of: () => EngineUnderTest): void {
         deadLetterLog: await of().openDeadLetters(`${name}.dead`),
         handlers: [],
         handlerConcurrency: 1,
-        handlerTimeoutMs: 30_000,
         retry: QUICK,
         laneBytes: 1024 * 1024,
         onWarning: (message) => void warnings.push(message),

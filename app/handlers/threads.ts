@@ -1,0 +1,53 @@
+/**
+ * Handlers on worker threads, for those that keep a CPU busy: in the main thread every request would wait for them.
+ *
+ *     call ─▶ a free thread (first come, first served) ─(event, copied)─▶ worker.ts ─(result, copied)─▶
+ *
+ * A call past its time ends its thread, whatever that is doing, and another one is started.
+ */
+import { Piscina } from 'piscina'
+import { channel } from '../channel/channel.ts'
+import type { Handler, HandlerContext } from './handler.ts'
+import { withTimeLimit } from './time-limit.ts'
+
+export interface Call {
+  readonly name: string
+  readonly event: Parameters<Handler>[0]
+  readonly context: Omit<HandlerContext, 'signal'>
+}
+
+export class HandlerThreads {
+  readonly #pool: Piscina<Call, Awaited<ReturnType<Handler>>>
+  /** A permit is a free thread: the time of a call begins when it runs, not when it queues. */
+  readonly #free: ReturnType<typeof channel<object>>
+
+  constructor(threads: number) {
+    this.#pool = new Piscina({
+      filename: new URL('./worker.ts', import.meta.url).href,
+      minThreads: threads,
+      maxThreads: threads,
+      // A thread that waits for its next call goes on with its own timers and sockets.
+      atomics: 'disabled',
+    })
+    this.#free = channel(threads)
+  }
+
+  /** The handler with this name in index.ts, on a thread. */
+  handler(name: string, timeoutMs: number): Handler {
+    const call: Handler = (event, { attempt, sink, signal }) =>
+      this.#pool.run({ name, event, context: { attempt, sink } }, { signal })
+    const limited = withTimeLimit(call, timeoutMs, name)
+    return async (event, context) => {
+      const permit = await this.#free.sender.reserve({ signal: context.signal })
+      try {
+        return await limited(event, context)
+      } finally {
+        permit[Symbol.dispose]()
+      }
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#pool.destroy()
+  }
+}
