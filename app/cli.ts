@@ -192,8 +192,25 @@ program
   .action(async (file: string, { handlers }: { handlers?: string }) => {
     if (!handlers) throw new MillraceError('CONFIG_INVALID', 'which handlers? name them with --handlers or HANDLERS')
     const { testHandlers } = await import('./cli/handler.ts')
-    const { HANDLERS, HANDLER_TIMEOUT_MS } = loadConfig({ ...process.env, HANDLERS: handlers })
-    finish(await testHandlers({ file, handlers: HANDLERS, timeoutMs: HANDLER_TIMEOUT_MS }))
+    const config = loadConfig({ ...process.env, HANDLERS: handlers })
+    const { HANDLERS, HANDLER_TIMEOUT_MS: timeoutMs, HANDLER_THREADS: threads } = config
+    finish(await testHandlers({ file, handlers: HANDLERS, timeoutMs, threads }))
+  })
+
+program
+  .command('postgres')
+  .description('the database of the postgres sink (POSTGRES_SINK_URL and the other POSTGRES_SINK_ variables)')
+  .command('migrate')
+  .description('make the table, or the partitions of the next days; again at any time, beside a running service')
+  .option('--partition-by-day', 'make a new table with a partition for each day of "time"')
+  .option('--days <n>', 'days from today on that get a partition', whole(1, 366), 7)
+  .option('--dry-run', 'show the statements, change nothing')
+  .action(async ({ partitionByDay = false, days, dryRun = false }) => {
+    const { migratePostgres } = await import('./cli/postgres.ts')
+    const { postgresConnection } = await import('./sinks/open.ts')
+    const config = loadConfig({ ...process.env, SINKS: 'postgres' })
+    const options = { table: config.POSTGRES_SINK_TABLE, partitionByDay, days, now: new Date() }
+    await migratePostgres(postgresConnection(config), options, dryRun)
   })
 
 /** Without process.exit: what was written to a pipe still has to arrive. */

@@ -36,7 +36,7 @@ function choice<const T extends string>(values: readonly T[], fallback: T, descr
 export const KAFKA_AUTHS = ['none', 'tls', 'mtls', 'scram-sha-256', 'scram-sha-512', 'msk-iam'] as const
 
 export type SinkName = (typeof SINK_NAMES)[number]
-export const SINK_NAMES = ['file', 'stdout', 'http', 's3'] as const
+export const SINK_NAMES = ['file', 'stdout', 'http', 's3', 'postgres'] as const
 
 export const ConfigSchema = Type.Object({
   HOST: text('127.0.0.1', 'Address of the public listener.'),
@@ -195,7 +195,11 @@ export const ConfigSchema = Type.Object({
     'Events a second for each key (without keys: each address), with bursts of ten seconds; 0 is no limit.',
   ),
 
-  SINKS: list(SINK_NAMES, ['file'], 'Where events go: `file`, `stdout`, `http`, `s3`; each has its own offset.'),
+  SINKS: list(
+    SINK_NAMES,
+    ['file'],
+    'Where events go: `file`, `stdout`, `http`, `s3`, `postgres`; each has its own offset.',
+  ),
   HANDLERS: names('Names from `app/handlers/index.ts` that every event passes through, in order.'),
   HANDLER_CONCURRENCY: integer(
     1,
@@ -208,6 +212,12 @@ export const ConfigSchema = Type.Object({
     60 * 60 * SECOND_MS,
     30 * SECOND_MS,
     'Time for one call of one handler; beyond it the call has failed and is tried again like any other.',
+  ),
+  HANDLER_THREADS: integer(
+    0,
+    64,
+    0,
+    'Worker threads that handlers run on, for those that keep a CPU busy; 0 runs them where requests are served.',
   ),
   FILE_SINK_DIR: text('./data/delivered', 'Directory of the file sink; everything but `current.ndjson` is complete.'),
   FILE_SINK_ROLL_BYTES: integer(
@@ -252,6 +262,25 @@ export const ConfigSchema = Type.Object({
     'Age of what is gathered at which it writes objects; events count as delivered then.',
   ),
   S3_SINK_TIMEOUT_MS: integer(100, 10 * 60 * SECOND_MS, 30 * SECOND_MS, 'Time for one request of the s3 sink.'),
+  POSTGRES_SINK_URL: text(
+    '',
+    'Database of the postgres sink, `postgres://user@host:5432/database`; needed when `SINKS` has `postgres`.',
+  ),
+  POSTGRES_SINK_PASSWORD: text('', 'Password of that user, so that the URL need not hold it.'),
+  POSTGRES_SINK_TLS: choice(
+    ['auto', 'verify', 'off'],
+    'auto',
+    'TLS to the database: `verify` its certificate, `off`, or `auto`: `off` for one on this machine, else `verify`.',
+  ),
+  POSTGRES_SINK_CA_FILE: text('', 'PEM file of the certificates to trust; empty: those that Node trusts.'),
+  POSTGRES_SINK_TABLE: text('events', 'Table, or `schema.table`; `npx millrace postgres migrate` makes it.'),
+  POSTGRES_SINK_CONCURRENCY: integer(1, 64, 4, 'Statements of the postgres sink at once, each on its own connection.'),
+  POSTGRES_SINK_TIMEOUT_MS: integer(
+    100,
+    10 * 60 * SECOND_MS,
+    10 * SECOND_MS,
+    'Time to connect to the database, and for one statement.',
+  ),
   RETRY_BASE_MS: integer(
     1,
     60 * SECOND_MS,
@@ -333,7 +362,7 @@ export function withOptions(config: Config, options: Partial<Config>): Config {
 }
 
 function convert(name: string, variable: Variable, given: string): unknown {
-  const shown = /KEY|SECRET|TOKEN|PASSWORD/.test(name) ? 'the given value' : JSON.stringify(given)
+  const shown = /KEY|SECRET|TOKEN|PASSWORD|POSTGRES_SINK_URL/.test(name) ? 'the given value' : JSON.stringify(given)
   const fail = (wanted: string) => invalid(name, `${shown} is not ${wanted}. ${variable.description}`)
   if (variable.enum) {
     if (!variable.enum.includes(given)) throw fail(`one of ${variable.enum.join(', ')}`)
@@ -430,6 +459,7 @@ function checkTogether(config: Static<typeof ConfigSchema>, apiKeys: ReadonlyMap
     throw invalid('HTTP_SINK_URL', 'it must begin with http:// or https://')
   }
   if (config.SINKS.includes('s3')) checkS3(config)
+  if (config.SINKS.includes('postgres')) checkPostgres(config)
   if (!/^(whsec_)?[A-Za-z0-9+/]*={0,2}$/.test(config.HTTP_SINK_SECRET)) {
     throw invalid('HTTP_SINK_SECRET', 'the given value is not base64, with or without "whsec_" before it')
   }
@@ -446,6 +476,17 @@ function checkS3(config: Static<typeof ConfigSchema>): void {
   }
   if (endpoint !== '' && !/^https?:$/.test(URL.parse(endpoint)?.protocol ?? '')) {
     throw invalid('S3_SINK_ENDPOINT', 'it must begin with http:// or https://')
+  }
+}
+
+function checkPostgres({ POSTGRES_SINK_URL: url, POSTGRES_SINK_TABLE: table }: Static<typeof ConfigSchema>): void {
+  // Never shown: it may hold a password.
+  if (!/^postgres(ql)?:$/.test(URL.parse(url)?.protocol ?? '')) {
+    throw invalid('POSTGRES_SINK_URL', 'SINKS has postgres: set it to postgres://user@host:5432/database')
+  }
+  // Names that need no quotes, with room for the names of partitions in PostgreSQL's 63 characters.
+  if (!/^[a-z_][a-z0-9_]{0,50}(\.[a-z_][a-z0-9_]{0,50})?$/.test(table)) {
+    throw invalid('POSTGRES_SINK_TABLE', `${JSON.stringify(table)} is not a table: use up to 51 of a-z, 0-9 and _`)
   }
 }
 

@@ -71,5 +71,8 @@ export function systemCode(error: unknown): string | undefined {
 
 /** One line for a log or a reason field, whatever was thrown. */
 export function messageOf(error: unknown): string {
+  // What Node throws when a host has several addresses and none of them answers says nothing itself.
+  if (error instanceof AggregateError && error.message === '')
+    return [...new Set(error.errors.map(messageOf))].join(', ')
   return error instanceof Error ? error.message : String(error)
 }

@@ -4,12 +4,14 @@ import { capacityBench } from './capacity.ts'
 import { channelBench } from './channel.ts'
 import { kafkaBench } from './kafka.ts'
 import { metricsBench } from './metrics.ts'
+import { postgresBench } from './postgres.ts'
 import type { Question } from './rounds.ts'
 
 const QUESTIONS: Readonly<Record<string, Question>> = {
   channel: channelBench,
   metrics: metricsBench,
   kafka: kafkaBench,
+  postgres: postgresBench,
   capacity: capacityBench,
 }
 

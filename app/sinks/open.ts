@@ -1,5 +1,6 @@
 /** Which sink: its name in a route → the implementation, loaded only when it is used. */
 import type { Config, SinkName } from '../config.ts'
+import type { ConnectionOptions } from './postgres/connection.ts'
 import type { Sink } from './sink.ts'
 
 export interface SinkContext {
@@ -49,5 +50,24 @@ export async function openSink(sink: SinkName, config: Config, context: SinkCont
         rollMs: config.S3_SINK_ROLL_MS,
       })
     }
+    case 'postgres': {
+      const { PostgresSink } = await import('./postgres/postgres-sink.ts')
+      return PostgresSink.open({
+        ...postgresConnection(config),
+        table: config.POSTGRES_SINK_TABLE,
+        concurrency: config.POSTGRES_SINK_CONCURRENCY,
+        onWarning: context.onWarning,
+      })
+    }
+  }
+}
+
+export function postgresConnection(config: Config): ConnectionOptions {
+  return {
+    url: config.POSTGRES_SINK_URL,
+    password: config.POSTGRES_SINK_PASSWORD,
+    tls: config.POSTGRES_SINK_TLS,
+    caFile: config.POSTGRES_SINK_CA_FILE,
+    timeoutMs: config.POSTGRES_SINK_TIMEOUT_MS,
   }
 }

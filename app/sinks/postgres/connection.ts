@@ -1,0 +1,67 @@
+/** Where a PostgreSQL is and how it is spoken to: the options that a pool and a single client share. */
+import { readFileSync } from 'node:fs'
+import type { ClientConfig } from 'pg'
+import { isLoopback } from '../../config.ts'
+import { MillraceError, messageOf } from '../../errors.ts'
+
+export interface ConnectionOptions {
+  /** `postgres://user@host:5432/database`; `?host=/run/postgresql` for a socket. No other parameters. */
+  readonly url: string
+  /** Empty: the one in the URL. */
+  readonly password: string
+  /** `auto`: `verify` unless the server is on this machine. */
+  readonly tls: 'auto' | 'verify' | 'off'
+  /** PEM file of the certificates to trust; empty: those that Node trusts. */
+  readonly caFile: string
+  /** Time to connect, and for one statement, milliseconds. */
+  readonly timeoutMs: number
+}
+
+/** @throws MillraceError CONFIG_INVALID; never with the URL in its message, which may hold a password. */
+export function clientConfig({ url, password, tls, caFile, timeoutMs }: ConnectionOptions): ClientConfig {
+  const { protocol, hostname, port, username, password: own, pathname, searchParams } = parse(url)
+  if (!/^postgres(ql)?:$/.test(protocol)) throw invalid('URL', 'it must begin with postgres://')
+  const [odd] = [...searchParams.keys()].filter((name) => name !== 'host')
+  if (odd?.startsWith('ssl')) throw invalid('URL', `leave out ${odd}: POSTGRES_SINK_TLS says it`)
+  if (odd !== undefined) throw invalid('URL', `it has a parameter that is not known here: ${odd}`)
+  const host = searchParams.get('host') ?? hostname.replaceAll(/[[\]]/g, '')
+  if (host === '' || username === '' || pathname.length < 2) {
+    throw invalid('URL', 'it must name a user, a host and a database: postgres://user@host:5432/database')
+  }
+  const isHere = host.startsWith('/') || isLoopback(host)
+  const encrypted = tls === 'verify' || (tls === 'auto' && !isHere)
+  return {
+    host,
+    port: port === '' ? 5432 : Number(port),
+    user: decodeURIComponent(username),
+    password: password === '' ? decodeURIComponent(own) : password,
+    database: decodeURIComponent(pathname.slice(1)),
+    application_name: 'millrace',
+    ssl: encrypted && { rejectUnauthorized: true, ...(caFile !== '' && { ca: read(caFile) }) },
+    connectionTimeoutMillis: timeoutMs,
+    query_timeout: timeoutMs,
+    // The server gives up first when it can: then the connection is still good.
+    statement_timeout: Math.max(1, Math.floor(timeoutMs * 0.9)),
+    keepAlive: true,
+  }
+}
+
+function parse(url: string): URL {
+  try {
+    return new URL(url)
+  } catch {
+    throw invalid('URL', 'set it to postgres://user@host:5432/database')
+  }
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    throw invalid('CA_FILE', `cannot read it (${messageOf(error)})`)
+  }
+}
+
+function invalid(name: string, problem: string): MillraceError {
+  return new MillraceError('CONFIG_INVALID', `POSTGRES_SINK_${name}: ${problem}`)
+}

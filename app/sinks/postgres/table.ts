@@ -1,0 +1,151 @@
+/**
+ * The table that events go to: CloudEvents attributes as columns, `data` as jsonb.
+ *
+ *     primary key (source, id)          what CloudEvents identifies an event by: a repeat inserts nothing
+ *     primary key (source, id, time)    partitioned by day of `time`, which a partition's key must have
+ *
+ * A row whose day has no partition is kept in the default one; the next migration that makes the partition moves it.
+ */
+import type { Client } from 'pg'
+import { MillraceError } from '../../errors.ts'
+
+export interface Column {
+  readonly name: string
+  readonly type: string
+  readonly required: boolean
+}
+
+/** In the order of the INSERT. */
+export const COLUMNS: readonly Column[] = [
+  { name: 'source', type: 'text', required: true },
+  { name: 'id', type: 'text', required: true },
+  { name: 'type', type: 'text', required: true },
+  { name: 'subject', type: 'text', required: false },
+  { name: 'time', type: 'timestamp with time zone', required: true },
+  { name: 'datacontenttype', type: 'text', required: false },
+  { name: 'dataschema', type: 'text', required: false },
+  { name: 'data', type: 'jsonb', required: false },
+  { name: 'data_binary', type: 'bytea', required: false },
+  { name: 'extensions', type: 'jsonb', required: false },
+  { name: 'accepted_at', type: 'timestamp with time zone', required: true },
+]
+
+const DAY_MS = 24 * 60 * 60 * 1000
+
+/** What is there. */
+export interface Table {
+  /** Names of the primary key's columns. */
+  readonly key: readonly string[]
+  readonly partitioned: boolean
+}
+
+export interface MigrateOptions {
+  /** `events`, or with a schema `audit.events`; checked, since it becomes part of statements. */
+  readonly table: string
+  /** Only matters for a table that is not there yet. */
+  readonly partitionByDay: boolean
+  /** Days from today on that get a partition. */
+  readonly days: number
+  readonly now: Date
+}
+
+/**
+ * Reads what the table looks like.
+ * @returns undefined when there is none.
+ * @throws MillraceError CONFIG_INVALID when events do not fit into it.
+ */
+export async function inspectTable(client: Pick<Client, 'query'>, table: string): Promise<Table | undefined> {
+  const { rows: found } = await client.query<{ partitioned: boolean; key: string[] | null }>(
+    `SELECT relkind = 'p' AS partitioned,
+       (SELECT array_agg(attname::text ORDER BY array_position(indkey::int2[], attnum))
+          FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY (indkey)
+         WHERE indrelid = pg_class.oid AND indisprimary) AS key
+     FROM pg_class WHERE oid = to_regclass($1)`,
+    [table],
+  )
+  const [{ partitioned, key } = { partitioned: false, key: null }] = found
+  if (found.length === 0) return undefined
+  const { rows } = await client.query<{ name: string; type: string }>(
+    `SELECT attname::text AS name, format_type(atttypid, NULL) AS type
+       FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped`,
+    [table],
+  )
+  const types = new Map(rows.map(({ name, type }) => [name, type]))
+  for (const { name, type } of COLUMNS) {
+    const own = types.get(name)
+    if (own === undefined) throw unfit(table, `it has no column ${name} ${type}`)
+    if (own !== type) throw unfit(table, `its column ${name} is ${own}, not ${type}`)
+  }
+  const keys = ['source,id', 'source,id,time']
+  if (!keys.includes(key?.join() ?? '')) {
+    throw unfit(table, 'its primary key is neither (source, id) nor (source, id, time): a repeat could not be told')
+  }
+  return { key: key ?? [], partitioned }
+}
+
+/** The statements that make the table, or the partitions that it still needs; none when nothing is to be done. */
+export async function planMigration(client: Pick<Client, 'query'>, options: MigrateOptions): Promise<string[]> {
+  const { table, partitionByDay, days, now } = options
+  const found = await inspectTable(client, table)
+  const statements = found === undefined ? create(table, partitionByDay) : []
+  if (!(found?.partitioned ?? partitionByDay)) return statements
+  const present = new Set(
+    (
+      await client.query<{ name: string }>(
+        `SELECT relname::text AS name FROM pg_inherits JOIN pg_class ON oid = inhrelid WHERE inhparent = to_regclass($1)`,
+        [table],
+      )
+    ).rows.map(({ name }) => name),
+  )
+  for (let day = 0; day < days; day++) {
+    const partition = `${table}_${date(now, day).replaceAll('-', '')}`
+    if (present.has(partition.split('.').at(-1) ?? '')) continue
+    const [from, to] = [`'${date(now, day)} 00:00Z'`, `'${date(now, day + 1)} 00:00Z'`]
+    // Made beside the table and filled from the default partition, which must not hold what the new one is for.
+    statements.push(
+      `CREATE TABLE ${partition} (LIKE ${table} INCLUDING ALL)`,
+      `WITH moved AS (DELETE FROM ${table}_default WHERE time >= ${from} AND time < ${to} RETURNING *)\n` +
+        `  INSERT INTO ${partition} SELECT * FROM moved`,
+      `ALTER TABLE ${table} ATTACH PARTITION ${partition} FOR VALUES FROM (${from}) TO (${to})`,
+    )
+  }
+  return statements
+}
+
+/** Runs them as one transaction; another migration of the same table waits. */
+export async function migrate(client: Pick<Client, 'query'>, options: MigrateOptions): Promise<string[]> {
+  await client.query('BEGIN')
+  try {
+    await client.query(`SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, [`millrace ${options.table}`])
+    const statements = await planMigration(client, options)
+    for (const statement of statements) await client.query(statement)
+    await client.query('COMMIT')
+    return statements
+  } catch (error) {
+    await client.query('ROLLBACK').catch(() => undefined) // the first error says what went wrong
+    throw error
+  }
+}
+
+function create(table: string, partitionByDay: boolean): string[] {
+  const columns = COLUMNS.map(({ name, type, required }) => `  ${name} ${type}${required ? ' NOT NULL' : ''},\n`)
+  const key = partitionByDay ? 'source, id, time' : 'source, id'
+  const partition = partitionByDay ? ' PARTITION BY RANGE (time)' : ''
+  const schema = table.includes('.') ? [`CREATE SCHEMA IF NOT EXISTS ${table.split('.')[0]}`] : []
+  return [
+    ...schema,
+    `CREATE TABLE ${table} (\n${columns.join('')}  PRIMARY KEY (${key})\n)${partition}`,
+    ...(partitionByDay ? [`CREATE TABLE ${table}_default PARTITION OF ${table} DEFAULT`] : []),
+  ]
+}
+
+function date(now: Date, daysLater: number): string {
+  return new Date(now.getTime() + daysLater * DAY_MS).toISOString().slice(0, 10)
+}
+
+function unfit(table: string, problem: string): MillraceError {
+  return new MillraceError(
+    'CONFIG_INVALID',
+    `POSTGRES_SINK_TABLE: events do not fit into ${table}: ${problem}. Name another, and make it: npx millrace postgres migrate`,
+  )
+}
