@@ -47,3 +47,8 @@ export function servicesOf(environment: Environment): readonly { readonly role: 
 export function collectorParameter(environment: Environment): string {
   return `/millrace/${environment.name}/collector`
 }
+
+/** In the archive bucket: what the s3 sink writes. */
+export const ARCHIVE_PREFIX = 'events/'
+/** Of it, what it rewrites all the time and reads itself. */
+export const ARCHIVE_CUTS_PREFIX = `${ARCHIVE_PREFIX}_millrace/`

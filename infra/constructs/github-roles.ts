@@ -283,6 +283,8 @@ const BOUNDARY = [
       'logs:DescribeLogStreams',
       'logs:PutLogEvents',
       's3:AbortMultipartUpload',
+      's3:GetObject',
+      's3:ListBucket',
       's3:PutObject',
       'secretsmanager:GetSecretValue',
       'sns:Publish',

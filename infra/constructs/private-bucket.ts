@@ -17,8 +17,8 @@ export interface PrivateBucketOptions {
   readonly kmsKeyArn?: string
   /** Objects move to infrequent access, then go. Default: they stay. Days. */
   readonly expireAfterDays?: number
-  /** Objects below this prefix go after so many days, and all versions of them. Default: none. */
-  readonly shortLived?: { readonly prefix: string; readonly days: number }
+  /** Objects below this prefix go after so many days (without: they stay), old versions of them after one. Default: none. */
+  readonly shortLived?: { readonly prefix: string; readonly days?: number }
   /** Where accesses are logged; default: nowhere. */
   readonly accessLog?: { readonly bucket: PrivateBucket; readonly prefix: string }
   /** Terraform refuses to destroy it. */
@@ -93,7 +93,7 @@ export class PrivateBucket extends Construct {
                 id: 'short-lived',
                 status: 'Enabled',
                 filter: [{ prefix: shortLived.prefix }],
-                expiration: [{ days: shortLived.days }],
+                ...(shortLived.days !== undefined && { expiration: [{ days: shortLived.days }] }),
                 noncurrentVersionExpiration: [{ noncurrentDays: 1 }],
               },
             ]

@@ -7,7 +7,7 @@ import { LogVolume } from '../constructs/log-volume.ts'
 import { Network } from '../constructs/network.ts'
 import { PrivateBucket } from '../constructs/private-bucket.ts'
 import type { Account, Environment } from '../environment.ts'
-import { prefix } from '../names.ts'
+import { ARCHIVE_CUTS_PREFIX, prefix } from '../names.ts'
 import { keyPolicy, type Statement } from '../policy.ts'
 import { AwsStack } from './aws-stack.ts'
 
@@ -46,6 +46,7 @@ export class Foundation extends AwsStack {
     this.archive = new PrivateBucket(this, 'archive', {
       name: `${name}-archive-${account.id}-${account.region}`,
       kmsKeyArn: key.arn,
+      shortLived: { prefix: ARCHIVE_CUTS_PREFIX }, // written again every half minute
       accessLog: { bucket: this.accessLog, prefix: 'archive/' },
       protect,
     })

@@ -11,7 +11,15 @@ import { FargateService } from '../constructs/fargate-service.ts'
 import { KAFKA_IAM_PORT } from '../constructs/kafka-cluster.ts'
 import { Scaling } from '../constructs/scaling.ts'
 import type { Account, Environment, Image, Tasks } from '../environment.ts'
-import { imageRepository, prefix, REPOSITORY, type Role, servicesOf } from '../names.ts'
+import {
+  ARCHIVE_CUTS_PREFIX,
+  ARCHIVE_PREFIX,
+  imageRepository,
+  prefix,
+  REPOSITORY,
+  type Role,
+  servicesOf,
+} from '../names.ts'
 import type { Statement } from '../policy.ts'
 import { TIMING } from '../timing.ts'
 import { AwsStack } from './aws-stack.ts'
@@ -137,7 +145,14 @@ export class Service extends AwsStack {
       KAFKA_CREATE_TOPICS: 'true', // nobody else has a way to the brokers
     }
     if (role === 'ingest') return { ...common, ...listening, ...kafka }
-    return { ...common, ...kafka, SINKS: 'stdout' } // kept by CloudWatch Logs: the root file system takes no files
+    return {
+      ...common,
+      ...kafka,
+      SINKS: 's3',
+      S3_SINK_BUCKET: this.#foundation.archive.name,
+      S3_SINK_PREFIX: ARCHIVE_PREFIX, // encrypted as the bucket says: with the key of the environment
+      S3_SINK_REGION: this.account.region,
+    }
   }
 
   #permissions(role: Role): Statement[] {
@@ -148,7 +163,14 @@ export class Service extends AwsStack {
         {
           Sid: 'Archive',
           Action: ['s3:PutObject', 's3:AbortMultipartUpload'],
-          Resource: `${archive.arn}/events/*`,
+          Resource: `${archive.arn}/${ARCHIVE_PREFIX}*`,
+        },
+        { Sid: 'ArchiveCuts', Action: 's3:GetObject', Resource: `${archive.arn}/${ARCHIVE_CUTS_PREFIX}*` },
+        {
+          Sid: 'ArchiveCutsOrNone', // without it S3 does not say that there is none, but that it is forbidden
+          Action: 's3:ListBucket',
+          Resource: archive.arn,
+          Condition: { StringLike: { 's3:prefix': `${ARCHIVE_CUTS_PREFIX}*` } },
         },
         { Sid: 'ArchiveKey', Action: ['kms:GenerateDataKey', 'kms:Decrypt'], Resource: keyArn },
       )

@@ -8,6 +8,8 @@ import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { gunzipSync } from 'node:zlib'
+import { GetObjectCommand, ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { type EmulatedAws, missing, type Ran, startEmulatedAws } from '../support/emulated-aws.ts'
 import { Kafka, missing as missingKafka } from '../support/kafka.ts'
@@ -176,11 +178,26 @@ describe.skipIf(reason)(`deployed into an emulated AWS${reason ? ` (left out: ${
         NODE_EXTRA_CA_CERTS: join(kafka.directory, 'ca.pem'),
         ...role.environment,
       }
+      const store = String(aws.environment.AWS_ENDPOINT_URL)
+      const archive = { S3_SINK_ENDPOINT: store, S3_SINK_ROLL_MS: '1000' }
       const ingest = await startTask('prod', 'ingest', moved)
-      const deliver = await startTask('prod', 'deliver', moved)
+      const deliver = await startTask('prod', 'deliver', { ...moved, ...archive })
       const answer = await send(ingest.url, { id: 'from-the-task' }, ingest.key)
       expect([answer.status, await answer.json()]).toEqual([202, { accepted: 1 }])
-      await until(() => deliver.output().includes('"id":"from-the-task"'), 30_000, 'the event at the sink of deliver')
+      const credentials = { accessKeyId: 'emulated', secretAccessKey: 'emulated' }
+      const s3 = new S3Client({ endpoint: store, region: 'eu-central-1', forcePathStyle: true, credentials })
+      const bucket = { Bucket: `millrace-prod-archive-${ACCOUNT}-eu-central-1`, Prefix: 'events/type=' }
+      let key: string | undefined
+      const arrived = async () => {
+        key = (await s3.send(new ListObjectsV2Command(bucket))).Contents?.[0]?.Key
+        return key !== undefined
+      }
+      await until(arrived, 30_000, `the event in the archive: ${deliver.output()}`)
+      expect(key).toMatch(/^events\/type=event\/dt=[\d-]+\/hh=\d\d\/s3\.[\w-]+-0-1\.ndjson\.gz$/)
+      const object = await s3.send(new GetObjectCommand({ Bucket: bucket.Bucket, Key: key }))
+      expect(object.ServerSideEncryption).toBe('aws:kms')
+      const bytes = await object.Body?.transformToByteArray()
+      expect(JSON.parse(String(gunzipSync(bytes ?? Buffer.of())))).toMatchObject({ id: 'from-the-task' })
       expect(kafka.signIns.refused).toEqual([])
       expect(kafka.signIns.count).toBeGreaterThan(0)
     },
