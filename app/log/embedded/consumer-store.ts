@@ -2,11 +2,12 @@
  * Progress of every consumer, in one small file that is replaced whole. Group commit here too: a flush writes what all
  * consumers have set by then, and the next one starts when it returns.
  */
-
 import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
 import { type Files, readWhole, replaceFile } from './files.ts'
 
 const NAME = 'consumers.json'
+const VERSION = 2
 
 /** How far a consumer has come. `offset - startOffset = delivered + deadLettered + damaged`. */
 export interface ConsumerProgress {
@@ -64,8 +65,9 @@ export class ConsumerStore {
 
   async #flush(): Promise<void> {
     const snapshot = new Map(this.#wanted)
-    const text = `${JSON.stringify({ version: 1, consumers: Object.fromEntries(snapshot) }, undefined, 2)}\n`
-    await replaceFile(this.#files, this.#directory, NAME, Buffer.from(text))
+    const consumers = Object.fromEntries(snapshot)
+    const text = JSON.stringify({ version: VERSION, crc32: checksum(consumers), consumers }, undefined, 2)
+    await replaceFile(this.#files, this.#directory, NAME, Buffer.from(`${text}\n`))
     for (const [name, progress] of snapshot) this.#durable.set(name, progress)
   }
 }
@@ -73,12 +75,18 @@ export class ConsumerStore {
 /** A damaged file is not trusted: the consumers begin again at the head of the log, which repeats but never loses. */
 function parse(text: string, onWarning: (message: string) => void): Record<string, ConsumerProgress> {
   try {
-    const { version, consumers } = JSON.parse(text)
+    const { version, crc32: written, consumers } = JSON.parse(text)
     const sound = Object.values(consumers as Record<string, ConsumerProgress>).every((progress) =>
       [progress.offset, progress.startOffset, progress.deadLettered, progress.damaged].every(Number.isSafeInteger),
     )
-    if (version === 1 && sound) return consumers
+    // A changed digit is an offset as good as any other, and would skip events: only the checksum tells.
+    if (sound && version === VERSION && written === checksum(consumers)) return consumers
+    if (sound && version === 1) return consumers // had none
   } catch {}
   onWarning(`${NAME} is damaged: every sink starts again at the oldest event of the log, so events repeat`)
   return {}
+}
+
+function checksum(consumers: object): number {
+  return crc32(JSON.stringify(consumers))
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { MillraceError, messageOf } from '../../errors.ts'
 import { type File, type Files, readWhole, replaceFile, writeFully } from './files.ts'
 import { encodeSegmentHeader, FORMAT_VERSION, SEGMENT_HEADER_BYTES, segmentName } from './format.ts'
-import { findLogId } from './segments.ts'
+import { surveySegments } from './segments.ts'
 
 const LOCK = 'lock'
 const IDENTITY = 'log.json'
@@ -27,18 +27,39 @@ export async function takeLock(files: Files, directory: string): Promise<{ relea
   )
 }
 
-/** The log's id: made on first open; taken from a segment when its file was lost or damaged. */
+/**
+ * The log's id: made on first open. Its file says it, unless it is lost or no segment knows that id: then a segment does.
+ * @throws MillraceError LOG_FORMAT when a version that this one cannot read wrote here, and nothing contradicts it: a
+ *   flipped bit is not a version.
+ */
 export async function identify(files: Files, directory: string): Promise<string> {
-  if ((await files.list(directory)).includes(IDENTITY)) {
-    try {
-      const { id } = JSON.parse((await readWhole(files, join(directory, IDENTITY))).toString())
-      if (typeof id === 'string' && id.length === 36) return id
-    } catch {}
+  const written = await readIdentity(files, directory)
+  const { logIds, otherVersion } = await surveySegments(files, directory)
+  const isKnown = written !== undefined && (logIds.size === 0 || logIds.has(written.id))
+  if (isKnown && written.version === FORMAT_VERSION) return written.id
+  const [logId] = logIds
+  const other = otherVersion ?? (logId === undefined ? written?.version : undefined)
+  if (other !== undefined) {
+    throw new MillraceError(
+      'LOG_FORMAT',
+      `${directory} has format version ${other}; this Millrace reads version ${FORMAT_VERSION}: ` +
+        'start the version that wrote it, or point DATA_DIR to another directory',
+    )
   }
-  const id = (await findLogId(files, directory)) ?? randomUUID()
+  const id = logId ?? randomUUID()
   const content = JSON.stringify({ version: FORMAT_VERSION, id, createdAt: new Date().toISOString() })
   await replaceFile(files, directory, IDENTITY, Buffer.from(`${content}\n`))
   return id
+}
+
+async function readIdentity(files: Files, directory: string): Promise<{ version: number; id: string } | undefined> {
+  if (!(await files.list(directory)).includes(IDENTITY)) return undefined
+  try {
+    const { version, id } = JSON.parse((await readWhole(files, join(directory, IDENTITY))).toString())
+    return typeof id === 'string' && id.length === 36 && Number.isInteger(version) ? { version, id } : undefined
+  } catch {
+    return undefined
+  }
 }
 
 /** The segment, its header and its name are durable when this returns. */
@@ -52,7 +73,7 @@ export async function createSegment(files: Files, directory: string, logId: stri
     return file
   } catch (error) {
     await file.close()
-    await files.remove(path).catch(() => undefined)
+    await files.remove(path) // or the next attempt finds it: what stays in the way is for a restart to clear
     throw error
   }
 }

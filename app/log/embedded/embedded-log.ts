@@ -89,6 +89,8 @@ export class EmbeddedLog implements Log, ConsumerHost {
     const onWarning = (message: string) => observer?.onWarning?.(message)
     const lock = await takeLock(files, directory)
     try {
+      // A process that was killed leaves names that are seen and not durable: what is built on them must not go with them.
+      await files.syncDirectory(directory)
       const id = await identify(files, directory)
       const store = await ConsumerStore.open(files, directory, onWarning)
       const segments = await listSegments(files, directory, id, onWarning)

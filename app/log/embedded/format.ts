@@ -4,7 +4,7 @@
  *     DATA_DIR/log/
  *       lock                          held by the one writer (kernel lock: a kill releases it)
  *       log.json                      identity and format version
- *       consumers.json                offset of every consumer, replaced whole
+ *       consumers.json                offset of every consumer with a checksum, replaced whole
  *       00000000000000000000.seg      segment; the name is the offset of its first event
  *       00000000000000000000.idx      sparse index of a finished segment; not needed to read it
  *       quarantine/                   copies of bytes that failed their checksum
@@ -68,9 +68,9 @@ export function encodeSegmentHeader(logId: string, baseOffset: number, createdAt
 /** Undefined when damaged or cut short; the groups behind it may be sound all the same. */
 export function decodeSegmentHeader(bytes: Buffer): SegmentHeader | undefined {
   if (bytes.length < SEGMENT_HEADER_BYTES || !bytes.subarray(0, 8).equals(SEGMENT_MAGIC)) return undefined
+  if (bytes.readUInt32LE(12) !== crc32(bytes.subarray(16, SEGMENT_HEADER_BYTES))) return undefined
   const version = bytes.readUInt16LE(8)
   if (version !== FORMAT_VERSION) return { version, logId: '', baseOffset: 0, createdAtMs: 0 }
-  if (bytes.readUInt32LE(12) !== crc32(bytes.subarray(16, SEGMENT_HEADER_BYTES))) return undefined
   const hex = bytes.toString('hex', 16, 32)
   return {
     version,

@@ -7,7 +7,7 @@ import type { Damage, Group } from '../log.ts'
 import { type Files, nodeFiles, readWhole } from './files.ts'
 import { segmentName } from './format.ts'
 import { SegmentScanner } from './segment-scanner.ts'
-import { findLogId, listSegments } from './segments.ts'
+import { listSegments, surveySegments } from './segments.ts'
 
 export type Inspected =
   | { readonly kind: 'segment'; readonly name: string; readonly bytes: number }
@@ -26,10 +26,10 @@ export interface InspectOptions {
   readonly files?: Files
 }
 
-/** @throws MillraceError LOG_FORMAT; a system error when the directory cannot be read. */
+/** @throws a system error when the directory cannot be read. */
 export async function* inspectLog(directory: string, options: InspectOptions = {}): AsyncGenerator<Inspected> {
   const { fromOffset = 0, onWarning = () => undefined, files = nodeFiles } = options
-  const logId = (await findLogId(files, directory)) ?? ''
+  const [logId = ''] = (await surveySegments(files, directory)).logIds
   const segments = await listSegments(files, directory, logId, onWarning, { move: false })
   let expected: number | undefined
   for (const [at, { baseOffset, bytes }] of segments.entries()) {

@@ -3,9 +3,9 @@
  * Memory: one small entry a segment, whatever the backlog.
  */
 import { join } from 'node:path'
-import { MillraceError, messageOf, systemCode } from '../../errors.ts'
+import { messageOf, systemCode } from '../../errors.ts'
 import type { Damage } from '../log.ts'
-import { type File, type Files, readFully } from './files.ts'
+import { type File, type Files, readFully, writeFully } from './files.ts'
 import {
   decodeSegmentHeader,
   FORMAT_VERSION,
@@ -41,14 +41,14 @@ export async function quarantine(files: Files, directory: string, file: File, da
     for (let done = 0; done < damage.bytes; ) {
       const bytes = await readFully(file, chunk, 0, Math.min(chunk.length, damage.bytes - done), damage.position + done)
       if (bytes === 0) break
-      for (let written = 0; written < bytes; ) {
-        written += await copy.write(chunk, written, bytes - written, done + written)
-      }
+      await writeFully(copy, chunk.subarray(0, bytes), bytes, done)
       done += bytes
     }
+    await copy.datasync()
   } finally {
     await copy.close()
   }
+  await files.syncDirectory(target)
 }
 
 async function segmentNames(files: Files, directory: string): Promise<string[]> {
@@ -70,19 +70,24 @@ async function readHeader(
   }
 }
 
-/** The id that the segments carry, from the first sound header. */
-export async function findLogId(files: Files, directory: string): Promise<string | undefined> {
+/** What the segments say they are: the ids in sound headers, oldest first, and a version that this one cannot read. */
+export async function surveySegments(
+  files: Files,
+  directory: string,
+): Promise<{ logIds: ReadonlySet<string>; otherVersion: number | undefined }> {
+  const logIds = new Set<string>()
+  let otherVersion: number | undefined
   for (const name of await segmentNames(files, directory)) {
     const { header } = await readHeader(files, join(directory, name))
-    if (header?.version === FORMAT_VERSION) return header.logId
+    if (header?.version === FORMAT_VERSION) logIds.add(header.logId)
+    else otherVersion ??= header?.version
   }
-  return undefined
+  return { logIds, otherVersion }
 }
 
 /**
  * Lists the segments that belong to this log. One of another log is moved aside (or with `move: false` only left out),
  * so that a mixed-up directory cannot deliver foreign events.
- * @throws MillraceError LOG_FORMAT when a segment was written by a version this one cannot read.
  */
 export async function listSegments(
   files: Files,
@@ -95,14 +100,8 @@ export async function listSegments(
   for (const name of await segmentNames(files, directory)) {
     const path = join(directory, name)
     const baseOffset = parseSegmentName(name) ?? 0
-    const { header, size, mtimeMs } = await readHeader(files, path)
-    if (header !== undefined && header.version !== FORMAT_VERSION) {
-      throw new MillraceError(
-        'LOG_FORMAT',
-        `${path} has format version ${header.version}; this Millrace reads version ${FORMAT_VERSION}: ` +
-          'start the version that wrote it, or point DATA_DIR to another directory',
-      )
-    }
+    const { header: found, size, mtimeMs } = await readHeader(files, path)
+    const header = found?.version === FORMAT_VERSION ? found : undefined // the directory has been asked already
     if (header !== undefined && (header.logId !== logId || header.baseOffset !== baseOffset)) {
       onWarning(
         `${path} belongs to another log or another place in this one: ${move ? 'moved to quarantine/' : 'left out'}`,
@@ -110,6 +109,7 @@ export async function listSegments(
       if (!move) continue
       await files.makeDirectory(join(directory, QUARANTINE))
       await files.rename(path, join(directory, QUARANTINE, name))
+      for (const changed of [join(directory, QUARANTINE), directory]) await files.syncDirectory(changed)
       continue
     }
     if (header === undefined && size > 0) onWarning(`${path}: its header is damaged; its groups are read all the same`)
@@ -126,7 +126,9 @@ export interface Recovered {
 
 /**
  * Makes the last segment ready for appending: checks every group, cuts off a torn tail (after copying it to
- * quarantine), and syncs what is left, because a crash may have left it in memory only.
+ * quarantine), and syncs what is left, because a crash may have left it in memory only. Its last group is written once
+ * more before that: if a sync of it failed, the kernel takes it for clean and would not write it at all. Groups before it
+ * were synced, or it would not be there.
  */
 export async function recoverSegment(
   files: Files,
@@ -139,12 +141,14 @@ export async function recoverSegment(
   const scanner = new SegmentScanner(file)
   const index = new SparseIndex()
   let endOffset = segment.baseOffset
+  let last = 0
   for (;;) {
     const scanned = await scanner.next(segment.bytes)
     if (scanned === undefined) break
     if (scanned.kind === 'group') {
       const { baseOffset, count } = scanned.header
       index.add(baseOffset, scanned.position)
+      last = scanned.position
       endOffset = Math.max(endOffset, baseOffset + count)
       continue
     }
@@ -157,8 +161,14 @@ export async function recoverSegment(
     segment.bytes = position
     break
   }
+  await writeAgain(file, last, segment.bytes - last)
   await file.datasync()
   return { file, index, endOffset }
+}
+
+async function writeAgain(file: File, position: number, length: number): Promise<void> {
+  const bytes = Buffer.allocUnsafeSlow(length)
+  await writeFully(file, bytes, await readFully(file, bytes, 0, length, position), position)
 }
 
 /** Removes a segment and its index; the index first, so that it never outlives its segment. */

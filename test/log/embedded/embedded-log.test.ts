@@ -311,15 +311,11 @@ describe('damage', () => {
       changed[at] = (changed[at] ?? 0) ^ 0x55
       writeFileSync(path, changed)
       const damages: Damage[] = []
-      let log: EmbeddedLog
-      try {
-        log = await EmbeddedLog.open({ ...SMALL, directory, observer: { onDamage: (damage) => damages.push(damage) } })
-      } catch (error) {
-        // Only a changed version number may stop the start: it cannot be told from a newer format.
-        expect(error).toMatchObject({ code: 'LOG_FORMAT' })
-        expect([8, 9]).toContain(at)
-        continue
-      }
+      const log = await EmbeddedLog.open({
+        ...SMALL,
+        directory,
+        observer: { onDamage: (damage) => damages.push(damage) },
+      })
       await log.append([batchOf('next')])
       const hit = at < SEGMENT_HEADER_BYTES ? -1 : Math.floor((at - SEGMENT_HEADER_BYTES) / group)
       const consumer = await log.consumer('a')
