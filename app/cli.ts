@@ -138,6 +138,16 @@ log
   })
 
 log
+  .command('repair')
+  .description('explain what is wrong with the log of a service that is not running, and with --yes mend what can be')
+  .option('-d, --dir <directory>', 'log directory', logDirectory())
+  .option('--yes', 'do what was explained; nothing is deleted, damaged bytes are kept in quarantine/')
+  .action(async ({ dir, yes = false }) => {
+    const { repair } = await import('./cli/log.ts')
+    finish(await repair({ dir, yes }))
+  })
+
+log
   .command('replay')
   .description(
     'write stored events to standard output as complete CloudEvents: pipe them into "millrace send -" or a file',

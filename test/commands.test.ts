@@ -33,6 +33,7 @@ const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^GRAFANA_URL=/, 'needs a Grafana'],
   [/^(export LOG_ENGINE=kafka|ROLE=)/, 'needs brokers; test:kafka runs the same'],
   [/^export SINKS=postgres|^npx millrace postgres/, 'needs a PostgreSQL; test:sinks runs the same'],
+  [/^npx millrace log repair/, 'needs a service that is stopped; test/cli/log-repair.test.ts runs the same'],
   [/^(apt-get|pip|git revert|npm install|npm version|npm run dev)( |$)/, 'changes the machine, or does not end'],
 ]
 

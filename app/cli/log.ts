@@ -1,10 +1,18 @@
-/** `millrace log …`: reads segment files without the lock, so beside a running service or after a crash. */
+/** `millrace log …`: reads segment files without the lock, so beside a running service or after a crash; only repair takes it. */
 import { once } from 'node:events'
+import { join } from 'node:path'
 import { decode } from '../delivery/decode.ts'
 import { MillraceError, messageOf } from '../errors.ts'
+import { ConsumerStore, NAME as PROGRESS } from '../log/embedded/consumer-store.ts'
+import { takeLock } from '../log/embedded/directory.ts'
+import { EmbeddedLog } from '../log/embedded/embedded-log.ts'
+import { nodeFiles } from '../log/embedded/files.ts'
 import { type Inspected, inspectLog } from '../log/embedded/inspect.ts'
+import { QUARANTINE, quarantineDamage, quarantineName } from '../log/embedded/segments.ts'
 import type { Damage } from '../log/log.ts'
 
+/** Opened only to be recovered. */
+const NO_LIMITS = { segmentBytes: 64 * 1024, maxBytes: Number.MAX_SAFE_INTEGER, retentionMs: Number.MAX_SAFE_INTEGER }
 const PROGRESS_EVERY_BYTES = 256 * 1024 * 1024
 
 /** Lists segments and groups; true when nothing was damaged. */
@@ -75,6 +83,60 @@ export async function verify(options: { dir: string }): Promise<boolean> {
   return false
 }
 
+/**
+ * Says what is wrong and what can be done about it; with `yes` does that, which is what the next start would do as well.
+ * What was damaged stays readable around it; nothing is deleted, only copied or moved to `quarantine/`.
+ * @returns true when nothing is left to do.
+ * @throws MillraceError DATA_DIR_LOCKED while a service has the log.
+ */
+export async function repair({ dir, yes }: { dir: string; yes: boolean }): Promise<boolean> {
+  await nodeFiles.list(dir).catch((error) => {
+    throw unreadable(dir, error)
+  })
+  const lock = await takeLock(nodeFiles, dir) // so that what is explained is what will be changed
+  const kept = await nodeFiles.list(join(dir, QUARANTINE)).catch((): string[] => [])
+  const todo: string[] = []
+  let isProgressDamaged = false
+  const holes: Damage[] = []
+  try {
+    const onWarning = (message: string) => void todo.push(message)
+    await ConsumerStore.open(nodeFiles, dir, (message) => {
+      isProgressDamaged = true
+      onWarning(`${message}; the file is moved to quarantine/`)
+    })
+    for await (const found of read(dir, 0, onWarning)) {
+      if (found.kind !== 'damage') continue
+      const { damage, tail = false } = found
+      if (tail) todo.push(`${describe(damage)}: copied to quarantine/, then cut off`)
+      else if (damage.bytes > 0 && !kept.includes(quarantineName(damage))) holes.push(damage)
+      else if (damage.bytes > 0) await print(`${describe(damage)}: kept in quarantine/, readers step over it`)
+      else await print(`${describe(damage)}: nothing can bring them back`)
+    }
+    for (const damage of holes) todo.push(`${describe(damage)}: copied to quarantine/; readers step over it`)
+  } finally {
+    await lock.release()
+  }
+  for (const line of todo) await print(line)
+  if (todo.length === 0) {
+    await print('nothing to repair')
+    return true
+  }
+  if (!yes) {
+    await print(`nothing was changed: ${todo.length} things to do, with --yes`)
+    return false
+  }
+  for (const damage of holes) await quarantineDamage(nodeFiles, dir, damage)
+  if (isProgressDamaged) {
+    await nodeFiles.makeDirectory(join(dir, QUARANTINE))
+    await nodeFiles.rename(join(dir, PROGRESS), join(dir, QUARANTINE, `${PROGRESS}.${Date.now()}`))
+  }
+  // Recovery is one thing, in one place: the one of a start.
+  const log = await EmbeddedLog.open({ directory: dir, ...NO_LIMITS, files: nodeFiles })
+  await log.close()
+  await print(`${todo.length} things done`)
+  return true
+}
+
 /** Writes stored events as complete CloudEvents, one a line. */
 export async function replay(options: { dir: string; from: number; to: number }): Promise<boolean> {
   for await (const found of read(options.dir, options.from)) {
@@ -89,16 +151,22 @@ export async function replay(options: { dir: string; from: number; to: number })
   return true
 }
 
-async function* read(directory: string, fromOffset: number): AsyncGenerator<Inspected> {
+async function* read(
+  directory: string,
+  fromOffset: number,
+  onWarning: (message: string) => void = (message) => process.stderr.write(`${message}\n`),
+): AsyncGenerator<Inspected> {
   try {
-    yield* inspectLog(directory, { fromOffset, onWarning: (message) => process.stderr.write(`${message}\n`) })
+    yield* inspectLog(directory, { fromOffset, onWarning })
   } catch (error) {
-    if (error instanceof MillraceError) throw error
-    throw new MillraceError(
-      'DATA_DIR_UNUSABLE',
-      `cannot read ${directory} (${messageOf(error)}): name the log directory with --dir`,
-    )
+    throw unreadable(directory, error)
   }
+}
+
+function unreadable(directory: string, error: unknown): MillraceError {
+  if (error instanceof MillraceError) return error
+  const problem = `cannot read ${directory} (${messageOf(error)}): name the log directory with --dir`
+  return new MillraceError('DATA_DIR_UNUSABLE', problem, { cause: error })
 }
 
 function describe({ segment, position, bytes, events, reason }: Damage): string {

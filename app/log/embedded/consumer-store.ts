@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { type Files, readWhole, replaceFile } from './files.ts'
 
-const NAME = 'consumers.json'
+export const NAME = 'consumers.json'
 const VERSION = 2
 
 /** How far a consumer has come. `offset - startOffset = delivered + deadLettered + damaged`. */

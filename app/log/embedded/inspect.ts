@@ -17,7 +17,8 @@ export type Inspected =
       readonly segment: string
       readonly position: number
     }
-  | { readonly kind: 'damage'; readonly damage: Damage }
+  /** `tail`: at the end of the last segment, where a write was torn. */
+  | { readonly kind: 'damage'; readonly damage: Damage; readonly tail?: boolean }
 
 export interface InspectOptions {
   /** First offset wanted; segments wholly before it are not read. Default: 0. */
@@ -45,8 +46,13 @@ export async function* inspectLog(directory: string, options: InspectOptions = {
         if (scanned === undefined) break
         if (scanned.kind === 'damage') {
           const { position, reason, tail } = scanned
-          const what = tail && next === undefined ? `${reason} (torn tail: the next start cuts it off)` : reason
-          yield { kind: 'damage', damage: { segment, position, bytes: scanned.bytes, events: 0, reason: what } }
+          const torn = tail && next === undefined
+          const what = torn ? `${reason} (torn tail: the next start cuts it off)` : reason
+          yield {
+            kind: 'damage',
+            damage: { segment, position, bytes: scanned.bytes, events: 0, reason: what },
+            tail: torn,
+          }
           continue
         }
         const { position, header, payload } = scanned

@@ -27,13 +27,17 @@ export interface Segment {
   lastAppendedAtMs: number
 }
 
-const QUARANTINE = 'quarantine'
+export const QUARANTINE = 'quarantine'
+
+export function quarantineName({ segment, position }: Damage): string {
+  return `${segment}.${position}.bad`
+}
 
 /** Copies damaged bytes to `quarantine/`, once for each place, before anything may cut them off or delete them. */
 export async function quarantine(files: Files, directory: string, file: File, damage: Damage): Promise<void> {
   const target = join(directory, QUARANTINE)
   await files.makeDirectory(target)
-  const name = `${damage.segment}.${damage.position}.bad`
+  const name = quarantineName(damage)
   if ((await files.list(target)).includes(name)) return
   const copy = await files.open(join(target, name), 'create')
   try {
@@ -49,6 +53,16 @@ export async function quarantine(files: Files, directory: string, file: File, da
     await copy.close()
   }
   await files.syncDirectory(target)
+}
+
+/** The same for a segment that is not open. */
+export async function quarantineDamage(files: Files, directory: string, damage: Damage): Promise<void> {
+  const file = await files.open(join(directory, damage.segment), 'read')
+  try {
+    await quarantine(files, directory, file, damage)
+  } finally {
+    await file.close()
+  }
 }
 
 async function segmentNames(files: Files, directory: string): Promise<string[]> {
@@ -104,7 +118,7 @@ export async function listSegments(
     const header = found?.version === FORMAT_VERSION ? found : undefined // the directory has been asked already
     if (header !== undefined && (header.logId !== logId || header.baseOffset !== baseOffset)) {
       onWarning(
-        `${path} belongs to another log or another place in this one: ${move ? 'moved to quarantine/' : 'left out'}`,
+        `${path} belongs to another log or another place in this one: ${move ? 'moved to quarantine/' : 'left out; a start, or log repair, moves it to quarantine/'}`,
       )
       if (!move) continue
       await files.makeDirectory(join(directory, QUARANTINE))
