@@ -38,7 +38,18 @@ export type Strictness = 'strict' | 'lenient'
 
 const ATTRIBUTE_NAME = /^[a-z0-9]{1,64}$/
 const RFC3339 = /^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:[Zz]|[+-]\d{2}:\d{2})$/
-const URI_REFERENCE = /^(?:[\w\-.~:/?#[\]@!$&'()*+,;=]|%[\da-fA-F]{2})+$/
+const SCHEME = /^[A-Za-z][A-Za-z\d+.-]*:/
+/** RFC 3986: scheme, or no colon in the first segment; authority; path; query; fragment. */
+const URI_REFERENCE = (() => {
+  const unreserved = "\\w\\-.~!$&'()*+,;="
+  const percent = '%[\\da-fA-F]{2}'
+  const authority = `(?:(?:[${unreserved}:]|${percent})*@)?(?:\\[[\\da-fA-F:.]+\\]|(?:[${unreserved}]|${percent})*)(?::\\d*)?`
+  const path = `(?:[${unreserved}:@/]|${percent})*`
+  const rest = `(?:[${unreserved}:@/?]|${percent})*`
+  return new RegExp(
+    `^(?:[A-Za-z][A-Za-z\\d+.-]*:|(?![^/?#]*:))(?://${authority}(?=[/?#]|$)|(?!//))${path}(?:\\?${rest})?(?:#${rest})?$`,
+  )
+})()
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what the specification forbids
 const FORBIDDEN = /[\u0000-\u001f\u007f-\u009f]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/
@@ -101,13 +112,12 @@ function checkAttribute(name: string, value: unknown): string | undefined {
     case 'specversion':
       return value == null || value === '1.0' ? undefined : `specversion must be "1.0", not ${describe(value)}`
     case 'time':
-      if (value == null || (typeof value === 'string' && RFC3339.test(value) && !Number.isNaN(Date.parse(value)))) {
-        return undefined
-      }
+      if (value == null || (typeof value === 'string' && isTime(value))) return undefined
       return 'time must be an RFC 3339 time, such as "2026-01-31T12:00:00Z"'
     case 'dataschema': {
       const reason = checkText(name, value)
-      if (reason !== undefined || value == null || URL.canParse(String(value))) return reason
+      if (reason !== undefined || value == null) return reason
+      if (SCHEME.test(String(value)) && URI_REFERENCE.test(String(value))) return undefined
       return 'dataschema must be an absolute URI'
     }
     case 'data_base64':
@@ -116,6 +126,13 @@ function checkAttribute(name: string, value: unknown): string | undefined {
     default:
       return checkExtension(name, value)
   }
+}
+
+/** `Date.parse` takes 31 February for 3 March. */
+function isTime(text: string): boolean {
+  if (!RFC3339.test(text) || Number.isNaN(Date.parse(text))) return false
+  const day = Number(text.slice(8, 10))
+  return day <= 28 || day <= new Date(Date.UTC(Number(text.slice(0, 4)), Number(text.slice(5, 7)), 0)).getUTCDate()
 }
 
 function checkText(name: string, value: unknown): string | undefined {
