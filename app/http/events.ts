@@ -37,7 +37,7 @@ const attribute = (description: string) =>
 const source = Type.String({
   minLength: 1,
   maxLength: MAX_ATTRIBUTE_LENGTH,
-  pattern: "^[A-Za-z0-9_.~:/?#@!$&'()*+,;=-]+$",
+  format: 'uri-reference',
   description: `URI reference. Default: ${DEFAULT_SOURCE}.`,
 })
 const optional = {

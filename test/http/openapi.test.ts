@@ -42,6 +42,11 @@ function valuesOf(schema: Json): fc.Arbitrary<unknown> {
     case 'string': {
       if (format === 'date-time')
         return fc.date({ noInvalidDate: true, min: new Date(0), max: new Date(4e12) }).map((date) => date.toISOString())
+      if (format === 'uri-reference')
+        return fc.oneof(
+          fc.webUrl(),
+          fc.webPath().filter((path) => path !== ''),
+        )
       const { minLength = 0, maxLength = 100 } = schema as { minLength?: number; maxLength?: number }
       const fits = (text: string) => text.length >= minLength && text.length <= maxLength
       if (typeof pattern === 'string') return fc.stringMatching(new RegExp(pattern)).filter(fits)
