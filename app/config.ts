@@ -3,6 +3,7 @@
  * in its name, and a sentence, a range and a default here; the README table is generated from it
  * (`npm run millrace -- config --markdown`), and `infra/` takes the container environment from {@link Environment}.
  */
+import { hash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import Type, { type Static } from 'typebox'
 import { MillraceError, messageOf } from './errors.ts'
@@ -178,7 +179,7 @@ export const ConfigSchema = Type.Object({
   ),
 
   API_KEYS: names(
-    'Bearer keys that may send, `name:key` separated by commas; the name appears in logs, the key never does.',
+    'Bearer keys that may send, `name:key` separated by commas; the name appears in logs, the key never does. `name:sha256:HEX` is a key by its SHA-256, so that it stands nowhere in clear.',
   ),
   API_KEYS_FILE: text('', 'File with one `name:key` a line, instead of `API_KEYS`.'),
   ALLOW_ANONYMOUS: flag(false, 'Lets anyone send when no key is set although `HOST` is not loopback.'),
@@ -309,7 +310,10 @@ export const ConfigSchema = Type.Object({
   ),
 })
 
-export type Config = Readonly<Static<typeof ConfigSchema>> & { readonly apiKeys: ReadonlyMap<string, string> }
+export type Config = Readonly<Static<typeof ConfigSchema>> & {
+  /** Client name → SHA-256 of its key, in hex. */
+  readonly apiKeys: ReadonlyMap<string, string>
+}
 
 /**
  * The variables a container may be given: what `infra/` types its task definitions with.
@@ -392,6 +396,7 @@ function convert(name: string, variable: Variable, given: string): unknown {
   }
 }
 
+/** @returns client name → SHA-256 of its key, in hex: the keys themselves are kept nowhere. */
 function readKeys(inline: readonly string[], path: string): Map<string, string> {
   if (inline.length > 0 && path !== '') throw invalid('API_KEYS_FILE', 'API_KEYS is set as well: use one of them')
   const name = path === '' ? 'API_KEYS' : 'API_KEYS_FILE'
@@ -414,7 +419,7 @@ function readKeys(inline: readonly string[], path: string): Map<string, string> 
       throw invalid(name, `entry ${at + 1} is not "name:key" with a key of 16 to 512 printable characters`)
     }
     if (keys.has(client)) throw invalid(name, `entry ${at + 1} repeats the name ${client}`)
-    keys.set(client, key)
+    keys.set(client, (/^sha256:([\da-f]{64})$/i.exec(key)?.[1] ?? hash('sha256', key)).toLowerCase())
   }
   return keys
 }

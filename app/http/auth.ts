@@ -11,7 +11,7 @@ declare module 'fastify' {
   }
 }
 
-/** @param apiKeys client name → key; empty lets everyone in. */
+/** @param apiKeys client name → SHA-256 of its key, in hex; empty lets everyone in. */
 export async function requireKey(app: FastifyInstance, apiKeys: ReadonlyMap<string, string>): Promise<void> {
   app.decorateRequest('client', '')
   if (apiKeys.size === 0) {
@@ -21,7 +21,7 @@ export async function requireKey(app: FastifyInstance, apiKeys: ReadonlyMap<stri
     })
     return
   }
-  const clients = [...apiKeys].map(([name, key]) => ({ name, hash: sha256(key) }))
+  const clients = [...apiKeys].map(([name, hex]) => ({ name, hash: Buffer.from(hex, 'hex') }))
   await app.register(bearerAuth, {
     keys: [],
     addHook: false,

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { connect } from 'node:net'
 import { promisify } from 'node:util'
 import zlib from 'node:zlib'
@@ -226,6 +227,15 @@ describe('API keys', () => {
       await expectProblem(response, 401, 'unauthorized', /Authorization: Bearer/)
     }
     expect(await http.stored()).toHaveLength(2)
+  })
+
+  test('a key that is configured by its SHA-256 sends; the hash itself does not', async () => {
+    const hex = hash('sha256', '0123456789abcdef')
+    const http = await startHttp({ API_KEYS: `shop:sha256:${hex.toUpperCase()}` })
+    expect((await post(http, '{"data":1}', { authorization: 'Bearer 0123456789abcdef' })).status).toBe(202)
+    for (const other of [hex, `sha256:${hex}`]) {
+      expect((await post(http, '{"data":1}', { authorization: `Bearer ${other}` })).status).toBe(401)
+    }
   })
 
   test('health and docs need none', async () => {
