@@ -21,7 +21,7 @@ function describe(name: string, variable: Variable): string[] {
     `description: ${JSON.stringify(variable.description)}`,
     `type: ${type}`,
     ...(type === 'list' ? ['elements: str'] : []),
-    ...(values.length > 0 ? [`choices: [${values.join(', ')}]`] : []),
-    ...(/TOKEN|SECRET/.test(name) ? ['no_log: true'] : []),
+    ...(values.length > 0 ? [`choices: [${values.map((one) => JSON.stringify(one)).join(', ')}]`] : []),
+    ...(/TOKEN|SECRET|PASSWORD|POSTGRES_SINK_URL/.test(name) ? ['no_log: true'] : []),
   ]
 }
