@@ -30,6 +30,16 @@ export type ReceivedEvent = Readonly<Record<string, unknown>>
 
 /** UTF-16 units that `id`, `type`, `source`, `subject` and each extension may have. */
 export const MAX_ATTRIBUTE_LENGTH = 1024
+/**
+ * Objects and arrays within each other, `data` itself being one. JSON.parse knows no limit, but JSON.stringify and what reads
+ * events elsewhere end at some thousand: such an event would be acknowledged and stop every sink. Jackson has 1,000.
+ */
+export const MAX_DEPTH = 512
+/** An event of fewer bytes cannot be deeper. */
+const DEEP_BYTES = 2 * MAX_DEPTH
+export const TOO_DEEP = `data is nested more than ${MAX_DEPTH} deep: flatten it, or send it as text`
+const NEWLINE = 0x0a
+
 export const DEFAULT_SOURCE = 'millrace'
 export const DEFAULT_TYPE = 'event'
 
@@ -126,6 +136,24 @@ function checkAttribute(name: string, value: unknown): string | undefined {
     default:
       return checkExtension(name, value)
   }
+}
+
+/** Whether any of the lines is long enough to hold what is too deep: looks at few of the bytes. */
+export function mayBeDeep(lines: Buffer): boolean {
+  for (let at = 0; lines.length - at >= DEEP_BYTES; ) {
+    const newline = lines.lastIndexOf(NEWLINE, at + DEEP_BYTES - 1)
+    if (newline < at) return true
+    at = newline + 1
+  }
+  return false
+}
+
+/** @param value an event as it was parsed; for what is inside it, `levels` more may follow. */
+export function isTooDeep(value: unknown, levels = MAX_DEPTH + 1): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  if (levels === 0) return true
+  for (const name in value) if (isTooDeep((value as Record<string, unknown>)[name], levels - 1)) return true
+  return false
 }
 
 /** `Date.parse` takes 31 February for 3 March. */

@@ -1,5 +1,5 @@
 /** Group → events: one JSON.parse for all of them, then each is completed with what the log knows. */
-import { complete, type Event, type ReceivedEvent } from '../event.ts'
+import { complete, type Event, isTooDeep, mayBeDeep, type ReceivedEvent } from '../event.ts'
 import type { Group } from '../log/log.ts'
 
 const NEWLINE = 0x0a
@@ -14,8 +14,9 @@ export function decode(group: Group): (Event | undefined)[] {
   const end = payload[payload.length - 1] === NEWLINE ? payload.length - 1 : payload.length
   const text = payload.toString('utf8', 0, end)
   const appendedAt = new Date(group.appendedAtMs).toISOString()
+  const mightBeDeep = mayBeDeep(payload)
   return parse(text, group).map((event, index) =>
-    typeof event === 'object' && event !== null && !Array.isArray(event)
+    typeof event === 'object' && event !== null && !Array.isArray(event) && !(mightBeDeep && isTooDeep(event))
       ? complete(event as ReceivedEvent, { logId, offset: baseOffset + index, appendedAt })
       : undefined,
   )

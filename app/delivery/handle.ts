@@ -1,4 +1,5 @@
 /** Runs the handlers over one batch: several events at once, never two with the same key, results in order. */
+import { messageOf } from '../errors.ts'
 import { type Event, keyOf, validate } from '../event.ts'
 import type { Handler } from '../handlers/handler.ts'
 import type { Item } from '../sinks/sink.ts'
@@ -72,6 +73,16 @@ async function runHandlers(task: Task, options: HandleOptions): Promise<readonly
   for (const event of events) {
     const reason = validate(event, 'strict')
     if (reason !== undefined) throw new Error(`a handler returned something that is not an event: ${reason}`)
+    if (event !== task.event) requireJson(event)
   }
   return events
+}
+
+/** What only the sink noticed would look like a fault of the sink, and hold up everything behind it. */
+function requireJson(event: Event): void {
+  try {
+    JSON.stringify(event)
+  } catch (cause) {
+    throw new Error(`a handler returned what JSON cannot hold: ${messageOf(cause)}`, { cause })
+  }
 }

@@ -9,7 +9,15 @@ import { randomInt } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import { type ParseError, parse as parseTolerant, printParseErrorCode } from 'jsonc-parser'
 import { MillraceError } from '../errors.ts'
-import { keyOfReceived, type ReceivedEvent, type Strictness, validate } from '../event.ts'
+import {
+  isTooDeep,
+  keyOfReceived,
+  mayBeDeep,
+  type ReceivedEvent,
+  type Strictness,
+  TOO_DEEP,
+  validate,
+} from '../event.ts'
 import { Refusal, type Rejected } from './problem.ts'
 
 export interface Body {
@@ -107,7 +115,11 @@ function parseJson(body: Buffer): unknown {
 /** V8 does not always say where; a tolerant parser does. Only ever runs on what is already known to be malformed. */
 function whereMalformed(text: string): string {
   const errors: ParseError[] = []
-  parseTolerant(text, errors, { disallowComments: true, allowTrailingComma: false, allowEmptyContent: false })
+  try {
+    parseTolerant(text, errors, { disallowComments: true, allowTrailingComma: false, allowEmptyContent: false })
+  } catch {
+    return 'malformed JSON, nested too deep to say where' // it calls itself for each level
+  }
   const offset = Math.min(errors[0]?.offset ?? 0, text.length)
   const before = text.slice(0, offset)
   const line = before.split('\n').length
@@ -117,9 +129,16 @@ function whereMalformed(text: string): string {
   return `malformed JSON at position ${offset} (line ${line}, column ${column}): ${words}`
 }
 
+/** Why an event is not accepted. @param mightBeDeep false when its bytes are too few for that. */
+function check(event: unknown, strictness: Strictness, mightBeDeep: boolean): string | undefined {
+  const reason = validate(event, strictness)
+  if (reason !== undefined || !mightBeDeep) return reason
+  return isTooDeep(event) ? TOO_DEEP : undefined
+}
+
 /** One event: the received bytes, made one line. A newline in valid JSON is white space between tokens. */
 function readOne(body: Buffer, value: unknown, strictness: Strictness): Body {
-  const reason = validate(value, strictness)
+  const reason = check(value, strictness, mayBeDeep(body))
   if (reason !== undefined) return nothing([{ index: 0, reason }])
   for (let at = body.indexOf(NEWLINE); at !== -1; at = body.indexOf(NEWLINE, at + 1)) body[at] = SPACE
   return { payload: body, count: 1, rejected: [], keys: () => [keyOfReceived(value as ReceivedEvent)] }
@@ -135,7 +154,7 @@ function readArray(events: unknown[], maxEvents: number, strictness: Strictness)
   const accepted: ReceivedEvent[] = []
   const rejected: Rejected = []
   for (const [index, event] of events.entries()) {
-    const reason = validate(event, strictness)
+    const reason = check(event, strictness, true)
     if (reason === undefined) accepted.push(event as ReceivedEvent)
     else rejected.push({ index, reason })
   }
@@ -178,8 +197,9 @@ function readLines(body: Buffer, maxEvents: number): Body {
     if (parsed[at] !== SEPARATOR) return readLineByLine(text, maxEvents)
   }
   requireCount(count, maxEvents)
+  const mightBeDeep = mayBeDeep(payload)
   for (let at = 0; at < parsed.length; at += 2) {
-    if (validate(parsed[at]) !== undefined) return readLineByLine(text, maxEvents)
+    if (check(parsed[at], 'lenient', mightBeDeep) !== undefined) return readLineByLine(text, maxEvents)
   }
   const keys = () => Array.from({ length: count }, (_, at) => keyOfReceived(parsed[2 * at] as ReceivedEvent))
   return { payload, count, rejected: [], keys }
@@ -197,7 +217,7 @@ function readLineByLine(text: string, maxEvents: number): Body {
     let reason: string | undefined
     try {
       const event: ReceivedEvent = JSON.parse(line)
-      reason = validate(event)
+      reason = check(event, 'lenient', true)
       if (reason === undefined) keys.push(keyOfReceived(event))
     } catch {
       malformed += 1
@@ -236,7 +256,7 @@ function readBinaryMode(body: Buffer, type: string, headers: IncomingHttpHeaders
       event.data_base64 = body.toString('base64')
     }
   }
-  const reason = validate(event, 'strict')
+  const reason = check(event, 'strict', true)
   if (reason !== undefined) return nothing([{ index: 0, reason }])
   return { payload: Buffer.from(JSON.stringify(event)), count: 1, rejected: [], keys: () => [keyOfReceived(event)] }
 }

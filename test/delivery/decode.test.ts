@@ -27,3 +27,9 @@ test('a record that is no JSON object is undefined, and those beside it are even
   const events = decode(group('{"data":1}\nnot json\n[]\n\n{"data":2}\n', 5))
   expect(events.map((event) => event?.data)).toEqual([1, undefined, undefined, undefined, 2])
 })
+
+test('a record that is nested too deep for any sink, as others may write it to a topic, is no event', () => {
+  const deep = `{"data":${'['.repeat(5000)}${']'.repeat(5000)}}`
+  const events = decode(group(`{"data":1}\n${deep}\n{"data":2}\n`, 3))
+  expect(events.map((event) => event?.data)).toEqual([1, undefined, 2])
+})

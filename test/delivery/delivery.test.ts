@@ -406,6 +406,23 @@ describe('handlers', () => {
     await rig.close()
   })
 
+  test('one that returns what JSON cannot hold: its event is a dead letter, the sink is not asked', async () => {
+    const circular: { self?: object } = {}
+    circular.self = circular
+    const odd: Handler = (event) =>
+      event.id === '1' ? { ...event, data: 1n } : event.id === '2' ? { ...event, data: circular } : { ...event }
+    const sink = new ScriptedSink()
+    const rig = await startDelivery(temporaryDirectory(), sink, { handlers: [odd] })
+    await rig.log.append([numbered(0, 4)])
+    await settled(rig.delivery)
+    expect(sink.ids).toEqual(['0', '3'])
+    expect((await rig.delivery.deadLetters(10)).map(({ event, reason }) => [event.id, reason])).toEqual([
+      ['1', expect.stringMatching(/a handler returned what JSON cannot hold: .*BigInt/)],
+      ['2', expect.stringMatching(/circular/)],
+    ])
+    await rig.close()
+  })
+
   test('one that hangs for an event: tried again, then a dead letter; the others go on', async () => {
     const signals: AbortSignal[] = []
     const hangs: Handler = (event, { signal }) => {

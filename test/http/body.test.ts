@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { decode } from '../../app/delivery/decode.ts'
+import { MAX_DEPTH, mayBeDeep } from '../../app/event.ts'
 import { readBody } from '../../app/http/body.ts'
 
 const NDJSON = { 'content-type': 'application/x-ndjson' }
@@ -18,6 +19,52 @@ function delivered(text: string, headers: Record<string, string>) {
   const group = { logId: 'log', partition: 0, baseOffset: 0, appendedAtMs: 0 }
   return decode({ ...group, payload: Buffer.concat([payload, Buffer.from('\n')]), count })
 }
+
+describe('data that is nested', () => {
+  const nested = (levels: number) => `${'['.repeat(levels)}${']'.repeat(levels)}`
+  const event = (levels: number) => `{"data":${nested(levels)}}`
+  const small = '{"data":1}'
+
+  test.each([
+    ['one event', JSON_TYPE, event],
+    ['an array', JSON_TYPE, (levels: number) => `[${event(levels)}]`],
+    ['NDJSON', NDJSON, event],
+    [
+      'a CloudEvent',
+      { 'content-type': 'application/cloudevents+json' },
+      (levels: number) => `{"specversion":"1.0","id":"a","source":"/s","type":"t",${event(levels).slice(1)}`,
+    ],
+    ['binary mode', { ...JSON_TYPE, 'ce-specversion': '1.0', 'ce-id': 'a', 'ce-source': '/s', 'ce-type': 't' }, nested],
+  ])('%s: up to 512 deep, and no sink has to stop for more', (_, headers, body) => {
+    expect(read(body(MAX_DEPTH), headers).count).toBe(1)
+    for (const levels of [MAX_DEPTH + 1, 5000, 400_000]) {
+      expect(() => read(body(levels), headers)).toThrow(/nested more than 512 deep/)
+    }
+  })
+
+  test('costs only itself among others', () => {
+    const lines = [small, event(MAX_DEPTH), event(MAX_DEPTH + 1), small]
+    expect(read(lines.join('\n'), NDJSON)).toMatchObject({
+      count: 3,
+      rejected: [{ index: 2, reason: expect.stringMatching(/512 deep/) }],
+    })
+  })
+
+  test('and malformed is still malformed', () => {
+    expect(() => read('['.repeat(400_000), JSON_TYPE)).toThrow(/malformed JSON/)
+  })
+
+  test('property: a body without a long line is never looked at, and one with a deep event always is', () => {
+    fc.assert(
+      fc.property(fc.array(fc.nat({ max: 1500 }), { maxLength: 8 }), (lengths) => {
+        const lines = lengths.map((length) => 'x'.repeat(length))
+        const looked = mayBeDeep(Buffer.from(lines.join('\n')))
+        if (lengths.some((length) => length >= 2 * MAX_DEPTH)) expect(looked).toBe(true)
+        else expect(looked).toBe(false)
+      }),
+    )
+  })
+})
 
 describe('application/json', () => {
   test('one object is kept as it came, on one line', () => {
