@@ -15,7 +15,7 @@ import { publishToCloudWatch } from './cloudwatch.ts'
 import type { Config } from './config.ts'
 import { backoffMs } from './delivery/backoff.ts'
 import { Delivery } from './delivery/delivery.ts'
-import { openDeadLetters, openLog } from './engine.ts'
+import { openDeadLetters, openLog, openWindow } from './engine.ts'
 import { MillraceError, messageOf, systemCode } from './errors.ts'
 import { pickFrom, startThreads } from './handlers/pick.ts'
 import { createServer } from './http/server.ts'
@@ -33,8 +33,11 @@ export interface App {
   /** Addresses that it listens on, `http://host:port`; events are taken at the first, except with ROLE=deliver. */
   readonly url: string | undefined
   readonly adminUrl: string
-  /** Stops in order: see the drain in `close`. Resolves to whether everything that was begun was finished. */
-  close(graceMs: number): Promise<boolean>
+  /**
+   * Stops in order: see the drain in `close`. Resolves to whether everything that was begun was finished.
+   * @param drainMs how long sinks may go on. Default: SHUTDOWN_DRAIN_MS.
+   */
+  close(graceMs: number, drainMs?: number): Promise<boolean>
 }
 
 /**
@@ -59,13 +62,14 @@ export async function startApp(
   const routes = role === 'ingest' ? [] : checkRoutes(config, pickFrom(threads))
   const log = await openLog(config, observer)
   metrics.restore(log.committedEvents)
+  const window = await openWindow(config, log)
 
   const { sender, receiver } = channel<Write>(config.CHANNEL_CAPACITY_EVENTS, {
     slots: (write) => write.count,
     bytes: (write) => write.payload.length,
     maxBytes: config.CHANNEL_CAPACITY_BYTES,
   })
-  const committing = groupCommit(receiver, log, config.GROUP_MAX_BYTES)
+  const committing = groupCommit(receiver, log, config.GROUP_MAX_BYTES, window)
 
   const deliveries: Delivery[] = []
   for (const route of routes) deliveries.push(await startDelivery(route, log, observer))
@@ -91,7 +95,8 @@ export async function startApp(
   const isDraining = () => phase === 'draining'
   const counts = metrics.ingest
   const { keyed } = log
-  const options = { config, logger, sender, keyed, counts, version, notReady, isDraining, tracing }
+  const deduplicates = window !== undefined
+  const options = { config, logger, sender, keyed, deduplicates, counts, version, notReady, isDraining, tracing }
   const server = role === 'deliver' ? undefined : await createServer(options)
   const delivery = (sink: string) => deliveries.find((one) => one.sink === sink)
   const admin = createAdmin({
@@ -113,14 +118,14 @@ export async function startApp(
   if (server) url = await listen(server, config.HOST, config.PORT, 'PORT')
   const adminUrl = await listen(admin, config.ADMIN_HOST, config.ADMIN_PORT, 'ADMIN_PORT')
 
-  const close = async (graceMs: number) => {
+  const close = async (graceMs: number, drainMs = config.SHUTDOWN_DRAIN_MS) => {
     phase = 'grace' // readiness fails: load balancers look elsewhere while requests are still served
     await new Promise((resolve) => setTimeout(resolve, graceMs))
     phase = 'draining'
     await server?.close() // no new connections; requests in hand are answered
     sender.close()
     await committing
-    const finished = await Promise.all(deliveries.map((delivery) => delivery.close(config.SHUTDOWN_DRAIN_MS)))
+    const finished = await Promise.all(deliveries.map((delivery) => delivery.close(drainMs)))
     await threads?.close()
     stopPublishing()
     await admin.close()

@@ -171,6 +171,12 @@ export const ConfigSchema = Type.Object({
     'Hard limit of all segment files; when sinks are too far behind, requests get 503.',
   ),
   LOG_RETENTION_MS: integer(0, 365 * DAY_MS, DAY_MS / 24, 'How long delivered segments are kept while there is room.'),
+  DEDUPLICATION_WINDOW_EVENTS: integer(
+    0,
+    10_000_000,
+    0,
+    'Among so many of the last events, one with the same `source` and `id` is acknowledged and not stored again (24 to 32 bytes of memory for each); 0 is off. Only with `LOG_ENGINE=embedded`.',
+  ),
   DEAD_LETTER_MAX_BYTES: integer(
     256 * KIB,
     1024 * GIB,
@@ -442,6 +448,12 @@ function checkTogether(config: Static<typeof ConfigSchema>, apiKeys: ReadonlyMap
     throw invalid('ROLE', `${config.ROLE} shares its log with other processes: that needs LOG_ENGINE=kafka`)
   }
   if (config.LOG_ENGINE === 'kafka') checkKafka(config)
+  if (config.LOG_ENGINE === 'kafka' && config.DEDUPLICATION_WINDOW_EVENTS > 0) {
+    throw invalid(
+      'DEDUPLICATION_WINDOW_EVENTS',
+      'around Kafka several processes write, and none knows what the others have stored: leave it at 0; the postgres and s3 sinks keep each event once',
+    )
+  }
   if (config.CHANNEL_CAPACITY_BYTES < config.MAX_BODY_BYTES) {
     throw invalid(
       'CHANNEL_CAPACITY_BYTES',

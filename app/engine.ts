@@ -1,13 +1,42 @@
 /** Which log: segment files of this process, or topics in Kafka. */
 import { join } from 'node:path'
 import type { Config } from './config.ts'
+import { identityOfReceived } from './event.ts'
+import { DeduplicationWindow } from './log/deduplication.ts'
 import { EmbeddedLog } from './log/embedded/embedded-log.ts'
+import type { Files } from './log/embedded/files.ts'
+import { inspectLog } from './log/embedded/inspect.ts'
 import type { Log, LogObserver } from './log/log.ts'
 
 /** The log of events. */
 export function openLog(config: Config, observer: LogObserver): Promise<Log> {
-  if (config.LOG_ENGINE === 'embedded') return openFiles(config, 'log', config.LOG_MAX_BYTES, observer)
+  if (config.LOG_ENGINE === 'embedded')
+    return openFiles(config, 'log', config.LOG_MAX_BYTES, observer, config.DEDUPLICATION_WINDOW_EVENTS)
   return openTopic(config, { name: config.KAFKA_TOPIC, partitions: config.KAFKA_PARTITIONS, shared: true }, observer)
+}
+
+/**
+ * What the log holds of the last DEDUPLICATION_WINDOW_EVENTS events; undefined when that is 0. About two seconds for a million.
+ * @param log open, so that its end is known and sound.
+ * @param files default: the real file system.
+ */
+export async function openWindow(
+  config: Config,
+  log: Pick<Log, 'committedEvents'>,
+  files?: Files,
+): Promise<DeduplicationWindow | undefined> {
+  const { DEDUPLICATION_WINDOW_EVENTS: events } = config
+  if (events === 0) return undefined
+  const window = new DeduplicationWindow(events)
+  const fromOffset = Math.max(0, log.committedEvents - events)
+  for await (const found of inspectLog(join(config.DATA_DIR, 'log'), { fromOffset, ...(files && { files }) })) {
+    if (found.kind !== 'group') continue
+    for (const line of found.group.payload.toString().trimEnd().split('\n')) {
+      const identity = identityOfReceived(JSON.parse(line))
+      if (identity !== undefined) window.add(identity)
+    }
+  }
+  return window
 }
 
 /** The log of what `sink` could not take. */
@@ -20,12 +49,19 @@ export function openDeadLetters(config: Config, sink: string, observer: LogObser
   return openTopic(config, { name, partitions: 1, shared: false }, observer)
 }
 
-function openFiles(config: Config, name: string, maxBytes: number, observer: LogObserver): Promise<EmbeddedLog> {
+function openFiles(
+  config: Config,
+  name: string,
+  maxBytes: number,
+  observer: LogObserver,
+  keepEvents = 0,
+): Promise<EmbeddedLog> {
   return EmbeddedLog.open({
     directory: join(config.DATA_DIR, name),
     maxBytes,
     segmentBytes: Math.min(config.LOG_SEGMENT_BYTES, Math.floor(maxBytes / 4)),
     retentionMs: config.LOG_RETENTION_MS,
+    keepEvents,
     observer,
   })
 }

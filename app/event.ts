@@ -233,7 +233,12 @@ export function keyOfReceived({ subject, source }: ReceivedEvent): string {
   return typeof source === 'string' ? source : DEFAULT_SOURCE
 }
 
-/** The same of a complete event. */
+/** What makes it the same event as another (CloudEvents 1.0, section 3.1): source and id; undefined without an id. */
+export function identityOfReceived({ source, id }: ReceivedEvent): string | undefined {
+  return id == null ? undefined : `${source ?? DEFAULT_SOURCE}\0${id}` // neither can hold \0
+}
+
+/** The key of a complete event. */
 export function keyOf(event: Event): string {
   return event.subject ?? event.source
 }

@@ -50,7 +50,9 @@ export async function serve(environment: NodeJS.ProcessEnv): Promise<void> {
         if (err) logger.fatal({ err }, 'unexpected error: stopping')
         logger.info(`${signal ?? 'failure'}: taking no more events, finishing what is begun`)
         // Ctrl-C has no load balancer to wait for.
-        const finished = await app.close(signal === 'SIGTERM' ? config.SHUTDOWN_GRACE_MS : 0)
+        const graceMs = signal === 'SIGTERM' ? config.SHUTDOWN_GRACE_MS : 0
+        // A log that failed cannot record what is delivered: the next start would deliver it again.
+        const finished = await app.close(graceMs, failed && 0)
         if (!finished) logger.error('stopped with work begun and not finished: it is tried again at the next start')
         const exitCode = finished && !failed && !err ? 0 : 1
         logger.info(`stopped, exit code ${exitCode}`)

@@ -21,7 +21,7 @@ const GROUP_BUCKETS_EVENTS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 50
 /** Why a request was answered with an error: the code of the error in lower case, or what has no code. */
 export type RefuseReason = Lowercase<ErrorCode> | 'internal' | 'other'
 /** Why an event was not accepted. */
-export type RejectReason = RefuseReason | 'invalid' | 'interrupted'
+export type RejectReason = RefuseReason | 'invalid' | 'duplicate' | 'interrupted'
 
 /** Whose fault a refusal is. Only the service's own count against its availability. */
 export const REFUSE_REASONS = {
@@ -50,6 +50,7 @@ export const REFUSE_REASONS = {
 /** Series that are there, at 0, from the start: a rate over a series that appears with its first event misses that event. */
 export const REJECT_REASONS = [
   'invalid',
+  'duplicate',
   'too_many_events',
   'over_quota',
   'channel_full',
@@ -68,7 +69,8 @@ export type AttemptOutcome = (typeof ATTEMPT_OUTCOMES)[number]
 
 /** What the values of each label can be. */
 export const LABELS = {
-  reason: 'code of the error in lower case; `invalid`: the event itself; `interrupted`: the process was killed first',
+  reason:
+    'code of the error in lower case; `invalid`: the event itself; `duplicate`: acknowledged, as it is in the log already; `interrupted`: the process was killed first',
   sink: 'name in `SINKS`, or of a route in `app/pipelines.ts`',
   outcome: ATTEMPT_OUTCOMES.map((outcome) => `\`${outcome}\``).join(', '),
   version: 'of Millrace',
@@ -98,7 +100,7 @@ export const METRICS = {
     labels: NONE,
     help: 'Events in requests whose body could be parsed.',
   },
-  events_rejected_total: { type: 'counter', unit: 'events', labels: REASON, help: 'Events not accepted, by reason.' },
+  events_rejected_total: { type: 'counter', unit: 'events', labels: REASON, help: 'Events not stored, by reason.' },
   events_committed_total: { type: 'counter', unit: 'events', labels: NONE, help: 'Events made durable.' },
   events_in_flight: {
     type: 'gauge',

@@ -1,13 +1,17 @@
 /** What travels through the channel: the encoded events of one request, and the promise that they are durable. */
-import type { Batch, Lost } from './log/log.ts'
+import type { Identified } from './log/deduplication.ts'
+import type { Lost } from './log/log.ts'
 
 export type { Lost }
 
-export class Write implements Batch {
+export class Write implements Identified {
   /** `count` JSON texts, one a line, no newline at the end. */
   readonly payload: Buffer
   readonly count: number
   readonly keys: readonly string[] | undefined
+  readonly identities: Identified['identities']
+  /** Once durable: events of it that were in the log already and were not stored again. */
+  duplicates = 0
   /**
    * Resolves when it is durable, to the events that are not although others are (by `index`; nearly always none);
    * rejects with a MillraceError when none of it is.
@@ -16,10 +20,11 @@ export class Write implements Batch {
   #resolve!: (lost: readonly Lost[]) => void
   #reject!: (error: unknown) => void
 
-  constructor(payload: Buffer, count: number, keys?: readonly string[]) {
+  constructor(payload: Buffer, count: number, keys?: readonly string[], identities?: Identified['identities']) {
     this.payload = payload
     this.count = count
     this.keys = keys
+    this.identities = identities
     this.durable = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject

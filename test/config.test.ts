@@ -45,6 +45,10 @@ describe('configuration', () => {
     [{ IN_PROGRESS_MAX_BYTES: '2000' }, /^IN_PROGRESS_MAX_BYTES: 2000 cannot hold one body/],
     [{ ROLE: 'ingest' }, /^ROLE: ingest shares its log with other processes: that needs LOG_ENGINE=kafka/],
     [{ LOG_ENGINE: 'kafka' }, /^KAFKA_BROKERS: LOG_ENGINE is kafka: name some brokers/],
+    [
+      { ...KAFKA, DEDUPLICATION_WINDOW_EVENTS: '10' },
+      /^DEDUPLICATION_WINDOW_EVENTS: around Kafka several processes write/,
+    ],
     [{ ...KAFKA, KAFKA_BROKERS: 'broker' }, /^KAFKA_BROKERS: "broker" is not host:port/],
     [{ ...KAFKA, KAFKA_TOPIC: 'a topic' }, /^KAFKA_TOPIC: use 1 to 200 letters/],
     [

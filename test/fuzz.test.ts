@@ -54,7 +54,7 @@ test('property: a body is events, one JSON text a line, or is refused with a rea
         const read = readBody(bytes, { 'content-type': contentType, ...others }, 1000)
         const texts = read.payload.toString().split('\n')
         expect(texts.length).toBe(read.count)
-        expect(read.keys().length).toBe(read.count)
+        expect(read.events().length).toBe(read.count)
         for (const text of texts) expect(validate(JSON.parse(text))).toBeUndefined()
       } catch (error) {
         if (!(error instanceof MillraceError)) throw error

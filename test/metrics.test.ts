@@ -1,10 +1,9 @@
 /** The metrics contract against the real service: names, labels, and counts that equal what a client counted itself. */
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { ERRORS } from '../app/errors.ts'
 import { Metrics } from '../app/metrics.ts'
 import { LABELS, METRICS, type Metric, metricName, REFUSE_REASONS, RUNTIME_METRICS } from '../app/metrics-contract.ts'
+import { startEndpoint } from './support/endpoint.ts'
 import { type Service, scrape, startService, until } from './support/service.ts'
 import { temporaryDirectory } from './support/temporary.ts'
 
@@ -68,28 +67,6 @@ test('a failure of the log is still counted by the process that comes after it',
   next.close()
 })
 
-/** Takes an event unless its id says otherwise, and counts what it took. */
-async function startEndpoint() {
-  const counts = { taken: 0, refused: 0, refuses: true }
-  const server = createServer((request, response) => {
-    let body = ''
-    request.setEncoding('utf8').on('data', (text) => {
-      body += text
-    })
-    request.on('end', () => {
-      const refuse = counts.refuses && JSON.parse(body).id.endsWith('dead')
-      counts[refuse ? 'refused' : 'taken'] += 1
-      response.writeHead(refuse ? 400 : 200).end()
-    })
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  onTestFinished(() => {
-    server.closeAllConnections()
-    server.close()
-  })
-  return { counts, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook` }
-}
-
 /** What the client counts, from what it sent and from the answers alone. */
 class ClientCounts {
   received = 0
@@ -147,7 +124,7 @@ function byLabel(samples: Map<string, number>, name: string): Map<string, number
 
 test("events rejected, events dead-lettered, and a restart: every counter equals the client's own count", async () => {
   const directory = temporaryDirectory()
-  const endpoint = await startEndpoint()
+  const endpoint = await startEndpoint(({ id }) => (id.endsWith('dead') ? 400 : 200))
   // Each half of the test sends three and a half parts.
   const part = Math.ceil(EVENTS / 700) * 100
   const sender = 'sender-key-0123456789'
@@ -208,11 +185,11 @@ test("events rejected, events dead-lettered, and a restart: every counter equals
   expect(byLabel(samples, 'millrace_events_dead_lettered_total')).toEqual(new Map([['http', client.dead]]))
   expect(byLabel(samples, 'millrace_dead_letters_pending')).toEqual(new Map([['http', client.dead]]))
   expect(byLabel(samples, 'millrace_events_damaged_total').size).toBe(0)
-  expect(endpoint.counts.taken).toBe(client.committed - client.dead)
+  expect(endpoint.received.length).toBe(client.committed - client.dead)
   expect(client.dead).toBeGreaterThan(0)
   expect(client.received).toBeGreaterThanOrEqual(EVENTS)
 
-  endpoint.counts.refuses = false
+  endpoint.answer = () => 200
   const replay = await fetch(`${second.adminUrl}/dead-letters/http/replay`, {
     method: 'POST',
     headers: { 'x-millrace-admin': '1' },
@@ -221,7 +198,7 @@ test("events rejected, events dead-lettered, and a restart: every counter equals
   const after = await scrape(second)
   expect(after.get('millrace_events_replayed_total{sink="http"}')).toBe(client.dead)
   expect(after.get('millrace_dead_letters_pending{sink="http"}')).toBe(0)
-  expect(endpoint.counts.taken).toBe(client.committed)
+  expect(endpoint.received.length).toBe(client.committed)
   expect(await second.stop()).toBe(0)
   const sum = (counts: Map<string, number>) => [...counts.values()].reduce((total, value) => total + value, 0)
   console.error(

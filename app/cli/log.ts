@@ -8,6 +8,7 @@ import { takeLock } from '../log/embedded/directory.ts'
 import { EmbeddedLog } from '../log/embedded/embedded-log.ts'
 import { nodeFiles } from '../log/embedded/files.ts'
 import { type Inspected, inspectLog } from '../log/embedded/inspect.ts'
+import { SpaceReserve } from '../log/embedded/reserve.ts'
 import { QUARANTINE, quarantineDamage, quarantineName } from '../log/embedded/segments.ts'
 import type { Damage } from '../log/log.ts'
 
@@ -100,7 +101,7 @@ export async function repair({ dir, yes }: { dir: string; yes: boolean }): Promi
   const holes: Damage[] = []
   try {
     const onWarning = (message: string) => void todo.push(message)
-    await ConsumerStore.open(nodeFiles, dir, (message) => {
+    await ConsumerStore.open(nodeFiles, dir, new SpaceReserve(nodeFiles, dir), (message) => {
       isProgressDamaged = true
       onWarning(`${message}; the file is moved to quarantine/`)
     })

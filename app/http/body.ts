@@ -9,15 +9,7 @@ import { randomInt } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import { type ParseError, parse as parseTolerant, printParseErrorCode } from 'jsonc-parser'
 import { MillraceError } from '../errors.ts'
-import {
-  isTooDeep,
-  keyOfReceived,
-  mayBeDeep,
-  type ReceivedEvent,
-  type Strictness,
-  TOO_DEEP,
-  validate,
-} from '../event.ts'
+import { isTooDeep, mayBeDeep, type ReceivedEvent, type Strictness, TOO_DEEP, validate } from '../event.ts'
 import { Refusal, type Rejected } from './problem.ts'
 
 export interface Body {
@@ -25,8 +17,8 @@ export interface Body {
   readonly payload: Buffer
   readonly count: number
   readonly rejected: Rejected
-  /** Key of each accepted event, for a log that spreads by it. */
-  keys(): string[]
+  /** The accepted events, as they were parsed. */
+  events(): readonly ReceivedEvent[]
 }
 
 const CONTENT_TYPES = [
@@ -141,11 +133,11 @@ function readOne(body: Buffer, value: unknown, strictness: Strictness): Body {
   const reason = check(value, strictness, mayBeDeep(body))
   if (reason !== undefined) return nothing([{ index: 0, reason }])
   for (let at = body.indexOf(NEWLINE); at !== -1; at = body.indexOf(NEWLINE, at + 1)) body[at] = SPACE
-  return { payload: body, count: 1, rejected: [], keys: () => [keyOfReceived(value as ReceivedEvent)] }
+  return { payload: body, count: 1, rejected: [], events: () => [value as ReceivedEvent] }
 }
 
 function nothing(rejected: Rejected): Body {
-  return { payload: Buffer.alloc(0), count: 0, rejected, keys: () => [] }
+  return { payload: Buffer.alloc(0), count: 0, rejected, events: () => [] }
 }
 
 function readArray(events: unknown[], maxEvents: number, strictness: Strictness): Body {
@@ -159,7 +151,7 @@ function readArray(events: unknown[], maxEvents: number, strictness: Strictness)
     else rejected.push({ index, reason })
   }
   const payload = Buffer.from(accepted.map((event) => JSON.stringify(event)).join('\n'))
-  return { payload, count: accepted.length, rejected, keys: () => accepted.map(keyOfReceived) }
+  return { payload, count: accepted.length, rejected, events: () => accepted }
 }
 
 function requireCount(events: number, maxEvents: number): void {
@@ -201,8 +193,8 @@ function readLines(body: Buffer, maxEvents: number): Body {
   for (let at = 0; at < parsed.length; at += 2) {
     if (check(parsed[at], 'lenient', mightBeDeep) !== undefined) return readLineByLine(text, maxEvents)
   }
-  const keys = () => Array.from({ length: count }, (_, at) => keyOfReceived(parsed[2 * at] as ReceivedEvent))
-  return { payload, count, rejected: [], keys }
+  const events = () => Array.from({ length: count }, (_, at) => parsed[2 * at] as ReceivedEvent)
+  return { payload, count, rejected: [], events }
 }
 
 /** The same with a reason for each bad line; blank lines are no events. */
@@ -210,7 +202,7 @@ function readLineByLine(text: string, maxEvents: number): Body {
   const lines = text.split('\n').filter((line) => line.trim() !== '')
   requireCount(lines.length, maxEvents)
   const accepted: string[] = []
-  const keys: string[] = []
+  const events: ReceivedEvent[] = []
   const rejected: Rejected = []
   let malformed = 0
   for (const [index, line] of lines.entries()) {
@@ -218,7 +210,7 @@ function readLineByLine(text: string, maxEvents: number): Body {
     try {
       const event: ReceivedEvent = JSON.parse(line)
       reason = check(event, 'lenient', true)
-      if (reason === undefined) keys.push(keyOfReceived(event))
+      if (reason === undefined) events.push(event)
     } catch {
       malformed += 1
       reason = whereMalformed(line)
@@ -228,7 +220,7 @@ function readLineByLine(text: string, maxEvents: number): Body {
   }
   if (lines.length === 0) throw new MillraceError('MALFORMED', 'the body holds no event: send one JSON object a line')
   if (malformed === lines.length) throw new Refusal('MALFORMED', `line 1: ${rejected[0]?.reason}`, rejected)
-  return { payload: Buffer.from(accepted.join('\n')), count: accepted.length, rejected, keys: () => keys }
+  return { payload: Buffer.from(accepted.join('\n')), count: accepted.length, rejected, events: () => events }
 }
 
 const JSON_TYPE = /^[^/]+\/(?:json|[^/]*\+json)$/
@@ -258,7 +250,7 @@ function readBinaryMode(body: Buffer, type: string, headers: IncomingHttpHeaders
   }
   const reason = check(event, 'strict', true)
   if (reason !== undefined) return nothing([{ index: 0, reason }])
-  return { payload: Buffer.from(JSON.stringify(event)), count: 1, rejected: [], keys: () => [keyOfReceived(event)] }
+  return { payload: Buffer.from(JSON.stringify(event)), count: 1, rejected: [], events: () => [event] }
 }
 
 /** Header values are percent-encoded UTF-8, perhaps in double quotes (section 3.1.3.2). */

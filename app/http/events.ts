@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import Type from 'typebox'
 import type { Sender } from '../channel/channel.ts'
 import { MillraceError } from '../errors.ts'
-import { DEFAULT_SOURCE, DEFAULT_TYPE, MAX_ATTRIBUTE_LENGTH } from '../event.ts'
+import { DEFAULT_SOURCE, DEFAULT_TYPE, identityOfReceived, keyOfReceived, MAX_ATTRIBUTE_LENGTH } from '../event.ts'
 import type { IngestCounts } from '../metrics.ts'
 import { reasonOf } from '../metrics-contract.ts'
 import { type Lost, Write } from '../write.ts'
@@ -22,6 +22,8 @@ export interface EventsOptions {
   readonly maxRequestEvents: number
   /** Whether the log spreads events by key. */
   readonly keyed: boolean
+  /** Whether events that are there already are left out. */
+  readonly deduplicates: boolean
   readonly isDraining: () => boolean
   /** The trace that a request belongs to, for its events. */
   readonly traceparentOf: (request: FastifyRequest) => string | undefined
@@ -70,6 +72,9 @@ const Accepted = Type.Object(
   {
     accepted: Type.Integer({ minimum: 1, description: 'Events that are durable now.' }),
     ack: Type.Optional(Type.Literal('memory', { description: 'Present when ACK=memory: queued, not yet durable.' })),
+    duplicates: Type.Optional(
+      Type.Integer({ minimum: 1, description: 'Of these, events that were stored before and were not stored again.' }),
+    ),
     rejected: Type.Optional(RejectedSchema),
   },
   { $id: 'Accepted' },
@@ -111,7 +116,8 @@ const schema = {
 }
 
 export function eventsRoute(app: FastifyInstance, options: EventsOptions): void {
-  const { sender, counts, quota, ack, maxBodyBytes, maxRequestEvents, keyed, isDraining, traceparentOf } = options
+  const { sender, counts, quota, ack, maxBodyBytes, maxRequestEvents, keyed, deduplicates } = options
+  const { isDraining, traceparentOf } = options
   app.addSchema(ProblemSchema)
   app.addSchema(Accepted)
 
@@ -139,10 +145,12 @@ export function eventsRoute(app: FastifyInstance, options: EventsOptions): void 
       const trace = traceparentOf(request)
       const payload = trace === undefined ? read.payload : withTraceparent(read.payload, count, trace, maxBodyBytes)
       counts.received(count)
+      const keys = keyed ? read.events().map(keyOfReceived) : undefined
+      const identities = deduplicates ? read.events().map(identityOfReceived) : undefined
+      const write = new Write(payload, count, keys, identities)
       let lost: readonly Lost[] = []
       try {
         quota?.take(request.client, count)
-        const write = new Write(payload, count, keyed ? read.keys() : undefined)
         const outcome = sender.trySend(write)
         if (outcome !== 'sent') throw refused(outcome)
         if (ack === 'durable') lost = await settle(write, counts)
@@ -157,11 +165,14 @@ export function eventsRoute(app: FastifyInstance, options: EventsOptions): void 
       }
       counts.writeDuration.observe((performance.now() - startedAt) / 1000)
       reply.code(202).type('application/json; charset=utf-8')
-      if (rejected.length === 0 && lost.length === 0 && ack === 'durable') return `{"accepted":${count}}`
+      const { duplicates } = write
+      if (rejected.length === 0 && lost.length === 0 && duplicates === 0 && ack === 'durable') {
+        return `{"accepted":${count}}`
+      }
       const all = lost.length === 0 ? rejected : withLost(rejected, lost, count)
       return JSON.stringify({
         accepted: count - lost.length,
-        ...(ack === 'memory' && { ack }),
+        ...(ack === 'memory' ? { ack } : duplicates > 0 && { duplicates }),
         ...(all.length > 0 && { rejected: all }),
       })
     },
@@ -205,6 +216,7 @@ async function settle(write: Write, counts: IngestCounts): Promise<readonly Lost
   try {
     const lost = await write.durable
     for (const { error } of lost) counts.reject(reasonOf(error), 1)
+    if (write.duplicates > 0) counts.reject('duplicate', write.duplicates)
     return lost
   } finally {
     counts.inFlight -= write.count

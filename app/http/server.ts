@@ -34,6 +34,8 @@ export interface ServerOptions {
   readonly sender: Sender<Write>
   /** Whether the log spreads events by key. */
   readonly keyed: boolean
+  /** Whether events that are in the log already are left out. */
+  readonly deduplicates: boolean
   readonly counts: IngestCounts
   readonly version: string
   /** Why events cannot be taken now, or undefined. */
@@ -44,7 +46,7 @@ export interface ServerOptions {
 }
 
 export async function createServer(options: ServerOptions): Promise<FastifyInstance> {
-  const { config, logger, sender, keyed, counts, version, notReady, isDraining, tracing } = options
+  const { config, logger, sender, keyed, deduplicates, counts, version, notReady, isDraining, tracing } = options
   const app = fastify({
     loggerInstance: logger,
     // Lines about a request can be found by its trace.
@@ -112,6 +114,7 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
       maxBodyBytes: config.MAX_BODY_BYTES,
       maxRequestEvents: Math.min(config.MAX_REQUEST_EVENTS, config.CHANNEL_CAPACITY_EVENTS),
       keyed,
+      deduplicates,
       isDraining,
       traceparentOf: (request) => tracing?.traceparentOf(request) ?? traceparentOf(request.headers),
     })

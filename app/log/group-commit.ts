@@ -5,21 +5,32 @@
  *     receiver ─recvMany─▶ group ─append─▶ log ─▶ every write of the group succeeds or fails together
  *
  * Only a log of several partitions can keep a part of a group: each write then learns which of its events are lost.
+ * With a window, what is in the log already is left out of the group; a log of several partitions has none.
  */
 import type { Receiver } from '../channel/channel.ts'
 import type { Write } from '../write.ts'
+import type { DeduplicationWindow } from './deduplication.ts'
 import { type Log, NOTHING_LOST } from './log.ts'
 
 /**
  * Runs until the channel is closed and drained.
  * A group that the log refuses fails its own writes only; the next one is tried again.
  * @param maxGroupBytes payload bytes in one group; a single larger write is a group of its own.
+ * @param window events that are not stored again. Default: all are.
  */
-export async function groupCommit(receiver: Receiver<Write>, log: Log, maxGroupBytes: number): Promise<void> {
+export async function groupCommit(
+  receiver: Receiver<Write>,
+  log: Log,
+  maxGroupBytes: number,
+  window?: DeduplicationWindow,
+): Promise<void> {
   const group: Write[] = []
   while ((await receiver.recvMany(group, Number.POSITIVE_INFINITY, { maxBytes: maxGroupBytes })) > 0) {
     try {
-      const lost = await log.append(group)
+      const sifted = window?.sift(group)
+      const batches = sifted?.batches ?? group
+      const lost = batches.length > 0 ? await log.append(batches) : NOTHING_LOST
+      sifted?.keep()
       if (lost.length === 0) for (const write of group) write.settle(NOTHING_LOST)
       else {
         const byWrite = Map.groupBy(lost, ({ batch }) => batch)

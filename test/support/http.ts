@@ -56,6 +56,7 @@ export async function startHttp(
     logger: pino({ level: 'trace' }, { write: (line: string) => void logged.push(line) }),
     sender,
     keyed: true,
+    deduplicates: false,
     counts,
     version: '0.0.0',
     notReady: () => state.notReady,

@@ -33,7 +33,7 @@ export async function startRole(
     SHUTDOWN_DRAIN_MS: '2000',
     ...environment,
   }
-  return { ...(await startService(directory, variables, READY_WITHIN_MS)), directory }
+  return { ...(await startService(directory, variables, { readyWithinMs: READY_WITHIN_MS })), directory }
 }
 
 interface Delivered {

@@ -6,7 +6,8 @@ export interface Load {
   readonly acknowledged: Set<string>
   /** Answers by status; `0` counts connections that broke. */
   readonly statuses: Map<number, number>
-  /** Slowest answer with a status of 5xx, milliseconds. */
+  /** Slowest answer, and slowest one with a status of 5xx, milliseconds. */
+  slowestMs: number
   slowestRefusalMs: number
   stop(): Promise<void>
 }
@@ -38,6 +39,7 @@ export function startLoad(url: string, options: LoadOptions): Load {
     sent: new Set<string>(),
     acknowledged: new Set<string>(),
     statuses: new Map<number, number>(),
+    slowestMs: 0,
     slowestRefusalMs: 0,
   }
   const connection = async (lane: number) => {
@@ -59,7 +61,9 @@ export function startLoad(url: string, options: LoadOptions): Load {
       const { status, rejected } = await post(agent, url, body, batch > 1)
       load.statuses.set(status, (load.statuses.get(status) ?? 0) + 1)
       if (status === 202) for (const [at, id] of ids.entries()) if (!rejected.has(at)) load.acknowledged.add(id)
-      if (status >= 500) load.slowestRefusalMs = Math.max(load.slowestRefusalMs, performance.now() - startedAt)
+      const tookMs = performance.now() - startedAt
+      load.slowestMs = Math.max(load.slowestMs, tookMs)
+      if (status >= 500) load.slowestRefusalMs = Math.max(load.slowestRefusalMs, tookMs)
       const waitMs = status === 0 || status >= 500 ? Math.max(pauseMs, 5) : pauseMs
       if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs))
     }

@@ -5,6 +5,7 @@
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { type Files, readWhole, replaceFile } from './files.ts'
+import { isNoSpace, type SpaceReserve } from './reserve.ts'
 
 export const NAME = 'consumers.json'
 const VERSION = 2
@@ -22,18 +23,25 @@ export interface ConsumerProgress {
 export class ConsumerStore {
   readonly #files: Files
   readonly #directory: string
+  readonly #reserve: SpaceReserve
   /** What a restart would see. */
   readonly #durable = new Map<string, ConsumerProgress>()
   readonly #wanted = new Map<string, ConsumerProgress>()
   #flushing: Promise<void> | undefined
 
-  private constructor(files: Files, directory: string) {
+  private constructor(files: Files, directory: string, reserve: SpaceReserve) {
     this.#files = files
     this.#directory = directory
+    this.#reserve = reserve
   }
 
-  static async open(files: Files, directory: string, onWarning: (message: string) => void): Promise<ConsumerStore> {
-    const store = new ConsumerStore(files, directory)
+  static async open(
+    files: Files,
+    directory: string,
+    reserve: SpaceReserve,
+    onWarning: (message: string) => void,
+  ): Promise<ConsumerStore> {
+    const store = new ConsumerStore(files, directory, reserve)
     if (!(await files.list(directory)).includes(NAME)) return store
     const text = (await readWhole(files, join(directory, NAME))).toString()
     for (const [name, progress] of Object.entries(parse(text, onWarning))) {
@@ -67,7 +75,12 @@ export class ConsumerStore {
     const snapshot = new Map(this.#wanted)
     const consumers = Object.fromEntries(snapshot)
     const text = JSON.stringify({ version: VERSION, crc32: checksum(consumers), consumers }, undefined, 2)
-    await replaceFile(this.#files, this.#directory, NAME, Buffer.from(`${text}\n`))
+    const write = () => replaceFile(this.#files, this.#directory, NAME, Buffer.from(`${text}\n`))
+    await write().catch(async (error) => {
+      if (!isNoSpace(error)) throw error
+      await this.#reserve.giveUp()
+      await write()
+    })
     for (const [name, progress] of snapshot) this.#durable.set(name, progress)
   }
 }

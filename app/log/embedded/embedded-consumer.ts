@@ -81,8 +81,9 @@ export class EmbeddedConsumer implements Consumer {
         else if (segment.bytes === bytes && segment.sealed === sealed) await this.#host.waitForAppend(signal)
       } else if (scanned.kind === 'damage') {
         const { position, bytes, reason } = scanned
-        this.#damage = { segment: segmentName(segment.baseOffset), position, bytes, events: 0, reason }
-        if (this.#file) await quarantine(this.#host.files, this.#host.directory, this.#file, this.#damage)
+        const damage = { segment: segmentName(segment.baseOffset), position, bytes, events: 0, reason }
+        const { files, directory } = this.#host
+        this.#damage = this.#file ? await quarantine(files, directory, this.#file, damage) : damage
       } else {
         const { baseOffset, count, appendedAtMs } = scanned.header
         if (baseOffset + count <= this.#next) continue

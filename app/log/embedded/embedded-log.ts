@@ -8,19 +8,21 @@
  *  - nothing is reported durable, and nothing is read, before fdatasync returned for it;
  *  - after a failed fdatasync the kernel may have dropped the dirty pages and will report success next time
  *    (PostgreSQL met this in 2018), so the log fails for good: no second sync, no further append;
- *  - a write refused for lack of space is taken back with ftruncate, so that a later append can succeed;
+ *  - a write refused for lack of space is taken back with ftruncate, so that a later append can succeed; until one does, whatever
+ *    every consumer is past goes at once, and progress has a reserve (./reserve.ts);
  *  - total size never exceeds `maxBytes`; segments go only when every consumer is past them;
  *  - opening reads one segment, whatever the backlog.
  *
  * On-disk format: ./format.ts.
  */
-import { MillraceError, messageOf, systemCode } from '../../errors.ts'
+import { MillraceError, messageOf } from '../../errors.ts'
 import { type Batch, type Damage, type Log, type LogObserver, type Lost, NOTHING_LOST } from '../log.ts'
 import { ConsumerStore } from './consumer-store.ts'
 import { createSegment, diskFull, identify, takeLock, unusable } from './directory.ts'
 import { type ConsumerHost, EmbeddedConsumer } from './embedded-consumer.ts'
 import { type File, type Files, nodeFiles, writeFully } from './files.ts'
 import { GROUP_HEADER_BYTES, SEGMENT_HEADER_BYTES, writeGroupHeader } from './format.ts'
+import { isNoSpace, SpaceReserve } from './reserve.ts'
 import { listSegments, recoverSegment, removeSegment, type Segment } from './segments.ts'
 import { SparseIndex } from './sparse-index.ts'
 
@@ -32,12 +34,13 @@ export interface EmbeddedLogOptions {
   readonly maxBytes: number
   /** How long segments stay after every consumer is past them, as long as there is room. Milliseconds. */
   readonly retentionMs: number
+  /** The newest events, which stay as long as there is room, whatever their age. Default: 0. */
+  readonly keepEvents?: number
   /** Default: the real file system. */
   readonly files?: Files
   readonly observer?: LogObserver
 }
 
-const NO_SPACE = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
 const NEWLINE = 0x0a
 
 export class EmbeddedLog implements Log, ConsumerHost {
@@ -48,6 +51,7 @@ export class EmbeddedLog implements Log, ConsumerHost {
   readonly #options: EmbeddedLogOptions
   readonly #lock: { release(): Promise<void> }
   readonly #store: ConsumerStore
+  readonly #reserve: SpaceReserve
   readonly #segments: Segment[]
   readonly #consumers = new Map<string, EmbeddedConsumer>()
   #file: File
@@ -56,6 +60,8 @@ export class EmbeddedLog implements Log, ConsumerHost {
   /** Reused for every group; grows to the largest one met. */
   #scratch = Buffer.allocUnsafeSlow(64 * 1024)
   #failure: MillraceError | undefined
+  /** Since an append was refused for lack of space. */
+  #lacksSpace = false
   #closed = false
   #waiting: (() => void)[] = []
 
@@ -64,6 +70,7 @@ export class EmbeddedLog implements Log, ConsumerHost {
     options: EmbeddedLogOptions,
     lock: { release(): Promise<void> },
     store: ConsumerStore,
+    reserve: SpaceReserve,
     segments: Segment[],
     active: { file: File; index: SparseIndex; endOffset: number },
   ) {
@@ -73,6 +80,7 @@ export class EmbeddedLog implements Log, ConsumerHost {
     this.directory = options.directory
     this.#lock = lock
     this.#store = store
+    this.#reserve = reserve
     this.#segments = segments
     this.#file = active.file
     this.#index = active.index
@@ -92,7 +100,8 @@ export class EmbeddedLog implements Log, ConsumerHost {
       // A process that was killed leaves names that are seen and not durable: what is built on them must not go with them.
       await files.syncDirectory(directory)
       const id = await identify(files, directory)
-      const store = await ConsumerStore.open(files, directory, onWarning)
+      const reserve = new SpaceReserve(files, directory)
+      const store = await ConsumerStore.open(files, directory, reserve, onWarning)
       const segments = await listSegments(files, directory, id, onWarning)
       // A crash right after creation leaves a file without a whole header: it held nothing.
       while ((segments.at(-1)?.bytes ?? SEGMENT_HEADER_BYTES) < SEGMENT_HEADER_BYTES) {
@@ -114,7 +123,7 @@ export class EmbeddedLog implements Log, ConsumerHost {
         segments.push(last)
       }
       last.sealed = false
-      return new EmbeddedLog(id, options, lock, store, segments, active)
+      return new EmbeddedLog(id, options, lock, store, reserve, segments, active)
     } catch (error) {
       await lock.release()
       throw unusable(directory, error)
@@ -181,6 +190,7 @@ export class EmbeddedLog implements Log, ConsumerHost {
     segment.bytes = position + length
     segment.lastAppendedAtMs = Date.now()
     this.#endOffset += count
+    this.#lacksSpace = false
     this.#wake()
     return NOTHING_LOST
   }
@@ -238,8 +248,10 @@ export class EmbeddedLog implements Log, ConsumerHost {
 
   /** Deletes what every consumer is past and retention no longer keeps. */
   async progressed(): Promise<void> {
+    if (this.#lacksSpace) return this.#retain(() => true)
     const oldest = Date.now() - this.#options.retentionMs
-    await this.#retain((segment) => segment.lastAppendedAtMs < oldest)
+    const kept = this.#endOffset - (this.#options.keepEvents ?? 0)
+    await this.#retain((segment, next) => segment.lastAppendedAtMs < oldest && next.baseOffset <= kept)
   }
 
   // Writing
@@ -273,7 +285,9 @@ export class EmbeddedLog implements Log, ConsumerHost {
   /** Rolls when the segment is full, and refuses when the whole log is. */
   async #makeRoom(bytes: number): Promise<void> {
     const { segmentBytes, maxBytes } = this.#options
-    const rolls = this.#active.bytes > SEGMENT_HEADER_BYTES && this.#active.bytes + bytes > segmentBytes
+    // One that every consumer is past can go, once it is not the last.
+    const isSettled = this.#lacksSpace && this.#settledOffset() === this.#endOffset
+    const rolls = this.#active.bytes > SEGMENT_HEADER_BYTES && (isSettled || this.#active.bytes + bytes > segmentBytes)
     const needed = bytes + (rolls ? SEGMENT_HEADER_BYTES : 0)
     if (this.sizeBytes + needed > maxBytes) {
       await this.#retain(() => this.sizeBytes + needed > maxBytes)
@@ -286,17 +300,18 @@ export class EmbeddedLog implements Log, ConsumerHost {
           `${slowest?.lagEvents ?? 0} events to go: try again later`,
       )
     }
-    if (rolls) await this.#roll()
+    try {
+      if (isSettled) await this.#reserve.giveUp() // the next segment takes a block before this one can go
+      if (rolls) await this.#roll()
+      await this.#reserve.hold()
+    } catch (error) {
+      if (!isNoSpace(error)) throw this.#fail('creating a file', error)
+      throw await this.#outOfSpace(error)
+    }
   }
 
   async #roll(): Promise<void> {
-    let file: File
-    try {
-      file = await createSegment(this.files, this.directory, this.id, this.#endOffset)
-    } catch (error) {
-      if (!NO_SPACE.has(systemCode(error) ?? '')) throw this.#fail('creating a segment', error)
-      throw diskFull(this.directory, error)
-    }
+    const file = await createSegment(this.files, this.directory, this.id, this.#endOffset)
     const sealed = this.#active
     sealed.sealed = true
     await this.#file.close()
@@ -306,17 +321,24 @@ export class EmbeddedLog implements Log, ConsumerHost {
     this.#segments.push({ baseOffset, bytes: SEGMENT_HEADER_BYTES, sealed: false, lastAppendedAtMs: Date.now() })
     this.#file = file
     this.#index = new SparseIndex()
+    this.#wake() // who still has the sealed one open would keep its space after it is deleted
     await this.progressed()
   }
 
   /** After a failed write: back to the last durable byte, so that nothing half-written stays. */
   async #takeBack(position: number, cause: unknown): Promise<MillraceError> {
-    if (!NO_SPACE.has(systemCode(cause) ?? '')) return this.#fail('write', cause)
+    if (!isNoSpace(cause)) return this.#fail('write', cause)
     try {
       await this.#file.truncate(position)
     } catch (error) {
       return this.#fail('ftruncate', error)
     }
+    return this.#outOfSpace(cause)
+  }
+
+  async #outOfSpace(cause: unknown): Promise<MillraceError> {
+    this.#lacksSpace = true
+    await this.progressed()
     return diskFull(this.directory, cause)
   }
 
@@ -338,12 +360,12 @@ export class EmbeddedLog implements Log, ConsumerHost {
   }
 
   /** Deletes segments from the oldest on, while every consumer is past them and `may` says so. */
-  async #retain(may: (segment: Segment) => boolean): Promise<void> {
+  async #retain(may: (segment: Segment, next: Segment) => boolean): Promise<void> {
     const settled = this.#settledOffset()
     let removed = 0
     for (;;) {
       const [oldest, next] = this.#segments
-      if (oldest === undefined || next === undefined || next.baseOffset > settled || !may(oldest)) break
+      if (oldest === undefined || next === undefined || next.baseOffset > settled || !may(oldest, next)) break
       this.#segments.shift()
       await removeSegment(this.files, this.directory, oldest)
       removed += 1

@@ -90,8 +90,10 @@ export const nodeFiles: Files = {
       await handle.close()
       return undefined
     }
-    await handle.truncate(0)
-    await handle.write(note)
+    try {
+      await handle.truncate(0)
+      await handle.write(note)
+    } catch {} // a full disk: the note is only for the message that a second process prints
     return { release: () => handle.close() }
   },
 }

@@ -5,6 +5,7 @@
  *       lock                          held by the one writer (kernel lock: a kill releases it)
  *       log.json                      identity and format version
  *       consumers.json                offset of every consumer with a checksum, replaced whole
+ *       reserve                       space for consumers.json on a full disk
  *       00000000000000000000.seg      segment; the name is the offset of its first event
  *       00000000000000000000.idx      sparse index of a finished segment; not needed to read it
  *       quarantine/                   copies of bytes that failed their checksum

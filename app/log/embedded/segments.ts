@@ -15,6 +15,7 @@ import {
   type SegmentHeader,
   segmentName,
 } from './format.ts'
+import { isNoSpace } from './reserve.ts'
 import { SegmentScanner } from './segment-scanner.ts'
 import { SparseIndex } from './sparse-index.ts'
 
@@ -33,13 +34,29 @@ export function quarantineName({ segment, position }: Damage): string {
   return `${segment}.${position}.bad`
 }
 
-/** Copies damaged bytes to `quarantine/`, once for each place, before anything may cut them off or delete them. */
-export async function quarantine(files: Files, directory: string, file: File, damage: Damage): Promise<void> {
+/**
+ * Copies damaged bytes to `quarantine/`, once for each place, before anything may cut them off or delete them.
+ * On a full disk it does not, and says so: better than a service that does not start or a sink that stops.
+ */
+export async function quarantine(files: Files, directory: string, file: File, damage: Damage): Promise<Damage> {
+  try {
+    await copyDamage(files, directory, file, damage)
+    return damage
+  } catch (error) {
+    if (!isNoSpace(error)) throw error
+    return { ...damage, reason: `${damage.reason}; not copied to quarantine/, as there is no space` }
+  }
+}
+
+async function copyDamage(files: Files, directory: string, file: File, damage: Damage): Promise<void> {
   const target = join(directory, QUARANTINE)
   await files.makeDirectory(target)
   const name = quarantineName(damage)
-  if ((await files.list(target)).includes(name)) return
-  const copy = await files.open(join(target, name), 'create')
+  const part = `${name}.part`
+  const there = await files.list(target)
+  if (there.includes(name)) return
+  if (there.includes(part)) await files.remove(join(target, part))
+  const copy = await files.open(join(target, part), 'create')
   try {
     const chunk = Buffer.allocUnsafeSlow(Math.min(damage.bytes, 1024 * 1024))
     for (let done = 0; done < damage.bytes; ) {
@@ -49,9 +66,13 @@ export async function quarantine(files: Files, directory: string, file: File, da
       done += bytes
     }
     await copy.datasync()
+  } catch (error) {
+    await files.remove(join(target, part)).catch(() => undefined)
+    throw error
   } finally {
     await copy.close()
   }
+  await files.rename(join(target, part), join(target, name))
   await files.syncDirectory(target)
 }
 
@@ -59,7 +80,7 @@ export async function quarantine(files: Files, directory: string, file: File, da
 export async function quarantineDamage(files: Files, directory: string, damage: Damage): Promise<void> {
   const file = await files.open(join(directory, damage.segment), 'read')
   try {
-    await quarantine(files, directory, file, damage)
+    await copyDamage(files, directory, file, damage)
   } finally {
     await file.close()
   }
@@ -169,8 +190,7 @@ export async function recoverSegment(
     if (!scanned.tail) continue // consumers report it with the count of what is missing
     const { position, bytes, reason } = scanned
     const damage = { segment: name, position, bytes, events: 0, reason: `torn tail cut off: ${reason}` }
-    await quarantine(files, directory, file, damage)
-    onDamage(damage)
+    onDamage(await quarantine(files, directory, file, damage))
     await file.truncate(position)
     segment.bytes = position
     break

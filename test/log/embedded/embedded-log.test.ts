@@ -259,6 +259,26 @@ describe('segments and retention', () => {
     expect(log.fill).toBeLessThan(0.5)
   })
 
+  test('the newest events stay as long as asked, while there is room', async () => {
+    const directory = temporaryDirectory()
+    const log = await open(directory, { segmentBytes: 1024, maxBytes: 1024 * 1024, keepEvents: 60 })
+    const consumer = await log.consumer('a')
+    for (let id = 0; id < 100; id++) await log.append([batchOf(id)])
+    await new Promise((resolve) => setTimeout(resolve, 5))
+    await consumer.commit(settledUpTo(100))
+    expect(log.firstOffset).toBeGreaterThan(20)
+    expect(log.firstOffset).toBeLessThanOrEqual(40)
+    await log.close()
+
+    const full = await open(directory, { segmentBytes: 1024, maxBytes: 4096, keepEvents: 60 })
+    const again = await full.consumer('a')
+    for (let id = 100; id < 200; id++) {
+      await full.append([batchOf(id)])
+      await again.commit(settledUpTo(id + 1))
+    }
+    expect(full.firstOffset).toBeGreaterThan(140)
+  })
+
   test('a consumer far behind finds its place through the index', async () => {
     const directory = temporaryDirectory()
     const first = await open(directory, { segmentBytes: 16 * 1024 * 1024, maxBytes: 64 * 1024 * 1024 })

@@ -3,7 +3,7 @@ import { promisify } from 'node:util'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { type Load, rate, sendEvents, startLoad } from '../../support/load.ts'
 import { missingPostgres, Postgres } from '../../support/postgres.ts'
-import { CLI, type Service, scrape, startService, until } from '../../support/service.ts'
+import { CLI, caughtUp, post, type Service, sinkSample, startService, until } from '../../support/service.ts'
 import { temporaryDirectory } from '../../support/temporary.ts'
 
 const missing = missingPostgres()
@@ -35,16 +35,8 @@ describe.skipIf(missing !== undefined)(`the postgres sink${missing ? ` (skipped:
     return { name, environment, stdout }
   }
 
-  const post = (service: Service, events: object[]) =>
-    fetch(`${service.url}/v1/events`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(events),
-    })
-  const sample = async (service: Service, name: string) =>
-    (await scrape(service)).get(`millrace_${name}{sink="postgres"}`) ?? Number.NaN
-  const delivered = (service: Service) =>
-    until(async () => (await sample(service, 'delivery_lag_events')) === 0, 40_000, 'all is delivered')
+  const sample = (service: Service, metric: string) => sinkSample(service, 'postgres', metric)
+  const delivered = (service: Service) => caughtUp(service, ['postgres'], 40_000)
   const failing = (service: Service, value: number) =>
     until(async () => (await sample(service, 'sink_failing')) === value, 20_000, `sink_failing is ${value}`)
 

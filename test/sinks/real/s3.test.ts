@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Load, rate, sendEvents, startLoad } from '../../support/load.ts'
 import { askDuckDb, eventsIn, type LocalS3, missingDuckDb, missingS3, startS3 } from '../../support/s3.ts'
-import { type Service, scrape, startService, until } from '../../support/service.ts'
+import { caughtUp, post, type Service, sinkSample, startService, until } from '../../support/service.ts'
 import { temporaryDirectory } from '../../support/temporary.ts'
 
 const missing = missingS3()
@@ -35,16 +35,8 @@ describe.skipIf(missing !== undefined)(`the s3 sink${missing ? ` (skipped: ${mis
     return { here, environment: { ...s3.environment, ...QUICK, S3_SINK_PREFIX } }
   }
 
-  const post = (service: Service, events: object[]) =>
-    fetch(`${service.url}/v1/events`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(events),
-    })
-  const sample = async (service: Service, name: string) =>
-    (await scrape(service)).get(`millrace_${name}{sink="s3"}`) ?? Number.NaN
-  const delivered = (service: Service) =>
-    until(async () => (await sample(service, 'delivery_lag_events')) === 0, 30_000, 'all is delivered')
+  const sample = (service: Service, metric: string) => sinkSample(service, 's3', metric)
+  const delivered = (service: Service) => caughtUp(service, ['s3'], 30_000)
 
   /** Each id once, all that were acknowledged, and none that was not sent. */
   async function expectOnce(here: LocalS3, load: Load): Promise<void> {

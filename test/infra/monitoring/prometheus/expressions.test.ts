@@ -1,10 +1,9 @@
 /** Every expression of every panel and rule, asked of a real Prometheus that scrapes the real service under load. */
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { DASHBOARDS, type Expression, expressions } from '../../../../infra/monitoring/dashboards/index.ts'
 import { UP } from '../../../../infra/monitoring/promql.ts'
 import { alerts, rules } from '../../../../infra/monitoring/rules.ts'
+import { startEndpoint } from '../../../support/endpoint.ts'
 import { startLoad } from '../../../support/load.ts'
 import { type Service, startService, until } from '../../../support/service.ts'
 import { temporaryDirectory } from '../../../support/temporary.ts'
@@ -16,27 +15,6 @@ const FIRST_SCRAPE_WITHIN_MS = 30_000
 const WORKING_MS = 5000
 const FAILING_WITHIN_MS = 20_000
 const DATA_WITHIN_MS = 20_000
-
-/** Takes most events, never takes some, and can be made to take none. */
-async function startEndpoint() {
-  const state = { failing: false }
-  const server = createServer((request, response) => {
-    let body = ''
-    request.setEncoding('utf8').on('data', (text) => {
-      body += text
-    })
-    request.on('end', () => {
-      const status = state.failing ? 503 : JSON.parse(body).id.endsWith('7') ? 400 : 200
-      response.writeHead(status).end()
-    })
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  onTestFinished(() => {
-    server.closeAllConnections()
-    server.close()
-  })
-  return { state, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook` }
-}
 
 /** Requests that are refused for several reasons, and events that are not events, until stopped. */
 function startNonsense({ url }: Service): () => Promise<void> {
@@ -79,7 +57,7 @@ function interpolate(expr: string): string {
 
 describe.skipIf(PROMETHEUS.missing)(`a real Prometheus${PROMETHEUS.why}`, () => {
   test('every expression of every panel and rule returns data', async () => {
-    const endpoint = await startEndpoint()
+    const endpoint = await startEndpoint(({ id }) => (id.endsWith('7') ? 400 : 200))
     const service = await startService(temporaryDirectory(), {
       SINKS: 'file,http',
       HTTP_SINK_URL: endpoint.url,
@@ -95,7 +73,7 @@ describe.skipIf(PROMETHEUS.missing)(`a real Prometheus${PROMETHEUS.why}`, () => 
       await Promise.allSettled([load.stop(), stopNonsense()])
     })
     await new Promise((resolve) => setTimeout(resolve, WORKING_MS))
-    endpoint.state.failing = true
+    endpoint.answer = () => 503
     const isFailing = async () =>
       (await prometheus.query('ALERTS{alertname="MillraceSinkFailing",sink="http",alertstate="pending"}')).length > 0
     await until(isFailing, FAILING_WITHIN_MS, 'the failing sink is noticed by its alert')

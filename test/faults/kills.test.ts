@@ -1,0 +1,90 @@
+/** `kill -9` under mixed load, again and again, into three sinks. MILLRACE_KILLS is how often (`npm run test:faults`: 200). */
+import { join } from 'node:path'
+import { finished } from 'node:stream/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect, test } from 'vitest'
+import { type Received, startEndpoint } from '../support/endpoint.ts'
+import { startLoad } from '../support/load.ts'
+import { caughtUp, deliveredIn, expectConserved, type Service, startService } from '../support/service.ts'
+import { temporaryDirectory } from '../support/temporary.ts'
+
+const KILLS = Number(process.env.MILLRACE_KILLS ?? 5)
+const SINKS = ['file', 'stdout', 'http']
+
+/** Whole lines of the stdout sink; the last one before a kill may be cut. */
+async function printed({ process, stdout }: Service): Promise<Received[]> {
+  if (process.stdout) await finished(process.stdout)
+  return stdout()
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => JSON.parse(line))
+}
+
+/** The first time that each event arrives, those of one subject come in the order they were sent in. */
+function expectOrder(events: readonly Received[], sink: string): void {
+  const seen = new Set<string>()
+  const last = new Map<string, number>()
+  for (const { id, subject, data } of events) {
+    if (seen.has(id)) continue
+    seen.add(id)
+    expect(data.seq, `${sink}: ${id}`).toBeGreaterThan(last.get(subject) ?? -1)
+    last.set(subject, data.seq)
+  }
+}
+
+test('killed under load, nothing acknowledged is lost in any sink, nothing unknown appears, and order holds', async () => {
+  const directory = temporaryDirectory()
+  const endpoint = await startEndpoint()
+  const environment = { SINKS: SINKS.join(), HTTP_SINK_URL: endpoint.url, RETRY_MAX_MS: '200' }
+  const sent = new Set<string>()
+  const acknowledged = new Set<string>()
+  const onStdout: Received[] = []
+  let slowestReadyMs = 0
+  for (let kill = 0; kill < KILLS; kill++) {
+    const service = await startService(directory, environment)
+    slowestReadyMs = Math.max(slowestReadyMs, service.readyAfterMs)
+    const loads = [
+      startLoad(service.url, { connections: 4, batch: 1, pauseMs: 2, prefix: `a${kill}-` }),
+      startLoad(service.url, { connections: 2, batch: 20, pauseMs: 10, prefix: `b${kill}-` }),
+    ]
+    await sleep(50 + Math.random() * 350)
+    expect(await service.stop('SIGKILL')).toBe('SIGKILL')
+    onStdout.push(...(await printed(service)))
+    for (const load of loads) {
+      await load.stop()
+      for (const id of load.sent) sent.add(id)
+      for (const id of load.acknowledged) acknowledged.add(id)
+    }
+    if ((kill + 1) % 20 === 0) console.error(`  ${kill + 1} of ${KILLS} kills, ${acknowledged.size} acknowledged`)
+  }
+  const service = await startService(directory, environment)
+  await caughtUp(service, SINKS, 60_000)
+  await expectConserved(service, SINKS)
+  expect(await service.stop()).toBe(0)
+  onStdout.push(...(await printed(service)))
+
+  const inFiles = deliveredIn(join(directory, 'data/delivered')) as Received[]
+  const repeated: number[] = []
+  for (const [sink, events] of [
+    ['file', inFiles],
+    ['stdout', onStdout],
+    ['http', endpoint.received],
+  ] as const) {
+    const ids = new Set(events.map(({ id }) => id))
+    expect(
+      [...acknowledged].filter((id) => !ids.has(id)),
+      sink,
+    ).toEqual([])
+    expect(
+      [...ids].filter((id) => !sent.has(id)),
+      sink,
+    ).toEqual([])
+    expectOrder(events, sink)
+    repeated.push(events.length - ids.size)
+  }
+  expect(acknowledged.size).toBeGreaterThan(50 * KILLS)
+  expect(slowestReadyMs).toBeLessThan(10_000)
+  console.error(
+    `  ${KILLS} kills: ${acknowledged.size} acknowledged, 0 lost, 0 unknown; repeated ${repeated} (${SINKS}); ready again in at most ${Math.round(slowestReadyMs)} ms`,
+  )
+}, 1_200_000)
