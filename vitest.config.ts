@@ -3,11 +3,12 @@ import { configDefaults, defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    // They need a real Prometheus, Terraform, browser, buildah, machines or Kafka: npm run test:monitoring, :deploy, :browser, …
+    // They need a real Prometheus, Terraform, browser, buildah, machines or Kafka: npm run test:monitoring, :deploy, :browser, … What is in test/faults takes minutes.
     exclude: [
       ...configDefaults.exclude,
       'test/infra/monitoring/prometheus/**',
       'test/{deploy,browser,image,ansible,kafka}/**',
+      'test/faults/!(kills).test.ts',
       'test/sinks/real/**',
     ],
     testTimeout: 20_000,
