@@ -2,29 +2,60 @@
  * Bounds the memory of requests in progress: many clients that each send a body within the limit could together send
  * more than there is. A request counts with its Content-Length, or with the largest body when it does not say, from its
  * first byte until it is answered; what does not fit is refused before its body is read.
+ *
+ * Announcing costs a client nothing. So when there is no room, the oldest bodies that are announced and have not come
+ * are cut off: whoever sends again finds room.
  */
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { MillraceError } from '../errors.ts'
+
+/** After so long a body that is not there holds its room only as long as nobody else needs it. */
+const STALLED_MS = 5000
+
+interface InProgress {
+  readonly request: FastifyRequest['raw']
+  readonly bytes: number
+  readonly startedAtMs: number
+}
 
 /**
  * @param maxBytes all bodies in progress together.
  * @param maxBodyBytes one body.
  */
 export function boundRequestsInProgress(app: FastifyInstance, maxBytes: number, maxBodyBytes: number): void {
-  let inProgressBytes = 0
-  app.addHook('onRequest', (request, reply, done) => {
-    const declared = Number(request.headers['content-length'] ?? maxBodyBytes)
+  let totalBytes = 0
+  /** Oldest first. */
+  const inProgress = new Set<InProgress>()
+
+  app.addHook('onRequest', ({ raw: request, headers }, reply, done) => {
+    const declared = Number(headers['content-length'] ?? maxBodyBytes)
     // A declared length over the limit is refused as such by the body parser, without being read.
     const bytes = Math.min(declared, maxBodyBytes)
-    if (inProgressBytes + bytes > maxBytes) {
+    const startedAtMs = performance.now()
+    if (totalBytes + bytes > maxBytes) {
+      cutOffStalled(inProgress, totalBytes + bytes - maxBytes, startedAtMs - STALLED_MS)
       return done(
-        new MillraceError('OVERLOADED', `requests in progress hold ${inProgressBytes} bytes: send again in a moment`),
+        new MillraceError('OVERLOADED', `requests in progress hold ${totalBytes} bytes: send again in a moment`),
       )
     }
-    inProgressBytes += bytes
+    totalBytes += bytes
+    const entry = { request, bytes, startedAtMs }
+    inProgress.add(entry)
     reply.raw.once('close', () => {
-      inProgressBytes -= bytes
+      totalBytes -= bytes
+      inProgress.delete(entry)
     })
     done()
   })
+}
+
+/** @param bytes to be freed, if there is so much. */
+function cutOffStalled(inProgress: Iterable<InProgress>, bytes: number, begunBeforeMs: number): void {
+  let freed = 0
+  for (const entry of inProgress) {
+    if (freed >= bytes || entry.startedAtMs > begunBeforeMs) return
+    if (entry.request.complete) continue
+    entry.request.destroy()
+    freed += entry.bytes
+  }
 }

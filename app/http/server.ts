@@ -17,6 +17,7 @@ import type { Tracing } from '../telemetry.ts'
 import type { Write } from '../write.ts'
 import { boundRequestsInProgress } from './admission.ts'
 import { requireKey } from './auth.ts'
+import { limitConnections } from './connections.ts'
 import { eventsRoute } from './events.ts'
 import { healthRoutes } from './health.ts'
 import { sendProblem, toProblem } from './problem.ts'
@@ -63,6 +64,8 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
     // The grace of a shutdown still serves; what arrives after it is refused by the route, as a problem document.
     return503OnClosing: false,
   })
+
+  limitConnections(app, config.HTTP_SINK_CONCURRENCY + config.POSTGRES_SINK_CONCURRENCY)
 
   app.setErrorHandler((error, request, reply) => {
     const problem = toProblem(error)
