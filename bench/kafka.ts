@@ -85,9 +85,10 @@ async function compare(kafka: Kafka, smoke: boolean): Promise<string[]> {
   const { sender, receiver } = channel<Write>(65_536, { slots: ({ count }) => count })
   const committing = groupCommit(receiver, log, GROUP_BYTES)
   const throughGroups = async (at: number) => {
-    const write = new Write(Buffer.from(values[at] ?? ''), 1, [keys[at] ?? ''])
-    await sender.send(write)
-    await write.durable
+    await new Promise<void>((resolve, reject) => {
+      const onSettled = (error: unknown) => (error === undefined ? resolve() : reject(error))
+      sender.send(new Write(Buffer.from(values[at] ?? ''), 1, onSettled, [keys[at] ?? ''])).catch(reject)
+    })
   }
   const [rounds, events] = smoke ? [1, 20_000] : [7, 200_000]
   const inBulk = await measure(

@@ -8,6 +8,7 @@
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { MillraceError } from '../errors.ts'
+import { LinkedList } from './linked-list.ts'
 
 /** After so long a body that is not there holds its room only as long as nobody else needs it. */
 const STALLED_MS = 5000
@@ -24,8 +25,7 @@ interface InProgress {
  */
 export function boundRequestsInProgress(app: FastifyInstance, maxBytes: number, maxBodyBytes: number): void {
   let totalBytes = 0
-  /** Oldest first. */
-  const inProgress = new Set<InProgress>()
+  const inProgress = new LinkedList<InProgress>()
 
   app.addHook('onRequest', ({ raw: request, headers }, reply, done) => {
     const declared = Number(headers['content-length'] ?? maxBodyBytes)
@@ -39,17 +39,16 @@ export function boundRequestsInProgress(app: FastifyInstance, maxBytes: number, 
       )
     }
     totalBytes += bytes
-    const entry = { request, bytes, startedAtMs }
-    inProgress.add(entry)
-    reply.raw.once('close', () => {
+    const entry = inProgress.add({ request, bytes, startedAtMs })
+    reply.raw.on('close', () => {
       totalBytes -= bytes
-      inProgress.delete(entry)
+      inProgress.remove(entry)
     })
     done()
   })
 }
 
-/** @param bytes to be freed, if there is so much. */
+/** @param inProgress oldest first. @param bytes to be freed, if there is so much. */
 function cutOffStalled(inProgress: Iterable<InProgress>, bytes: number, begunBeforeMs: number): void {
   let freed = 0
   for (const entry of inProgress) {

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
+import { LinkedList } from './linked-list.ts'
 
 /** Files that everything else may open: log, dead letters, sinks, the admin listener. */
 const RESERVED_FILES = 128
@@ -17,10 +18,10 @@ export function limitConnections(app: FastifyInstance, filesOfSinks: number): vo
   const maxFiles = readMaxFiles()
   if (maxFiles !== undefined) server.maxConnections = Math.max(1, maxFiles - RESERVED_FILES - filesOfSinks)
 
-  const open = new Set<Socket>()
+  const open = new LinkedList<Socket>()
   server.on('connection', (socket: Socket) => {
-    open.add(socket)
-    socket.once('close', () => open.delete(socket))
+    const entry = open.add(socket)
+    socket.once('close', () => open.remove(entry))
   })
   app.addHook('preClose', (done) => {
     // Node closes what is idle between two requests, and would wait for what has never sent a byte, such as the spare

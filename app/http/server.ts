@@ -50,10 +50,10 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
   const { config, logger, sender, keyed, deduplicates, counts, version, notReady, isDraining, tracing } = options
   const app = fastify({
     loggerInstance: logger,
-    // Lines about a request can be found by its trace.
+    // Lines about a request can be found by its trace. One that is not traced needs no logger of its own.
     childLoggerFactory: (parent, bindings, options, raw) => {
       const trace = traceparentOf(raw.headers)
-      return parent.child(trace === undefined ? bindings : { ...bindings, traceId: traceIdOf(trace) }, options)
+      return trace === undefined ? parent : parent.child({ ...bindings, traceId: traceIdOf(trace) }, options)
     },
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: config.MAX_BODY_BYTES,
