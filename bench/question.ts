@@ -54,7 +54,15 @@ export interface Target {
 
 export type Plot =
   /** A bar for each subject of the measure. */
-  | { readonly kind: 'bars'; readonly name: string; readonly title: string; readonly measure: Measure; readonly logarithmic?: boolean }
+  | {
+      readonly kind: 'bars'
+      readonly name: string
+      readonly title: string
+      readonly measure: Measure
+      readonly logarithmic?: boolean
+      /** Which subjects; default: all. */
+      readonly only?: RegExp
+    }
   /** A line for each curve. */
   | { readonly kind: 'lines'; readonly name: string; readonly title: string; readonly x: string; readonly y: string }
 

@@ -2,6 +2,7 @@
 import type { Measure } from '../measures.ts'
 import type { Peer } from '../peers/peers.ts'
 import type { Context, Measured, Series } from '../question.ts'
+import { loadFor, type Payload } from './load.ts'
 import { progress } from './progress.ts'
 import { inDirectory, type Server, startServer } from './server.ts'
 import { interleave } from './statistics.ts'
@@ -24,6 +25,20 @@ export class Collected {
   get series(): Series[] {
     return [...this.#series.values()].filter(({ rounds }) => rounds.length > 0)
   }
+}
+
+const WARM_UP_SECONDS = 1.5
+const WARM_UP_CONNECTIONS = 64
+const FEW = 3
+
+/** Full load for a moment: what is compiled while it runs is compiled, buffers have their size. */
+export async function warmUp({ smoke }: Context, { url }: Server, payload: Payload): Promise<void> {
+  if (!smoke) await loadFor(url, payload, WARM_UP_CONNECTIONS, WARM_UP_SECONDS)
+}
+
+/** A smoke run has no time for all of them in every question. */
+export function fewIfSmoke({ smoke }: Context, peers: readonly Peer[]): readonly Peer[] {
+  return smoke ? peers.filter((peer) => peer.missing() === undefined).slice(0, FEW) : peers
 }
 
 /** @param load what is done to a server that is ready, and what is measured meanwhile. */
@@ -61,7 +76,11 @@ export async function bouts(
 const MICROSECONDS = 1e6
 
 /** What `run` costs the server beside its result: CPU time of an event, the highest memory so far. */
-export async function withCost(server: Server, events: (result: Figures) => number, run: () => Promise<Figures>): Promise<Figures> {
+export async function withCost(
+  server: Server,
+  events: (result: Figures) => number,
+  run: () => Promise<Figures>,
+): Promise<Figures> {
   const before = server.cost().cpuSeconds
   const result = await run()
   const { cpuSeconds, peakRssMib } = server.cost()

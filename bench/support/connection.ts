@@ -62,7 +62,7 @@ export class Connection {
     const length = Number(/\r\ncontent-length: *(\d+)/i.exec(head)?.[1])
     const body = this.#received.slice(headEnd + END_OF_HEAD.length)
     // An answer in chunks has no length: nothing here sends one.
-    if (Number.isNaN(length)) return this.#answered(0, `an answer without content-length: ${head}`)
+    if (Number.isNaN(length)) throw new Error(`an answer without content-length: ${head}`)
     if (body.length < length) return
     if (/\r\nconnection: *close/i.test(head)) {
       this.#socket = undefined

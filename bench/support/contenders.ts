@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import packageJson from '../../package.json' with { type: 'json' }
-import { type Peer, PEERS } from '../peers/peers.ts'
+import { PEERS, type Peer } from '../peers/peers.ts'
 
 /** As `npm start` has them. */
 export const NODE_FLAGS: readonly string[] = packageJson.scripts.start.match(/--\S+/g) ?? []
@@ -42,7 +42,10 @@ export function millrace(name: string, title: string, environment: Environment, 
  * What is compared with peers, which only store: the same work on both sides. The one place that says how delivery is
  * left out.
  */
-export const MILLRACE = millrace('millrace', 'Millrace, storing', {}, ['--import', `${import.meta.dirname}/store-only.ts`])
+export const MILLRACE = millrace('millrace', 'Millrace, storing', {}, [
+  '--import',
+  new URL('./store-only.ts', import.meta.url).href,
+])
 
 /** `npm start` with nothing set: every event is delivered to files at once, beside taking the next ones in. */
 export const MILLRACE_DELIVERING = millrace('millrace + file sink', 'Millrace, storing and delivering to files', {})

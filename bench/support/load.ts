@@ -1,4 +1,5 @@
 /** Requests over kept-alive connections, as fast as they are answered. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Connection } from './connection.ts'
 
 export interface Payload {
@@ -41,4 +42,14 @@ export function send(connections: readonly Connection[], payload: Payload, reque
     }
     for (const connection of connections) next(connection)
   })
+}
+
+/** Sends it over and over for so long, whatever is answered. */
+export async function loadFor(url: string, payload: Payload, count: number, seconds: number): Promise<void> {
+  const request = requestOf(payload)
+  const connections = openConnections(url, count)
+  const again = (connection: Connection) => connection.send(request, () => again(connection))
+  for (const connection of connections) again(connection)
+  await sleep(1000 * seconds)
+  for (const connection of connections) connection.close()
 }

@@ -107,7 +107,10 @@ export async function runOpenLoop(options: OpenLoop): Promise<Latencies> {
   }
   const nowMs = clockMs()
   // 0 is no latency: what was not answered has waited until now, at least.
-  const counted = latencies.map((latency, at) => latency || nowMs - dueAtMs(at)).subarray(skipped).sort()
+  const counted = latencies
+    .map((latency, at) => latency || nowMs - dueAtMs(at))
+    .subarray(skipped)
+    .sort()
   return {
     p50Ms: quantile(counted, 0.5),
     p99Ms: quantile(counted, 0.99),

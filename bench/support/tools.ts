@@ -27,5 +27,7 @@ export function toolVersions(): Record<string, string> {
     rustc: versionOf('rustc', '--version')?.split(' ')[1],
     python: versionOf('python3', '--version')?.replace('Python ', ''),
   }
-  return Object.fromEntries(Object.entries(versions).filter((entry): entry is [string, string] => entry[1] !== undefined))
+  return Object.fromEntries(
+    Object.entries(versions).filter((entry): entry is [string, string] => entry[1] !== undefined),
+  )
 }
