@@ -3,7 +3,7 @@
  * there. Without a name, or with `all`: the questions of the page. `--smoke`: all questions for a moment, nothing is written.
  */
 import { outcomeOf } from './page/outcome.ts'
-import { writeResult } from './page/results.ts'
+import { rounded, writeResult } from './page/results.ts'
 import { printResult } from './page/text.ts'
 import { writePage } from './page/write.ts'
 import type { Context, Question } from './question.ts'
@@ -40,13 +40,13 @@ async function ask(question: Question): Promise<void> {
   try {
     const startedAt = performance.now()
     const { rounds, seconds } = context
-    const result = {
+    const result = rounded({
       measuredAt: new Date().toISOString(),
       rounds,
       seconds,
       machine: here,
       ...(await question.run(context)),
-    }
+    })
     endProgress()
     const tookSeconds = (performance.now() - startedAt) / 1000
     for (const line of printResult(

@@ -91,9 +91,9 @@ export const memory: Question = {
   how: `${SINGLES_PER_SECOND.toLocaleString('en')} single events a second and ${BULK_PER_SECOND} requests a second of 100 CloudEvents for ${LOAD_SECONDS} seconds: once delivered to files, once with a webhook that takes each request and never
 answers, so that events gather in the log. RSS is sampled twice a second; its growth is the median slope of the second half.`,
   targets: [WORKING, STALLED].flatMap((of) => [
-    { key: `memory-${of}`, measure: 'peakRssMib', of, bound: { atMost: MIB_LIMIT } } as const,
+    { key: `memory-${of.replace(' ', '-')}`, measure: 'peakRssMib', of, bound: { atMost: MIB_LIMIT } } as const,
     // Less than a hundredth of the limit.
-    { key: `growth-${of}`, measure: 'rssMibPerMinute', of, bound: { atMost: 2 } } as const,
+    { key: `growth-${of.replace(' ', '-')}`, measure: 'rssMibPerMinute', of, bound: { atMost: 2 } } as const,
   ]),
   plots: [{ kind: 'lines', name: 'memory', title: 'RSS of the service', x: 'seconds', y: 'MiB' }],
   run: measure,

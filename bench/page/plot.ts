@@ -74,12 +74,12 @@ export function bars(title: string, unit: string, all: readonly Bar[], logarithm
 export function lines(title: string, xUnit: string, yUnit: string, all: readonly Line[]): string {
   const [left, right, top, bottom] = [60, WIDTH - 20, TITLE_HEIGHT + 30, 320]
   const points = all.flatMap((line) => line.points)
-  const xTicks = ticks(Math.max(...points.map(([x]) => x)))
+  const xEnd = Math.max(...points.map(([x]) => x))
+  const xTicks = ticks(xEnd).filter((value) => value <= xEnd)
   const yTicks = ticks(Math.max(...points.map(([, y]) => y)))
-  const place = (value: number, all: readonly number[], from: number, to: number) =>
-    round(from + ((to - from) * value) / (all.at(-1) ?? 1))
-  const x = (value: number) => place(value, xTicks, left, right)
-  const y = (value: number) => place(value, yTicks, bottom, top)
+  const yEnd = yTicks.at(-1) ?? 1
+  const x = (value: number) => round(left + ((right - left) * value) / xEnd)
+  const y = (value: number) => round(bottom + ((top - bottom) * value) / yEnd)
   const parts = [
     ...yTicks.flatMap((value) => [
       `<path class="grid" d="M${left} ${y(value)}H${right}"/>`,

@@ -26,9 +26,14 @@ export function readResults(questions: readonly Question[]): Results {
   return new Map(found)
 }
 
+/** To the digits that are kept: what a run says, and what is read of it later, must not differ. */
+export function rounded(result: Result): Result {
+  return JSON.parse(JSON.stringify(result, round))
+}
+
 export function writeResult(name: string, result: Result): void {
   mkdirSync(DIRECTORY, { recursive: true })
-  const text = JSON.stringify(result, rounded, 2)
+  const text = JSON.stringify(result, undefined, 2)
   // A series is one line: so a change is readable.
   writeFileSync(pathOf(name), `${text.replace(/\[[\s\d.,e+-]+\]/g, (list) => list.replace(/\s+/g, ' '))}\n`)
 }
@@ -37,7 +42,7 @@ export function roundsOf(series: readonly Series[], subject: string, measure: Se
   return series.find((one) => one.subject === subject && one.measure === measure)?.rounds ?? []
 }
 
-function rounded(_: string, value: unknown): unknown {
+function round(_: string, value: unknown): unknown {
   return typeof value === 'number' ? Number(value.toPrecision(DIGITS)) : value
 }
 

@@ -62,7 +62,11 @@ export class Connection {
     const length = Number(/\r\ncontent-length: *(\d+)/i.exec(head)?.[1])
     const body = this.#received.slice(headEnd + END_OF_HEAD.length)
     // An answer in chunks has no length: nothing here sends one.
-    if (Number.isNaN(length)) throw new Error(`an answer without content-length: ${head}`)
+    if (Number.isNaN(length)) {
+      this.#failure = `an answer without content-length: ${head}`
+      socket.destroy()
+      return
+    }
     if (body.length < length) return
     if (/\r\nconnection: *close/i.test(head)) {
       this.#socket = undefined

@@ -23,13 +23,14 @@ export function machine(): Machine {
     cpu: cpus()[0]?.model.trim() ?? arch(),
     cores: cpus().length,
     memoryGib: Math.round(totalmem() / GIB),
-    kernel: `${type()} ${release()}`,
+    // What a distribution has put behind the version says nothing here.
+    kernel: `${type()} ${/^[\d.]+/.exec(release())?.[0] ?? release()}`,
     fileSystem: fileSystem(),
     versions: { Node: process.version.slice(1), ...toolVersions() },
   }
 }
 
-/** Type of the file system by the mount whose path is the longest prefix; the options say whether a sync is real. */
+/** Type of the file system by the mount whose path is the longest prefix, with the options that a sync depends on. */
 function fileSystem(): string {
   mkdirSync(DATA_DIRECTORY, { recursive: true })
   if (process.platform !== 'linux') return `type ${statfsSync(DATA_DIRECTORY).type}`
@@ -39,8 +40,9 @@ function fileSystem(): string {
     .map((line) => line.split(' '))
     .filter(([, path = '\0']) => directory.startsWith(path.endsWith('/') ? path : `${path}/`))
     .sort(([, a = ''], [, b = '']) => b.length - a.length)
-  const [, , name, options] = mounts[0] ?? []
-  return `${name} (${options})`
+  const [, , name = 'unknown', options = ''] = mounts[0] ?? []
+  const aboutSyncs = options.split(',').filter((option) => /^(data=|commit=|sync$|(no)?barrier)/.test(option))
+  return [name, ...aboutSyncs].join(', ')
 }
 
 /** Bytes that can still be written where servers keep their data. */

@@ -5,6 +5,7 @@ import { JSON_TYPE } from '../../bench/support/load.ts'
 import { type OpenLoop, runOpenLoop } from '../../bench/support/open-loop.ts'
 
 const STALL_MS = 500
+const BODY = '{"accepted":1}'
 const servers: Server[] = []
 afterEach(() => {
   for (const server of servers.splice(0)) {
@@ -23,7 +24,10 @@ async function serve(stalledFromMs: number, status = 202): Promise<{ url: string
     firstAtMs ??= performance.now()
     const sinceMs = performance.now() - firstAtMs
     const stalled = sinceMs >= stalledFromMs && sinceMs < stalledFromMs + STALL_MS
-    setTimeout(() => response.writeHead(status).end('{"accepted":1}'), stalled ? stalledFromMs + STALL_MS - sinceMs : 0)
+    setTimeout(
+      () => response.writeHead(status, { 'content-length': BODY.length }).end(BODY),
+      stalled ? stalledFromMs + STALL_MS - sinceMs : 0,
+    )
   }).listen(0, '127.0.0.1')
   servers.push(server)
   await once(server, 'listening')

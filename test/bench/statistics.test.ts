@@ -9,7 +9,7 @@ test('the median is the middle one, or between the middle two, in any order', ()
   expect(median([4, 1, 3, 2])).toBe(2.5)
   expect(median([7])).toBe(7)
   expect(median([])).toBeNaN()
-  fc.assert(fc.property(figures, (values) => expect(median(values.toReversed())).toBe(median(values))))
+  fc.assert(fc.property(figures, (values) => median(values.toReversed()) === median(values)))
 })
 
 test('a quantile is a measured value, and the smallest that this share of all does not exceed', () => {
