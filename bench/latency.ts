@@ -31,7 +31,7 @@ says only that.`,
   ],
   async run(context) {
     const remarks = new Set<string>()
-    const peers = withPeers('rust-group', 'node-http', 'robyn', 'fastapi', 'flask')
+    const peers = withPeers(() => true)
     const measured = await bouts(context, fewIfSmoke(context, peers), async (server, { name }) => {
       await warmUp(context, server, SMALL_EVENT)
       const { unanswered, ...figures } = await openLoop({

@@ -20,7 +20,7 @@ last one is answered (wrk, one thread).`,
     async run(context) {
       const reason = missingTool('wrk')
       if (reason !== undefined) return { series: [], skipped: [{ subject: 'all', reason }] }
-      const peers = withPeers('node-http', 'rust-group')
+      const peers = withPeers(({ ndjson }) => ndjson)
       return bouts(context, fewIfSmoke(context, peers), async (server) => {
         const load = async (seconds: number) => {
           const { requestsPerSecond, p99Ms } = await closedLoop(server.url, payload, {

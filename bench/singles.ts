@@ -22,7 +22,7 @@ answer comes when the event is durable.`,
   async run(context) {
     const reason = missingTool('wrk')
     if (reason !== undefined) return { series: [], skipped: [{ subject: 'all', reason }] }
-    const peers = withPeers('node-http', 'rust-group', 'rust-sample', 'robyn', 'fastapi', 'flask')
+    const peers = withPeers(() => true)
     return bouts(context, peers, async (server) => {
       await warmUp(context, server, SMALL_EVENT)
       return withCost(

@@ -12,7 +12,11 @@ export const PAGE = 'docs/benchmarks.md'
 const PLOTS = 'benchmarks'
 
 /** @returns path in the repository → text. */
-export function renderPage(questions: readonly Question[], results: Results): Map<string, string> {
+export function renderPage(
+  questions: readonly Question[],
+  results: Results,
+  notes: Readonly<Record<string, string>> = NOTES,
+): Map<string, string> {
   const files = new Map<string, string>()
   const outcomes = questions.flatMap(({ name, targets }) =>
     targets.map((target) => ({ name, outcome: outcomeOf(target, results.get(name)) })),
@@ -21,7 +25,7 @@ export function renderPage(questions: readonly Question[], results: Results): Ma
     const result = results.get(question.name)
     const plots = result === undefined ? [] : plotsOf(question, result)
     for (const { file, svg } of plots) files.set(`docs/${file}`, svg)
-    return sectionOf(question, result, plots)
+    return sectionOf(question, result, plots, notes)
   })
   const text = [INTRODUCTION, holds(outcomes), machines(results), contenders(results), ...sections].join('\n\n')
   return new Map([[PAGE, `${text}\n`], ...files])
@@ -70,13 +74,18 @@ function contenders(results: Results): string {
   return ['## Who is compared', '', ...table(['name', 'what', 'of', 'its 202 means that'], rows)].join('\n')
 }
 
-function sectionOf(question: Question, result: Result | undefined, plots: readonly Drawn[]): string {
+function sectionOf(
+  question: Question,
+  result: Result | undefined,
+  plots: readonly Drawn[],
+  notes: Readonly<Record<string, string>>,
+): string {
   const { name, title, how, targets } = question
   const head = [`<a id="${name}"></a>\n\n## ${title}`, how]
   if (result === undefined) return [...head, `Not measured yet: \`npm run bench -- ${name}\`.`].join('\n\n')
   const { skipped = [], remarks = [], rounds, seconds, measuredAt } = result
-  const notes = targets.flatMap((target) => {
-    const note = NOTES[target.key]
+  const missed = targets.flatMap((target) => {
+    const note = notes[target.key]
     const { held, wanted } = outcomeOf(target, result)
     return held === false && note !== undefined ? [`**Missed: ${wanted}.** ${note}`] : []
   })
@@ -86,7 +95,7 @@ function sectionOf(question: Question, result: Result | undefined, plots: readon
     figures(result),
     ...remarks.map((remark) => `${remark}.`),
     ...skipped.map(({ subject, reason }) => `Not measured: ${subject}, as ${reason}.`),
-    ...notes,
+    ...missed,
     `Measured ${measuredAt.slice(0, 10)}, ${rounds} rounds, ${seconds} s each: \`npm run bench -- ${name}\`.`,
   ]
     .filter((part) => part !== '')

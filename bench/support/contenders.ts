@@ -50,8 +50,7 @@ export const MILLRACE = millrace('millrace', 'Millrace, storing', {}, [
 /** `npm start` with nothing set: every event is delivered to files at once, beside taking the next ones in. */
 export const MILLRACE_DELIVERING = millrace('millrace + file sink', 'Millrace, storing and delivering to files', {})
 
-/** Millrace and the peers of these names that are known, in this order. */
-export function withPeers(...names: readonly string[]): Peer[] {
-  const peers = names.flatMap((name) => PEERS.find((peer) => peer.name === name) ?? [])
-  return [MILLRACE, MILLRACE_DELIVERING, ...peers]
+/** Millrace, both ways, and those peers that are `chosen`. */
+export function withPeers(chosen: (peer: Peer) => boolean): Peer[] {
+  return [MILLRACE, MILLRACE_DELIVERING, ...PEERS.filter(chosen)]
 }

@@ -35,21 +35,34 @@ export function makeDirectory(): string {
 
 /** What is left to do when the harness itself ends early. */
 const cleanUps = new Set<() => void>()
-process.on('exit', () => {
-  for (const cleanUp of cleanUps) cleanUp()
-})
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1))
+
+/** @returns what takes it back, once it was done otherwise. */
+function atExit(cleanUp: () => void): () => void {
+  watchExit()
+  cleanUps.add(cleanUp)
+  return () => cleanUps.delete(cleanUp)
+}
+
+let watched = false
+function watchExit(): void {
+  if (watched) return
+  watched = true
+  process.on('exit', () => {
+    for (const cleanUp of cleanUps) cleanUp()
+  })
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1))
+}
 
 /** Runs `use` in a new directory, which is gone afterwards. */
 export async function inDirectory<T>(use: (directory: string) => Promise<T>): Promise<T> {
   const directory = makeDirectory()
   const remove = () => rmSync(directory, { recursive: true, force: true, maxRetries: 3 })
-  cleanUps.add(remove)
+  const removed = atExit(remove)
   try {
     return await use(directory)
   } finally {
-    cleanUps.delete(remove)
     remove()
+    removed()
   }
 }
 
@@ -67,7 +80,7 @@ export async function startServer(peer: Peer, directory: string, readyPath?: str
   const { pid } = child
   if (pid === undefined) throw new Error(`${peer.name} cannot be started: ${command}`)
   const kill = () => killGroup(pid)
-  cleanUps.add(kill)
+  const ended = atExit(kill)
   let complaints = ''
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     complaints = (complaints + text).slice(-2000)
@@ -90,7 +103,7 @@ export async function startServer(peer: Peer, directory: string, readyPath?: str
       await Promise.race([exited, sleep(STOP_WITHIN_MS)])
       kill()
       await exited
-      cleanUps.delete(kill)
+      ended()
     },
   }
 }

@@ -69,6 +69,10 @@ test('the page says what was missed, who was not measured, and what was never as
   expect(page).toContain('| [q](#q) | requests of us: at least 0.9 × them | 0.8 × | 0.8 … 0.8 | **missed** |')
   expect(page).toContain('Not measured: peer, as it is not installed: npm run bench:peers.')
   expect(files.get('docs/benchmarks/q.svg')).toContain('<title>Requests &lt;a second></title>')
+  const notes = { k: 'The time goes into the sync.' }
+  expect(renderPage([question], new Map([['q', result]]), notes).get('docs/benchmarks.md')).toContain(
+    '**Missed: requests of us: at least 0.9 × them.** The time goes into the sync.',
+  )
   expect(renderPage([question], new Map()).get('docs/benchmarks.md')).toContain(
     'Not measured yet: `npm run bench -- q`.',
   )
