@@ -4,7 +4,7 @@
  * README.md describes them; `npm run bench:peers` installs them.
  */
 import { join } from 'node:path'
-import { fastapi, rust, type Unit } from './units.ts'
+import { benthos, fastapi, flask, robyn, rust, type Unit } from './units.ts'
 
 export interface Command {
   readonly command: string
@@ -18,6 +18,8 @@ export interface Peer {
   readonly title: string
   /** What its 202 means. */
   readonly durability: string
+  /** Whether the event is on the disk before its 202. */
+  readonly durable: boolean
   /** Whether it also takes application/x-ndjson: many events a body. */
   readonly ndjson: boolean
   /** What has to be installed for it. */
@@ -30,6 +32,17 @@ export interface Peer {
   command(port: number, directory: string): Command
 }
 
+/** Not a peer: what `bench/channel.ts` measures, of Tokio's channel. A JSON object a line. */
+export const tokioChannel = {
+  version: () => rust.versions('Cargo.toml', /^(?<name>tokio) = .*?"(?<version>[\d.]+)"/gm),
+  missing: () => rust.missing(),
+  command: (items: number, capacity: number, rounds: number): Command => ({
+    command: join(rust.target, 'release', 'tokio-channel'),
+    args: [String(items), String(capacity), String(rounds)],
+    env: {},
+  }),
+} as const
+
 const EACH = 'the event was written and synced, by itself'
 const GROUP = 'the event was written and synced, together with all that waited'
 
@@ -38,6 +51,7 @@ function inRust(name: string, title: string, durability: string, ndjson: boolean
     name,
     title,
     durability,
+    durable: true,
     ndjson,
     unit: rust,
     version: () => rust.versions('Cargo.toml', /^(?<name>axum|tokio|serde_json) = .*?"(?<version>[\d.]+)"/gm),
@@ -66,6 +80,7 @@ function inPython({ name, title, durability, unit, packages, run }: InPython): P
     name,
     title,
     durability,
+    durable: true,
     ndjson: false,
     unit,
     version: () =>
@@ -100,6 +115,7 @@ export const PEERS: readonly Peer[] = [
     name: 'node-http',
     title: 'node:http, group commit',
     durability: GROUP,
+    durable: true,
     ndjson: true,
     version: () => `Node ${process.version}`,
     missing: () => undefined,
@@ -118,4 +134,49 @@ export const PEERS: readonly Peer[] = [
     packages: ['fastapi', 'uvicorn', 'pydantic'],
     run: (port) => uvicorn('app', port),
   }),
+  inPython({
+    name: 'fastapi-group',
+    title: 'FastAPI, uvicorn, group commit',
+    durability: GROUP,
+    unit: fastapi,
+    packages: ['fastapi', 'uvicorn', 'pydantic'],
+    run: (port) => uvicorn('group', port),
+  }),
+  inPython({
+    name: 'flask',
+    title: 'Flask, gunicorn',
+    durability: EACH,
+    unit: flask,
+    packages: ['flask', 'gunicorn'],
+    run: (port) => [
+      'gunicorn',
+      ...['--chdir', flask.source, '--bind', `127.0.0.1:${port}`, '--log-level', 'warning'],
+      // Measured: more threads are no faster, the interpreter runs one of them at a time.
+      ...['--worker-class', 'gthread', '--threads', '16', '--keep-alive', '75', 'app:app'],
+    ],
+  }),
+  inPython({
+    name: 'robyn',
+    title: 'Robyn, one process',
+    durability: EACH,
+    unit: robyn,
+    packages: ['robyn', 'orjson'],
+    run: () => ['python', join(robyn.source, 'app.py'), '--workers', '16', '--log-level', 'WARNING'],
+  }),
+  {
+    name: 'benthos',
+    title: 'Benthos, the engine of Redpanda Connect',
+    durability:
+      'the event was handed to the operating system: it survives the end of the process, not that of the machine',
+    durable: false,
+    ndjson: false,
+    unit: benthos,
+    version: () => benthos.versions('go.mod', /^require (?<name>\S+) v(?<version>\S+)/gm),
+    missing: () => benthos.missing(),
+    command: (port, directory) => ({
+      command: join(benthos.target, 'benthos'),
+      args: ['run', join(benthos.source, 'pipeline.yaml')],
+      env: environment(port, directory),
+    }),
+  },
 ]

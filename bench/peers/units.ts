@@ -33,12 +33,11 @@ export class Unit {
     this.#toolHint = toolHint
   }
 
-  /** Of all sources: when they are others, what is installed is not what it would be now. */
+  /** Of all that is compiled or installed: when it is other, what is installed is not what it would be now. */
   digest(): string {
     const hash = createHash('sha256')
     for (const file of readdirSync(this.source, { recursive: true, encoding: 'utf8' }).sort()) {
-      if (/\.(rs|toml|lock|py|txt|go|mod|sum)$/.test(file))
-        hash.update(file).update(readFileSync(join(this.source, file)))
+      if (/\.(rs|toml|lock|txt|go|mod|sum)$/.test(file)) hash.update(file).update(readFileSync(join(this.source, file)))
     }
     return hash.digest('hex')
   }
@@ -70,8 +69,22 @@ export const rust = new Unit('rust', 'cargo', 'install Rust 1.85 or newer (https
 function python(name: string): Unit {
   return new Unit(name, 'python3', 'install Python 3.10 or newer with its venv module', (target) => [
     ['python3', '-m', 'venv', join(target, 'venv')],
-    [join(target, 'venv', 'bin', 'pip'), 'install', '--disable-pip-version-check', '-r', 'requirements.txt'],
+    [
+      join(target, 'venv', 'bin', 'pip'),
+      'install',
+      '--disable-pip-version-check',
+      '--progress-bar',
+      'off',
+      '-r',
+      'requirements.txt',
+    ],
   ])
 }
 
 export const fastapi = python('fastapi')
+export const flask = python('flask')
+export const robyn = python('robyn')
+
+export const benthos = new Unit('benthos', 'go', 'install Go 1.25 or newer (https://go.dev)', (target) => [
+  ['go', 'build', '-trimpath', '-o', join(target, 'benthos'), '.'],
+])
