@@ -1,9 +1,8 @@
 /** How many items a second go through the channel, by the way they are received and the number of senders, beside Tokio's. */
 import { execFile } from 'node:child_process'
-import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { channel, type Receiver, type Sender } from '../app/channel/channel.ts'
-import { rust } from './peers/units.ts'
+import { tokioChannel } from './peers/peers.ts'
 import type { Question } from './question.ts'
 import { Collected } from './support/bouts.ts'
 import { progress } from './support/progress.ts'
@@ -85,11 +84,8 @@ interface TokioLine {
 
 /** The same cases with Tokio, a figure each. */
 async function tokio(items: number): Promise<{ subject: string; itemsPerSecond: number }[]> {
-  const { stdout } = await promisify(execFile)(join(rust.target, 'release', 'tokio-channel'), [
-    `${items}`,
-    `${CAPACITY}`,
-    '1',
-  ])
+  const { command, args } = tokioChannel.command(items, CAPACITY, 1)
+  const { stdout } = await promisify(execFile)(command, args)
   const lines: TokioLine[] = stdout
     .trimEnd()
     .split('\n')
@@ -131,7 +127,7 @@ Tokio is measured with its runtime of one thread and with the one of all threads
   ],
   async run({ smoke, rounds }) {
     const items = smoke ? 50_000 : ITEMS
-    const reason = rust.missing()
+    const reason = tokioChannel.missing()
     const ours = new Collected()
     const theirs = new Collected()
     for (let round = 0; round < rounds; round++) {
@@ -142,6 +138,7 @@ Tokio is measured with its runtime of one thread and with the one of all threads
       for (const { subject, itemsPerSecond } of await tokio(items)) theirs.add(subject, { itemsPerSecond })
     }
     const skipped = reason === undefined ? [] : [{ subject: 'Tokio', reason }]
-    return { series: [...ours.series, ...theirs.series], skipped }
+    const remarks = reason === undefined ? [`Measured with ${tokioChannel.version()}`] : []
+    return { series: [...ours.series, ...theirs.series], skipped, remarks }
   },
 }

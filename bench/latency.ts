@@ -7,6 +7,8 @@ import { SMALL_EVENT } from './support/payloads.ts'
 
 const REQUESTS_PER_SECOND = 2000
 const CONNECTIONS = 256
+/** Each way of committing, and each framework once. */
+const COMPARED = ['rust-group', 'node-http', 'fastapi', 'flask', 'robyn']
 /** Of the rate itself, behind the warm-up at full load. */
 const SETTLE_SECONDS = 1
 
@@ -31,7 +33,7 @@ says only that.`,
   ],
   async run(context) {
     const remarks = new Set<string>()
-    const peers = withPeers(() => true)
+    const peers = withPeers(({ name }) => COMPARED.includes(name))
     const measured = await bouts(context, fewIfSmoke(context, peers), async (server, { name }) => {
       await warmUp(context, server, SMALL_EVENT)
       const { unanswered, ...figures } = await openLoop({

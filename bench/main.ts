@@ -49,7 +49,7 @@ async function ask(question: Question): Promise<void> {
     })
     endProgress()
     const tookSeconds = (performance.now() - startedAt) / 1000
-    const outcomes = targets.map((target) => outcomeOf(target, result))
+    const outcomes = smoke ? [] : targets.map((target) => outcomeOf(target, result))
     process.stdout.write(`${printResult(result, outcomes).join('\n')}\n`)
     process.stdout.write(`  took ${tookSeconds.toFixed(0)} s\n`)
     if (!smoke && QUESTIONS.includes(question)) writeResult(name, result)

@@ -27,7 +27,7 @@ export class Collected {
   }
 }
 
-const WARM_UP_SECONDS = 1.5
+const WARM_UP_SECONDS = 1
 const WARM_UP_CONNECTIONS = 64
 const FEW = 3
 
@@ -54,7 +54,7 @@ export async function bouts(
     await inDirectory(async (directory) => {
       const server = await startServer(peer, directory)
       try {
-        collected.add(peer.name, await load(server, peer))
+        collected.add(subjectOf(peer), await load(server, peer))
       } catch (error) {
         throw new Error(`${peer.name}: ${error instanceof Error ? error.message : error}`, { cause: error })
       } finally {
@@ -64,13 +64,18 @@ export async function bouts(
   }
   return {
     // Each round is begun by another one: the page shows them in the order they are given.
-    series: here.flatMap(({ name }) => collected.series.filter(({ subject }) => subject === name)),
+    series: here.flatMap((peer) => collected.series.filter(({ subject }) => subject === subjectOf(peer))),
     skipped: peers.flatMap((peer) => {
       const reason = peer.missing()
       return reason === undefined ? [] : [{ subject: peer.name, reason }]
     }),
     contenders: here.map(({ name, title, version, durability }) => ({ name, title, version: version(), durability })),
   }
+}
+
+/** What does less has it said wherever it stands beside the others. */
+function subjectOf({ name, durable }: Peer): string {
+  return durable ? name : `${name}, not synced`
 }
 
 const MICROSECONDS = 1e6
