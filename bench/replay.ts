@@ -92,7 +92,7 @@ function commands(directory: string, parent: string, runs: number): Map<string, 
   const json = join(parent, 'hyperfine.json')
   const command = (name: string) => `'${process.execPath}' '${CLI}' log ${name} --dir '${directory}'`
   const args = ['--style', 'none', '--warmup', '1', '--runs', String(Math.max(2, runs)), '--export-json', json]
-  execFileSync('hyperfine', [...args, command('verify'), command('replay')], { stdio: ['ignore', 'ignore', 'inherit'] })
+  execFileSync('hyperfine', [...args, command('verify'), command('replay')], { stdio: ['ignore', 'ignore', 'pipe'] })
   const { results } = JSON.parse(readFileSync(json, 'utf8')) as { results: readonly { times: number[] }[] }
   return new Map(['millrace log verify', 'millrace log replay'].map((name, at) => [name, results[at]?.times ?? []]))
 }
