@@ -1,6 +1,6 @@
 /**
  * `npm run bench [-- question …] [--smoke]`: measures, writes bench/results/<question>.json, and renders docs/benchmarks.md from what is
- * there. Without a name, or with `all`: the questions of the page. `--smoke`: all questions for a moment, nothing is written.
+ * there. Without a name, or with `all`: the questions of the page. `--smoke`: for a moment, and nothing is written.
  */
 import { outcomeOf } from './page/outcome.ts'
 import { rounded, writeResult } from './page/results.ts'
@@ -28,7 +28,7 @@ const context: Context = {
   seconds: smoke ? 1 : whole('MILLRACE_BENCH_SECONDS', SECONDS),
 }
 const chosen = known.filter(({ name }) => names.includes(name))
-const asked = chosen.length > 0 ? chosen : smoke ? known : QUESTIONS
+const asked = chosen.length > 0 ? chosen : QUESTIONS
 
 const here = machine()
 for (const question of asked) await ask(question)
