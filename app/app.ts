@@ -69,7 +69,11 @@ export async function startApp(
     bytes: (write) => write.payload.length,
     maxBytes: config.CHANNEL_CAPACITY_BYTES,
   })
-  const committing = groupCommit(receiver, log, config.GROUP_MAX_BYTES, window)
+  const committing = groupCommit(receiver, log, {
+    maxGroupBytes: config.GROUP_MAX_BYTES,
+    lingerMs: config.GROUP_LINGER_MS,
+    window,
+  })
 
   const deliveries: Delivery[] = []
   for (const route of routes) deliveries.push(await startDelivery(route, log, observer))

@@ -158,6 +158,12 @@ export const ConfigSchema = Type.Object({
     'Bytes that may wait for the log; beyond that requests get 503.',
   ),
   GROUP_MAX_BYTES: integer(4 * KIB, 64 * MIB, MIB, 'Most bytes that one sync commits.'),
+  GROUP_LINGER_MS: integer(
+    0,
+    SECOND_MS,
+    0,
+    'How long a group waits for more before it is synced: fewer syncs and less CPU, for writes that take so much longer.',
+  ),
   LOG_SEGMENT_BYTES: integer(
     64 * KIB,
     2 * GIB,

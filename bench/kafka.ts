@@ -95,7 +95,7 @@ async function compare(kafka: Kafka, smoke: boolean): Promise<Measured> {
     idempotent: true,
   })
   const { sender, receiver } = channel<Write>(65_536, { slots: ({ count }) => count })
-  const committing = groupCommit(receiver, log, GROUP_BYTES)
+  const committing = groupCommit(receiver, log, { maxGroupBytes: GROUP_BYTES })
   const throughGroups = async (at: number) => {
     await new Promise<void>((resolve, reject) => {
       const onSettled = (error: unknown) => (error === undefined ? resolve() : reject(error))

@@ -1,5 +1,9 @@
 /** The receiving end. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { ChannelState, Sendable } from './channel-state.ts'
+
+/** How long it may take until a full channel ends a linger. */
+const LINGER_STEP_MS = 5
 
 interface ReceiveOptions {
   /** Aborting a wait loses nothing: what comes later is there for the next call. */
@@ -34,15 +38,35 @@ export class Receiver<T extends Sendable> {
    * Appends to `out` what is queued, waiting for at least one item; resolves to how many, 0 at the end.
    * @param max most items, from 1.
    * @param options.maxBytes most bytes; a single larger item comes alone. Default: no limit.
+   * @param options.lingerMs how long to wait for more once there is one, milliseconds; it ends early when `maxBytes` are
+   *   there, half of the channel is taken, or nothing more can come. Default: 0.
    */
-  async recvMany(out: T[], max: number, options: ReceiveOptions & { maxBytes?: number } = {}): Promise<number> {
+  async recvMany(
+    out: T[],
+    max: number,
+    options: ReceiveOptions & { maxBytes?: number; lingerMs?: number } = {},
+  ): Promise<number> {
     if (!(max >= 1)) throw new RangeError(`max must be at least 1, not ${max}`)
     const state = this.#state
     while (state.length === 0) {
       if (state.isDrained) return 0
       await state.untilReadable(options.signal)
     }
+    if (options.lingerMs !== undefined && options.lingerMs > 0) await this.#linger(options.lingerMs, options)
     return state.shiftInto(out, max, options.maxBytes ?? Number.POSITIVE_INFINITY)
+  }
+
+  async #linger(
+    lingerMs: number,
+    { signal, maxBytes = Number.POSITIVE_INFINITY }: ReceiveOptions & { maxBytes?: number },
+  ): Promise<void> {
+    const state = this.#state
+    const endMs = performance.now() + lingerMs
+    const hasRoom = () => this.bytes < maxBytes && state.freeSlots > state.capacity / 2
+    for (let leftMs = lingerMs; leftMs > 0 && !this.isClosed && hasRoom(); leftMs = endMs - performance.now()) {
+      signal?.throwIfAborted()
+      await sleep(Math.min(leftMs, LINGER_STEP_MS))
+    }
   }
 
   /** As {@link recvMany}, without waiting. */

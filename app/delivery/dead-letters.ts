@@ -53,7 +53,7 @@ export class DeadLetters {
     this.#watched = watched
     const { sender, receiver } = channel<Write>(QUEUED_WRITES, { bytes: (write) => write.payload.length })
     this.#sender = sender
-    this.#committing = groupCommit(receiver, log, MAX_GROUP_BYTES)
+    this.#committing = groupCommit(receiver, log, { maxGroupBytes: MAX_GROUP_BYTES })
   }
 
   /** @param log opened, and closed with this. */

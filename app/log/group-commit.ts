@@ -12,20 +12,26 @@ import type { Write } from '../write.ts'
 import type { DeduplicationWindow } from './deduplication.ts'
 import { type Log, NOTHING_LOST } from './log.ts'
 
+export interface GroupCommitOptions {
+  /** Payload bytes in one group; a single larger write is a group of its own. */
+  readonly maxGroupBytes: number
+  /** How long a group waits for more before it is synced. Default: 0, as the next one gathers while one is synced. */
+  readonly lingerMs?: number
+  /** Events that are not stored again. Default: all are. */
+  readonly window?: DeduplicationWindow | undefined
+}
+
 /**
  * Runs until the channel is closed and drained.
  * A group that the log refuses fails its own writes only; the next one is tried again.
- * @param maxGroupBytes payload bytes in one group; a single larger write is a group of its own.
- * @param window events that are not stored again. Default: all are.
  */
 export async function groupCommit(
   receiver: Receiver<Write>,
   log: Log,
-  maxGroupBytes: number,
-  window?: DeduplicationWindow,
+  { maxGroupBytes, lingerMs = 0, window }: GroupCommitOptions,
 ): Promise<void> {
   const group: Write[] = []
-  while ((await receiver.recvMany(group, Number.POSITIVE_INFINITY, { maxBytes: maxGroupBytes })) > 0) {
+  while ((await receiver.recvMany(group, Number.POSITIVE_INFINITY, { maxBytes: maxGroupBytes, lingerMs })) > 0) {
     let lost = NOTHING_LOST
     let failure: unknown
     try {

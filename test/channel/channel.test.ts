@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { channel, SendAborted, SendRefused } from '../../app/channel/channel.ts'
+import { channel, SendAborted, type Sender, SendRefused } from '../../app/channel/channel.ts'
 
 /** Whether a promise has settled once everything that can run has run. */
 async function isPending(promise: Promise<unknown>): Promise<boolean> {
@@ -195,6 +195,42 @@ describe('receiving', () => {
       return out
     }
     expect([await group(), await group(), await group(), await group()]).toEqual([[30, 30], [50], [500], [1]])
+  })
+
+  test('a recvMany that lingers gets what comes meanwhile', async () => {
+    const { sender, receiver } = channel<number>(100)
+    const out: number[] = []
+    sender.trySend(1)
+    const receiving = receiver.recvMany(out, 10, { lingerMs: 40 })
+    await new Promise((resolve) => setTimeout(resolve, 10))
+    sender.trySend(2)
+    expect(await receiving).toBe(2)
+    expect(out).toEqual([1, 2])
+  })
+
+  test('a linger ends when enough is there, half of the channel is taken, or nothing more can come', async () => {
+    const options = { bytes: () => 10, maxBytes: 1000 }
+    for (const end of [
+      (sender: Sender<number>) => void [1, 2, 3].map((value) => sender.trySend(value)),
+      (sender: Sender<number>) => void Array.from({ length: 6 }, (_, value) => sender.trySend(value)),
+      (sender: Sender<number>) => sender.close(),
+    ]) {
+      const { sender, receiver } = channel<number>(10, options)
+      sender.trySend(0)
+      const receiving = receiver.recvMany([], 100, { lingerMs: 60_000, maxBytes: 40 })
+      end(sender)
+      expect(await receiving).toBeGreaterThan(0)
+    }
+  })
+
+  test('aborting a linger leaves everything in the channel', async () => {
+    const { sender, receiver } = channel<number>(10)
+    sender.trySend(1)
+    const abort = new AbortController()
+    const receiving = receiver.recvMany([], 10, { lingerMs: 60_000, signal: abort.signal })
+    abort.abort(new Error('enough'))
+    await expect(receiving).rejects.toThrow('enough')
+    expect(receiver.tryRecv()).toBe(1)
   })
 
   test('a waiting recvMany gets all that was sent in the same turn', async () => {

@@ -92,7 +92,7 @@ class Run {
       sender.trySend(write)
     }
     sender.close()
-    await groupCommit(receiver, this.#log, 1_000_000, this.#window)
+    await groupCommit(receiver, this.#log, { maxGroupBytes: 1_000_000, window: this.#window })
     return answers
   }
 

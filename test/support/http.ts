@@ -47,7 +47,7 @@ export async function startHttp(
     bytes: (write) => write.payload.length,
     maxBytes: config.CHANNEL_CAPACITY_BYTES,
   })
-  const committing = groupCommit(receiver, wrapLog(log) as Log, config.GROUP_MAX_BYTES)
+  const committing = groupCommit(receiver, wrapLog(log) as Log, { maxGroupBytes: config.GROUP_MAX_BYTES })
   const counts = new IngestCounts(new Histogram({ name: 'w', help: 'w', registers: [new Registry()] }))
   const logged: string[] = []
   const state: Harness['state'] = { notReady: undefined, draining: false }
