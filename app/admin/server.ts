@@ -5,10 +5,10 @@
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { type FastifyBaseLogger, type FastifyInstance, fastify, LogController } from 'fastify'
-import Type from 'typebox'
 import { isLoopback } from '../config.ts'
 import type { ReplayResult } from '../delivery/dead-letters.ts'
 import { MillraceError } from '../errors.ts'
+import { takeSchemas } from '../http/docs.ts'
 import { healthRoutes } from '../http/health.ts'
 import { sendProblem } from '../http/problem.ts'
 import { type LiveOptions, livePage } from './live.ts'
@@ -29,6 +29,9 @@ export interface AdminOptions {
   readonly deadLetters: (sink: string, limit: number) => Promise<unknown[]>
   readonly replay: (sink: string) => Promise<ReplayResult | undefined>
 }
+
+/** Dead letters in one answer. */
+const MAX_LISTED = 10_000
 
 /** A header that makes a browser ask first (CORS preflight), which is never granted. */
 export const ADMIN_HEADER = 'x-millrace-admin'
@@ -55,6 +58,7 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
         )
     })
   }
+  takeSchemas(app)
   healthRoutes(app, notReady)
 
   app.register(livePage, { ...live, needsToken: token !== '' })
@@ -69,35 +73,30 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
     if (sinks.includes(sink)) return
     throw new MillraceError('NOT_FOUND', `no sink ${JSON.stringify(sink)} is running: use one of ${sinks.join(', ')}`)
   }
-  const params = Type.Object({ sink: Type.String() })
-  const query = Type.Object({ limit: Type.Integer({ minimum: 1, maximum: 10_000, default: 100 }) })
+  app.get<{ Params: { sink: string }; Querystring: { limit?: string } }>('/dead-letters/:sink', (request) => {
+    requireSink(request.params.sink)
+    return deadLetters(request.params.sink, limitOf(request.query.limit))
+  })
 
-  app.get<{ Params: { sink: string }; Querystring: { limit: number } }>(
-    '/dead-letters/:sink',
-    { schema: { params, querystring: query } },
-    (request) => {
-      requireSink(request.params.sink)
-      return deadLetters(request.params.sink, request.query.limit)
-    },
-  )
-
-  app.post<{ Params: { sink: string } }>(
-    '/dead-letters/:sink/replay',
-    { schema: { params } },
-    async (request, reply) => {
-      if (request.headers[ADMIN_HEADER] === undefined) {
-        throw new MillraceError('FORBIDDEN', `send the header "${ADMIN_HEADER}: 1"`)
-      }
-      // A page of another site gets no further, whatever it manages to send.
-      if (request.headers['sec-fetch-site'] === 'cross-site')
-        throw new MillraceError('FORBIDDEN', 'asked from another site')
-      if (token !== '' || !isLoopback(host)) requireToken(request.headers.authorization, token)
-      requireSink(request.params.sink)
-      const result = await replay(request.params.sink)
-      return result ?? reply.code(409).send({ reason: 'a replay of this sink is already under way' })
-    },
-  )
+  app.post<{ Params: { sink: string } }>('/dead-letters/:sink/replay', async (request, reply) => {
+    if (request.headers[ADMIN_HEADER] === undefined) {
+      throw new MillraceError('FORBIDDEN', `send the header "${ADMIN_HEADER}: 1"`)
+    }
+    // A page of another site gets no further, whatever it manages to send.
+    if (request.headers['sec-fetch-site'] === 'cross-site')
+      throw new MillraceError('FORBIDDEN', 'asked from another site')
+    if (token !== '' || !isLoopback(host)) requireToken(request.headers.authorization, token)
+    requireSink(request.params.sink)
+    const result = await replay(request.params.sink)
+    return result ?? reply.code(409).send({ reason: 'a replay of this sink is already under way' })
+  })
   return app
+}
+
+function limitOf(text = '100'): number {
+  const limit = Number(text)
+  if (Number.isInteger(limit) && limit >= 1 && limit <= MAX_LISTED) return limit
+  throw new MillraceError('MALFORMED', `limit is ${JSON.stringify(text)}: use a whole number from 1 to ${MAX_LISTED}`)
 }
 
 /** Beyond this machine, reading is for whoever reaches the port; changing anything is not. */

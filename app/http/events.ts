@@ -82,6 +82,9 @@ const Accepted = Type.Object(
   { $id: 'Accepted' },
 )
 
+/** What `schema` refers to. */
+export const SHARED_SCHEMAS = [ProblemSchema, Accepted]
+
 const problem = (description: string, headers?: Record<string, object>) => ({
   description,
   ...(headers && { headers }),
@@ -120,9 +123,6 @@ const schema = {
 export function eventsRoute(app: FastifyInstance, options: EventsOptions): void {
   const { sender, counts, quota, ack, maxBodyBytes, maxRequestEvents, keyed, deduplicates } = options
   const { isDraining, traceparentOf } = options
-  app.addSchema(ProblemSchema)
-  app.addSchema(Accepted)
-
   app.removeAllContentTypeParsers()
   // The body stays bytes: every type, known or not, is judged in one place, with the headers at hand.
   app.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit: maxBodyBytes }, (_request, body, done) =>
@@ -131,11 +131,7 @@ export function eventsRoute(app: FastifyInstance, options: EventsOptions): void 
 
   app.post<{ Body: Buffer | undefined }>(
     '/v1/events',
-    {
-      schema,
-      // Events are judged one by one with a reason each (event.ts); a validator would accept or refuse the whole body.
-      validatorCompiler: () => () => true,
-    },
+    { schema },
     // Not async, and no promise in it: a request is answered by the group commit that made it durable.
     (request, reply) => {
       if (isDraining()) throw new MillraceError('SHUTTING_DOWN', 'shutting down: send it to another instance')

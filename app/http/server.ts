@@ -4,9 +4,6 @@
  * Time-outs, for a load balancer that keeps idle connections for 60 s: idle there (60) < keepAliveTimeout (72) <
  * headersTimeout (75), so that it is never the server that closes a connection just as a request is sent on it.
  */
-import rateLimit from '@fastify/rate-limit'
-import swagger from '@fastify/swagger'
-import swaggerUi from '@fastify/swagger-ui'
 import { type FastifyBaseLogger, type FastifyError, type FastifyInstance, fastify, LogController } from 'fastify'
 import type { Sender } from '../channel/channel.ts'
 import type { Config } from '../config.ts'
@@ -18,7 +15,8 @@ import type { Write } from '../write.ts'
 import { boundRequestsInProgress } from './admission.ts'
 import { requireKey } from './auth.ts'
 import { limitConnections } from './connections.ts'
-import { eventsRoute } from './events.ts'
+import { docsRoutes, takeSchemas } from './docs.ts'
+import { eventsRoute, SHARED_SCHEMAS } from './events.ts'
 import { healthRoutes } from './health.ts'
 import { sendProblem, toProblem } from './problem.ts'
 import { Quota } from './quota.ts'
@@ -79,26 +77,14 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
   })
 
   if (tracing) await app.register(tracing.plugin)
-  await app.register(swagger, {
-    openapi: {
-      openapi: '3.1.0',
-      info: {
-        title: 'Millrace',
-        version,
-        description: 'Events in over HTTP, durable when answered, delivered at least once.',
-      },
-      components: { securitySchemes: { apiKey: { type: 'http', scheme: 'bearer' } } },
-      ...(config.apiKeys.size > 0 && { security: [{ apiKey: [] }] }),
-    },
-    refResolver: { buildLocalReference: (json, _base, _fragment, at) => String(json.$id ?? `schema-${at}`) },
-  })
-  await app.register(swaggerUi, { routePrefix: '/docs' })
-  app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger())
+  const documented = takeSchemas(app)
+  docsRoutes(app, documented, { version, needsKey: config.apiKeys.size > 0, shared: SHARED_SCHEMAS })
   healthRoutes(app, notReady)
 
   await app.register(async (scope) => {
     await requireKey(scope, config.apiKeys)
     if (config.RATE_LIMIT_REQUESTS_PER_SECOND > 0) {
+      const { default: rateLimit } = await import('@fastify/rate-limit')
       await scope.register(rateLimit, {
         max: config.RATE_LIMIT_REQUESTS_PER_SECOND,
         timeWindow: 1000,
