@@ -125,9 +125,12 @@ export function eventsRoute(app: FastifyInstance, options: EventsOptions): void 
   const { isDraining, traceparentOf } = options
   app.removeAllContentTypeParsers()
   // The body stays bytes: every type, known or not, is judged in one place, with the headers at hand.
-  app.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit: maxBodyBytes }, (_request, body, done) =>
-    done(null, body),
-  )
+  // By an expression that all match: the parser for what no other is for, `*`, is looked up anew for each request.
+  for (const every of [/^/, '*']) {
+    app.addContentTypeParser(every, { parseAs: 'buffer', bodyLimit: maxBodyBytes }, (_request, body, done) =>
+      done(null, body),
+    )
+  }
 
   app.post<{ Body: Buffer | undefined }>(
     '/v1/events',
