@@ -12,11 +12,13 @@ import { inflate } from './inflate.ts'
 import { ProblemSchema, Refusal, type Rejected, RejectedSchema } from './problem.ts'
 import type { Quota } from './quota.ts'
 import { withTraceparent } from './trace.ts'
+import type { Turns } from './turns.ts'
 
 export interface EventsOptions {
   readonly sender: Sender<Write>
   readonly counts: IngestCounts
   readonly quota: Quota | undefined
+  readonly turns: Turns
   readonly ack: 'durable' | 'memory'
   readonly maxBodyBytes: number
   readonly maxRequestEvents: number
@@ -116,7 +118,7 @@ const schema = {
 }
 
 export function eventsRoute(app: FastifyInstance, options: EventsOptions): void {
-  const { sender, counts, quota, ack, maxBodyBytes, maxRequestEvents, keyed, deduplicates } = options
+  const { sender, counts, quota, turns, ack, maxBodyBytes, maxRequestEvents, keyed, deduplicates } = options
   const { isDraining, traceparentOf } = options
   app.addSchema(ProblemSchema)
   app.addSchema(Accepted)
@@ -140,7 +142,9 @@ export function eventsRoute(app: FastifyInstance, options: EventsOptions): void 
       const bytes = request.body ?? Buffer.alloc(0)
       const body = encoding === undefined ? bytes : await inflate(encoding, bytes, maxBodyBytes)
       const startedAt = performance.now()
-      const read = countInvalid(counts, () => readBody(body, request.headers, maxRequestEvents))
+      const read = await turns.run(body.length, () =>
+        countInvalid(counts, () => readBody(body, request.headers, maxRequestEvents)),
+      )
       const { count, rejected } = read
       const trace = traceparentOf(request)
       const payload = trace === undefined ? read.payload : withTraceparent(read.payload, count, trace, maxBodyBytes)
