@@ -175,7 +175,7 @@ export const ConfigSchema = Type.Object({
     0,
     10_000_000,
     0,
-    'Among so many of the last events, one with the same `source` and `id` is acknowledged and not stored again (24 to 32 bytes of memory for each); 0 is off. Only with `LOG_ENGINE=embedded`.',
+    'Last events whose `source` and `id` are remembered: sent again, they are acknowledged and not stored (24–32 bytes each); 0 is off.',
   ),
   DEAD_LETTER_MAX_BYTES: integer(
     256 * KIB,

@@ -17,8 +17,11 @@ import { pino } from 'pino'
 import { startApp } from '../app/app.ts'
 import { POINTS, type Point } from '../app/cli/figures.ts'
 import { loadConfig } from '../app/config.ts'
-import { openSockets, requestOf, send } from './load.ts'
-import type { Question } from './rounds.ts'
+import type { Question } from './question.ts'
+import { Collected } from './support/bouts.ts'
+import { openConnections, requestOf, send } from './support/load.ts'
+import { ndjson } from './support/payloads.ts'
+import { progress } from './support/progress.ts'
 
 const CONNECTIONS = 64
 /** Nobody listens there. */
@@ -87,9 +90,8 @@ const READING = '{"sensor":"t-17","value":20.125,"ok":true},'
 const AFTER_READINGS = '{}],"note":""}}'
 const SHORT_BYTES = 200
 
-function bodyOf({ events, bytes }: Point): string {
-  const lines = Array.from({ length: events }, (_, at) => eventOf(bytes, 10_000_000 + at))
-  return `${lines.join('\n')}\n`
+function linesOf({ events, bytes }: Point): string[] {
+  return Array.from({ length: events }, (_, at) => eventOf(bytes, 10_000_000 + at))
 }
 
 /** Of so many bytes: short ones as a client writes them by hand, else a complete CloudEvent with a list of short objects. */
@@ -113,18 +115,18 @@ interface Ingested {
 /** Leaves the log behind in `directory`. */
 async function ingest(directory: string, point: Point, rounds: number, share: number): Promise<Ingested> {
   const service = await start(directory, 'ingest', 'http')
-  const sockets = await openSockets(service.url, CONNECTIONS)
-  const request = requestOf(bodyOf(point), 'application/x-ndjson')
-  const requests = Math.ceil(share * Math.min(ROUND_MAX_REQUESTS, ROUND_BYTES / request.length))
+  const connections = openConnections(service.url, CONNECTIONS)
+  const payload = ndjson(linesOf(point))
+  const requests = Math.ceil(share * Math.min(ROUND_MAX_REQUESTS, ROUND_BYTES / requestOf(payload).length))
   const rates: number[] = []
   try {
     for (let round = 0; round <= rounds; round++) {
       const before = await service.cpuSeconds()
-      await send(sockets, request, point.events, requests)
+      await send(connections, payload, requests)
       rates.push((requests * point.events) / ((await service.cpuSeconds()) - before))
     }
   } finally {
-    for (const socket of sockets) socket.destroy()
+    for (const connection of connections) connection.close()
     await service.stop()
   }
   // The first round compiles.
@@ -144,34 +146,31 @@ async function deliver(directory: string, events: number): Promise<number> {
   }
 }
 
-export const capacityBench: Question = async (smoke) => {
-  const rows: { readonly name: string; readonly rates: readonly number[] }[] = []
-  for (const [name, point] of Object.entries(POINTS)) {
-    const deliveries: number[] = []
-    const ingests: number[] = []
-    for (let run = 0; run < (smoke ? 1 : 3); run++) {
-      const directory = mkdtempSync(join(tmpdir(), 'millrace-bench-'))
-      try {
-        const { rates, events } = await ingest(directory, point, smoke ? 1 : 5, smoke ? 0.05 : 1)
-        ingests.push(...rates)
-        // One by one or together: the log holds the same.
-        if (point.events > 1) deliveries.push(await deliver(directory, events))
-      } finally {
-        rmSync(directory, { recursive: true, force: true })
+export const capacityBench: Question = {
+  name: 'capacity',
+  title: 'What one core does',
+  how: `Events for each second of CPU time of the service, over all of its threads: what \`millrace plan\` computes with.`,
+  targets: [],
+  plots: [],
+  async run({ smoke }) {
+    const collected = new Collected()
+    for (const [name, point] of Object.entries(POINTS)) {
+      for (let run = 0; run < (smoke ? 1 : 3); run++) {
+        progress(`${name}, run ${run + 1}`)
+        const directory = mkdtempSync(join(tmpdir(), 'millrace-bench-'))
+        try {
+          const { rates, events } = await ingest(directory, point, smoke ? 1 : 5, smoke ? 0.05 : 1)
+          for (const eventsPerCpuSecond of rates) collected.add(`ingest ${name}`, { eventsPerCpuSecond })
+          // One by one or together: the log holds the same.
+          if (point.events > 1)
+            collected.add(`deliver ${name}`, { eventsPerCpuSecond: await deliver(directory, events) })
+        } finally {
+          rmSync(directory, { recursive: true, force: true })
+        }
       }
     }
-    rows.push({ name: `ingest ${name}`, rates: ingests })
-    if (deliveries.length > 0) rows.push({ name: `deliver ${name}`, rates: deliveries })
-  }
-  const whole = (value: number) => Math.round(value).toLocaleString('en').padStart(10)
-  return [
-    `${'events for each second of CPU time'.padEnd(38)}    median        min        max`,
-    ...rows.map(({ name, rates }) => {
-      const sorted = rates.toSorted((a, b) => a - b)
-      const at = (share: number) => whole(sorted[Math.floor(share * (sorted.length - 1))] ?? Number.NaN)
-      return `${name.padEnd(38)}${at(0.5)} ${at(0)} ${at(1)}`
-    }),
-  ]
+    return { series: collected.series }
+  },
 }
 
 if (process.argv[1] === import.meta.filename) await serve(JSON.parse(process.argv[2] ?? '{}'))

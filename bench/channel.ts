@@ -1,8 +1,15 @@
-/** How many items a second go through the channel, one thread, by the way they are received and the number of senders. */
+/** How many items a second go through the channel, by the way they are received and the number of senders, beside Tokio's. */
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
 import { channel, type Receiver, type Sender } from '../app/channel/channel.ts'
-import { type Case, measure, type Question } from './rounds.ts'
+import { tokioChannel } from './peers/peers.ts'
+import type { Question } from './question.ts'
+import { Collected } from './support/bouts.ts'
+import { progress } from './support/progress.ts'
+import { type Case, takeTurns } from './support/rounds.ts'
 
 const CAPACITY = 1024
+const ITEMS = 2_000_000
 const ITEM = { id: 1 }
 type Item = typeof ITEM
 
@@ -45,36 +52,93 @@ function waiting(producers: number): Case {
 
 const out: Item[] = []
 const cases: Readonly<Record<string, Case>> = {
-  'recv, 1 producer': alternating(1, async (receiver) => {
+  'Millrace recv, 1 producer': alternating(1, async (receiver) => {
     let count = 0
     for (; receiver.length > 0; count++) await receiver.recv()
     return count
   }),
-  'tryRecv, 1 producer': alternating(1, async (receiver) => {
+  'Millrace tryRecv, 1 producer': alternating(1, async (receiver) => {
     let count = 0
     while (receiver.tryRecv() !== undefined) count += 1
     return count
   }),
-  'recvMany, 1 producer': alternating(1, (receiver) => {
+  'Millrace recvMany, 1 producer': alternating(1, (receiver) => {
     out.length = 0
     return receiver.recvMany(out, CAPACITY)
   }),
-  'recvMany, 4 producers': alternating(4, (receiver) => {
+  'Millrace recvMany, 4 producers': alternating(4, (receiver) => {
     out.length = 0
     return receiver.recvMany(out, CAPACITY)
   }),
-  'await send → recvMany, 1 producer': waiting(1),
-  'await send → recvMany, 4 producers': waiting(4),
+  'Millrace await send → recvMany, 1 producer': waiting(1),
+  'Millrace await send → recvMany, 4 producers': waiting(4),
 }
 
-export const channelBench: Question = async (smoke) => {
-  const measured = await measure(cases, smoke ? 1 : 9, smoke ? 50_000 : 2_000_000)
-  const millions = (rate: number) => (rate / 1e6).toFixed(1).padStart(6)
-  return [
-    `${'million items a second'.padEnd(38)}median    min    max`,
-    ...measured.map(
-      ({ name, median, minimum, maximum }) =>
-        `${name.padEnd(38)}${millions(median)} ${millions(minimum)} ${millions(maximum)}`,
-    ),
-  ]
+interface TokioLine {
+  readonly setup: 'alternating' | 'waiting'
+  readonly producers: number
+  readonly mode: 'recv' | 'recv_many'
+  readonly runtime: 'current_thread' | 'multi_thread'
+  readonly itemsPerSecond: number
+}
+
+/** The same cases with Tokio, a figure each. */
+async function tokio(items: number): Promise<{ subject: string; itemsPerSecond: number }[]> {
+  const { command, args } = tokioChannel.command(items, CAPACITY, 1)
+  const { stdout } = await promisify(execFile)(command, args)
+  const lines: TokioLine[] = stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+  return lines.map(({ setup, producers, mode, runtime, itemsPerSecond }) => ({
+    subject: tokioSubject(`${setup === 'waiting' ? 'await send → ' : ''}${mode}`, producers, runtime),
+    itemsPerSecond,
+  }))
+}
+
+function tokioSubject(what: string, producers: number, runtime: TokioLine['runtime']): string {
+  const threads = runtime === 'current_thread' ? 'one thread' : 'all threads'
+  return `Tokio ${what}, ${producers} producer${producers === 1 ? '' : 's'}, ${threads}`
+}
+
+const target = (producers: number, name: string) =>
+  ({
+    key: `channel-${producers}`,
+    measure: 'itemsPerSecond',
+    of: name,
+    to: tokioSubject('recv_many', producers, 'current_thread'),
+    bound: { atLeast: 1 },
+  }) as const
+
+export const channelBench: Question = {
+  name: 'channel',
+  title: "The channel, beside Tokio's",
+  how: `A channel of ${CAPACITY}: filled without waiting and drained, in turn, or (“await send”) producers that wait for room and a receiver that waits for items. Millrace has one thread;
+Tokio is measured with its runtime of one thread and with the one of all threads.`,
+  targets: [target(1, 'Millrace recvMany, 1 producer'), target(4, 'Millrace recvMany, 4 producers')],
+  plots: [
+    {
+      kind: 'bars',
+      name: 'channel',
+      title: 'Items through the channel a second',
+      measure: 'itemsPerSecond',
+      only: /recvMany|recv_many/,
+    },
+  ],
+  async run({ smoke, rounds }) {
+    const items = smoke ? 50_000 : ITEMS
+    const reason = tokioChannel.missing()
+    const ours = new Collected()
+    const theirs = new Collected()
+    for (let round = 0; round < rounds; round++) {
+      for (const [name, [rate = Number.NaN]] of await takeTurns(cases, 1, items))
+        ours.add(name, { itemsPerSecond: rate })
+      if (reason !== undefined) continue
+      progress('Tokio')
+      for (const { subject, itemsPerSecond } of await tokio(items)) theirs.add(subject, { itemsPerSecond })
+    }
+    const skipped = reason === undefined ? [] : [{ subject: 'Tokio', reason }]
+    const remarks = reason === undefined ? [`Measured with ${tokioChannel.version()}`] : []
+    return { series: [...ours.series, ...theirs.series], skipped, remarks }
+  },
 }

@@ -10,7 +10,10 @@ import { KafkaLog } from '../app/log/kafka/kafka-log.ts'
 import type { Batch } from '../app/log/log.ts'
 import { Write } from '../app/write.ts'
 import { Kafka, missing } from '../test/support/kafka.ts'
-import { type Case, measure, type Question } from './rounds.ts'
+import type { Measured, Question } from './question.ts'
+import { Collected } from './support/bouts.ts'
+import { type Case, takeTurns } from './support/rounds.ts'
+import { quantile } from './support/statistics.ts'
 
 const TOPIC = 'bench'
 const PARTITIONS = 12
@@ -19,6 +22,8 @@ const BULK_EVENTS = 2000
 const REQUEST_EVENTS = 100
 const WRITERS = 256
 const GROUP_BYTES = 1024 * 1024
+const OURS = 'one by one: Millrace, group commit'
+const THEIRS = 'one by one: producer, one send each'
 
 const keys = Array.from({ length: BULK_EVENTS }, (_, at) => `key-${at % KEYS}`)
 const values = keys.map((subject, id) => JSON.stringify({ id, subject, data: `Event ${id}` }))
@@ -57,18 +62,25 @@ function single(write: (at: number) => Promise<unknown>, waitsMs: number[]): Cas
   }
 }
 
-export const kafkaBench: Question = async (smoke) => {
-  const reason = missing()
-  if (reason !== undefined) return [`left out: ${reason}`]
-  const kafka = await Kafka.start({ brokers: 3 })
-  try {
-    return await compare(kafka, smoke)
-  } finally {
-    await kafka.stop()
-  }
+export const kafkaBench: Question = {
+  name: 'kafka',
+  title: 'The Kafka engine, beside a producer',
+  how: `Three brokers on this machine, ${PARTITIONS} partitions, acks=all, idempotent. In bulk: ${BULK_EVENTS.toLocaleString('en')} small events a call. One by one: ${WRITERS} writers at once, each waiting for its event.`,
+  targets: [],
+  plots: [],
+  async run({ smoke }) {
+    const reason = missing()
+    if (reason !== undefined) return { series: [], skipped: [{ subject: 'all', reason }] }
+    const kafka = await Kafka.start({ brokers: 3 })
+    try {
+      return await compare(kafka, smoke)
+    } finally {
+      await kafka.stop()
+    }
+  },
 }
 
-async function compare(kafka: Kafka, smoke: boolean): Promise<string[]> {
+async function compare(kafka: Kafka, smoke: boolean): Promise<Measured> {
   const log = await KafkaLog.open({
     connection: kafka.connection(),
     topic: { name: TOPIC, replication: 3, minInSync: 2, create: true, partitions: PARTITIONS, retentionMs: 3_600_000 },
@@ -85,24 +97,25 @@ async function compare(kafka: Kafka, smoke: boolean): Promise<string[]> {
   const { sender, receiver } = channel<Write>(65_536, { slots: ({ count }) => count })
   const committing = groupCommit(receiver, log, GROUP_BYTES)
   const throughGroups = async (at: number) => {
-    const write = new Write(Buffer.from(values[at] ?? ''), 1, [keys[at] ?? ''])
-    await sender.send(write)
-    await write.durable
+    await new Promise<void>((resolve, reject) => {
+      const onSettled = (error: unknown) => (error === undefined ? resolve() : reject(error))
+      sender.send(new Write(Buffer.from(values[at] ?? ''), 1, onSettled, [keys[at] ?? ''])).catch(reject)
+    })
   }
   const [rounds, events] = smoke ? [1, 20_000] : [7, 200_000]
-  const inBulk = await measure(
+  const inBulk = await takeTurns(
     {
-      'Millrace, 20 requests of 100': bulk(() => log.append(requests)),
-      'producer, one send of 2,000': bulk(() => direct.send({ messages: keys.map((_, at) => message(at)) })),
+      'bulk: Millrace, 20 requests of 100': bulk(() => log.append(requests)),
+      'bulk: producer, one send of 2,000': bulk(() => direct.send({ messages: keys.map((_, at) => message(at)) })),
     },
     rounds,
     events,
   )
   const [ours, theirs]: [number[], number[]] = [[], []]
-  const oneByOne = await measure(
+  const oneByOne = await takeTurns(
     {
-      'Millrace, group commit': single(throughGroups, ours),
-      'producer, one send each': single((at) => direct.send({ messages: [message(at)] }), theirs),
+      [OURS]: single(throughGroups, ours),
+      [THEIRS]: single((at) => direct.send({ messages: [message(at)] }), theirs),
     },
     rounds,
     smoke ? 2000 : 10_000,
@@ -110,20 +123,16 @@ async function compare(kafka: Kafka, smoke: boolean): Promise<string[]> {
   sender.close()
   await committing
   await Promise.all([log.close(), direct.close()])
-  const line = ({ name, median, minimum, maximum }: (typeof inBulk)[number]) =>
-    `${name.padEnd(38)}${[median, minimum, maximum].map((rate) => Math.round(rate).toLocaleString('en').padStart(9)).join(' ')}`
-  const ratio = ([a, b]: typeof inBulk) => ((a?.median ?? Number.NaN) / (b?.median ?? Number.NaN)).toFixed(2)
-  const quantiles = (waits: number[]) => {
-    const sorted = waits.toSorted((a, b) => a - b)
-    const at = (share: number) => (sorted[Math.floor(share * (sorted.length - 1))] ?? Number.NaN).toFixed(1)
-    return `p50 ${at(0.5)} ms, p99 ${at(0.99)} ms`
+  const collected = new Collected()
+  for (const [name, rates] of [...inBulk, ...oneByOne]) {
+    for (const eventsPerSecond of rates) collected.add(name, { eventsPerSecond })
   }
-  return [
-    `${'in bulk, events a second'.padEnd(38)}   median       min       max`,
-    ...inBulk.map(line),
-    `Millrace / producer: ${ratio(inBulk)}`,
-    `${`one by one, ${WRITERS} writers at once`.padEnd(38)}   median       min       max`,
-    ...oneByOne.map(line),
-    `Millrace / producer: ${ratio(oneByOne)}; write latency: Millrace ${quantiles(ours)}; producer ${quantiles(theirs)}`,
-  ]
+  for (const [name, waits] of [
+    [OURS, ours],
+    [THEIRS, theirs],
+  ] as const) {
+    const sorted = Float64Array.from(waits).sort()
+    collected.add(name, { p50Ms: quantile(sorted, 0.5), p99Ms: quantile(sorted, 0.99) })
+  }
+  return { series: collected.series }
 }

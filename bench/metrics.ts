@@ -14,12 +14,14 @@ import { pino } from 'pino'
 import { startApp } from '../app/app.ts'
 import { loadConfig } from '../app/config.ts'
 import { IngestCounts, type Metrics } from '../app/metrics.ts'
-import { openSockets, requestOf, send } from './load.ts'
-import { type Case, measure, type Question } from './rounds.ts'
+import type { Question } from './question.ts'
+import { Collected } from './support/bouts.ts'
+import { openConnections, send } from './support/load.ts'
+import { SMALL_EVENT } from './support/payloads.ts'
+import { type Case, takeTurns } from './support/rounds.ts'
+import { median } from './support/statistics.ts'
 
 const CONNECTIONS = 64
-const BODY = '{"id":1,"data":"Event 1"}'
-const REQUEST = requestOf(BODY, 'application/json')
 
 /** Counts nothing; what is in flight is what the shutdown looks at. */
 class NoCounts extends IngestCounts {
@@ -70,7 +72,7 @@ async function startRig(withMetrics: boolean): Promise<Rig> {
   const directory = mkdtempSync(join(tmpdir(), 'millrace-bench-'))
   const child = fork(import.meta.filename, [directory, String(withMetrics)])
   const [{ url, adminUrl }] = (await once(child, 'message')) as [{ url: string; adminUrl: string }]
-  const sockets = await openSockets(url, CONNECTIONS)
+  const connections = openConnections(url, CONNECTIONS)
   const cpu = async () => {
     child.send('cpu')
     const [{ user, system }] = (await once(child, 'message')) as [NodeJS.CpuUsage]
@@ -80,7 +82,7 @@ async function startRig(withMetrics: boolean): Promise<Rig> {
   return {
     run: async (requests) => {
       const before = await cpu()
-      await send(sockets, REQUEST, 1, requests)
+      await send(connections, SMALL_EVENT, requests)
       costs.push(((await cpu()) - before) / requests)
       return requests
     },
@@ -91,7 +93,7 @@ async function startRig(withMetrics: boolean): Promise<Rig> {
       return performance.now() - startedAt
     },
     stop: async () => {
-      for (const socket of sockets) socket.destroy()
+      for (const connection of connections) connection.close()
       child.disconnect()
       await once(child, 'exit')
       rmSync(directory, { recursive: true, force: true })
@@ -111,8 +113,8 @@ async function measurePair(withFirst: boolean, rounds: number, requests: number)
   const off = await startRig(false)
   try {
     const cases = withFirst ? { on: on.run, off: off.run } : { off: off.run, on: on.run }
-    const measured = await measure(cases, rounds, requests)
-    const rate = (wanted: string) => measured.find(({ name }) => name === wanted)?.median ?? Number.NaN
+    const rates = await takeTurns(cases, rounds, requests)
+    const rate = (name: string) => median(rates.get(name) ?? [])
     const scrapeMs = await on.scrapeMs()
     return { rates: [rate('on'), rate('off')], costs: [on.cpuPerRequest(), off.cpuPerRequest()], scrapeMs }
   } finally {
@@ -120,31 +122,21 @@ async function measurePair(withFirst: boolean, rounds: number, requests: number)
   }
 }
 
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) / 2)] ?? Number.NaN
-}
-
-export const metricsBench: Question = async (smoke) => {
-  const pairs: Pair[] = []
-  for (let at = 0; at < (smoke ? 1 : 9); at++) {
-    pairs.push(await measurePair(at % 2 === 0, smoke ? 1 : 3, smoke ? 2000 : 20_000))
-  }
-  const row = (name: string, which: 0 | 1) => {
-    const rate = Math.round(median(pairs.map(({ rates }) => rates[which]))).toLocaleString('en')
-    return `${name.padEnd(38)}${rate.padStart(8)} ${median(pairs.map(({ costs }) => costs[which]))
-      .toFixed(1)
-      .padStart(18)}`
-  }
-  const ratio = (of: 'rates' | 'costs') => {
-    const all = pairs.map((pair) => pair[of][0] / pair[of][1])
-    return `${median(all).toFixed(3)} (${Math.min(...all).toFixed(3)} … ${Math.max(...all).toFixed(3)})`
-  }
-  return [
-    `${'requests of one event, durable'.padEnd(38)}median/s   CPU µs a request`,
-    row('metrics on', 0),
-    row('metrics off', 1),
-    `on / off, median of ${pairs.length} pairs: throughput ${ratio('rates')}, CPU time ${ratio('costs')}; a scrape takes ${median(pairs.map(({ scrapeMs }) => scrapeMs)).toFixed(1)} ms`,
-  ]
+export const metricsBench: Question = {
+  name: 'metrics',
+  title: 'What metrics cost',
+  how: `The same service with metrics and without, at the same time, loaded in turn with small durable requests over ${CONNECTIONS} connections; several pairs, each begun by the other one.`,
+  targets: [],
+  plots: [],
+  async run({ smoke }) {
+    const collected = new Collected()
+    for (let at = 0; at < (smoke ? 1 : 9); at++) {
+      const { rates, costs, scrapeMs } = await measurePair(at % 2 === 0, smoke ? 1 : 3, smoke ? 2000 : 20_000)
+      collected.add('metrics on', { requestsPerSecond: rates[0], cpuUsPerRequest: costs[0], scrapeMs })
+      collected.add('metrics off', { requestsPerSecond: rates[1], cpuUsPerRequest: costs[1] })
+    }
+    return { series: collected.series }
+  },
 }
 
 if (process.argv[1] === import.meta.filename) await serve(process.argv[2] ?? '', process.argv[3] === 'true')

@@ -9,7 +9,9 @@ import type { Event } from '../app/event.ts'
 import { insertStatement, rowOf } from '../app/sinks/postgres/postgres-sink.ts'
 import { COLUMNS, migrate } from '../app/sinks/postgres/table.ts'
 import { missingPostgres, Postgres } from '../test/support/postgres.ts'
-import { type Case, measure, type Question } from './rounds.ts'
+import type { Measured, Question } from './question.ts'
+import { Collected } from './support/bouts.ts'
+import { type Case, takeTurns } from './support/rounds.ts'
 
 const CONNECTIONS = 4
 const TABLE = { table: 'events', partitionByDay: false, days: 1, now: new Date() }
@@ -49,9 +51,7 @@ const byCopy: Write = async (client, rows) => {
   await client.query('COMMIT')
 }
 
-export const postgresBench: Question = async (smoke) => {
-  const reason = missingPostgres()
-  if (reason !== undefined) return [`not measured: ${reason}`]
+async function measure(smoke: boolean): Promise<Measured> {
   const database = await Postgres.start()
   const clients = Array.from({ length: CONNECTIONS }, () => new pg.Client(database.url))
   try {
@@ -93,18 +93,25 @@ export const postgresBench: Question = async (smoke) => {
       'COPY and INSERT, 1,000 events': writing(byCopy, 1000),
       'COPY and INSERT, 4,000 events': writing(byCopy, 4000),
     }
-    const measured = await measure(cases, smoke ? 1 : 5, smoke ? 4000 : 100_000)
-    const number = (value: number) => Math.round(value).toLocaleString('en').padStart(10)
-    const best = measured[1]?.median ?? Number.NaN
-    return [
-      `events a second, ${CONNECTIONS} connections        median        min        max      ratio`,
-      ...measured.map(
-        ({ name, median, minimum, maximum }) =>
-          `${name.padEnd(36)}${number(median)} ${number(minimum)} ${number(maximum)}      ${(median / best).toFixed(2)}`,
-      ),
-    ]
+    const collected = new Collected()
+    for (const [name, rates] of await takeTurns(cases, smoke ? 1 : 5, smoke ? 4000 : 100_000)) {
+      for (const eventsPerSecond of rates) collected.add(name, { eventsPerSecond })
+    }
+    return { series: collected.series }
   } finally {
     await Promise.all(clients.map((client) => client.end()))
     await database.stop()
   }
+}
+
+export const postgresBench: Question = {
+  name: 'postgres',
+  title: 'Ways to write into PostgreSQL',
+  how: `${CONNECTIONS} connections to a database on this machine, through the statement of the sink's table, so that a repeat inserts nothing.`,
+  targets: [],
+  plots: [],
+  async run({ smoke }) {
+    const reason = missingPostgres()
+    return reason === undefined ? measure(smoke) : { series: [], skipped: [{ subject: 'all', reason }] }
+  },
 }

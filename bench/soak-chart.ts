@@ -3,7 +3,7 @@ import { type Sample, trend } from './soak-samples.ts'
 
 const WIDTH = 960
 const LEFT = 64
-const RIGHT = 16
+const RIGHT = 32
 const TOP = 56
 const STRIP = 104
 const PLOT = 68

@@ -81,6 +81,8 @@ export function trend(samples: readonly Sample[], of: keyof Sample): { slope: nu
 const RSS_MB_PER_HOUR = 24
 const RSS_MB = 3
 const SHARE = 0.1
+/** Other work on the machine makes as much of a difference. */
+const LATENCY_FACTOR = 2
 const LAG_SECONDS = 10
 const SHORT_MINUTES = 5
 
@@ -108,7 +110,7 @@ export function judge(
   ]
   const isLong = run.minutes >= SHORT_MINUTES
   if (isLong && rss * 3600 > RSS_MB_PER_HOUR && rss * halfSeconds > RSS_MB) complaints.push('resident memory grows')
-  for (const name of ['heapMb', 'files', 'writeP99Ms'] as const) {
+  for (const name of ['heapMb', 'files'] as const) {
     const growth = (trend(half, name).slope * halfSeconds) / mean(name)
     slopes[`${name}GrowthShare`] = growth
     lines.push(
@@ -116,6 +118,10 @@ export function judge(
     )
     if (isLong && growth > SHARE) complaints.push(`${name} grows`)
   }
+  // By medians: of a second in which something else had the disk, a regression would make a trend.
+  const [early, late] = [quarter(samples, 1), quarter(samples, 3)].map((part) => medianOf(part, 'writeP99Ms'))
+  lines.push(`p99 of a write: median ${early?.toFixed(1)} ms in the second quarter, ${late?.toFixed(1)} ms in the last`)
+  if (isLong && (late ?? 0) > LATENCY_FACTOR * (early ?? 0)) complaints.push('the p99 of a write grows')
   if (run.refused > 0) complaints.push(`${run.refused} requests were refused`)
   if ((samples.at(-1)?.lagEvents ?? 0) > LAG_SECONDS * run.eventsPerSecond) complaints.push('a sink falls behind')
   if (most('logMb') > run.logMaxMb) complaints.push('the log is over its limit')
@@ -123,4 +129,16 @@ export function judge(
   const verdict = isLong ? 'flat' : 'sound (too short for slopes)'
   lines.push(complaints.length === 0 ? verdict : `not flat: ${complaints.join(', ')}`)
   return { isFlat: complaints.length === 0, slopes, lines }
+}
+
+function quarter(samples: readonly Sample[], at: number): readonly Sample[] {
+  return samples.slice(Math.floor((samples.length * at) / 4), Math.floor((samples.length * (at + 1)) / 4))
+}
+
+function medianOf(samples: readonly Sample[], name: keyof Sample): number {
+  const sorted = samples
+    .map((sample) => sample[name])
+    .filter(Number.isFinite)
+    .sort((a, b) => a - b)
+  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN
 }

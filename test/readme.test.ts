@@ -15,3 +15,9 @@ test.each(GENERATED_FILES.filter((file) => file.endsWith('.md')))('%s: every fil
   expect(links.length).toBeGreaterThan(1)
   for (const link of links) expect(existsSync(new URL(link ?? '', pathOf(file))), link).toBe(true)
 })
+
+// yamllint, which only runs where Ansible is (npm run test:ansible), would say it later.
+test('the generated options of the Ansible role have no line over 180 characters', () => {
+  const lines = readFileSync(pathOf('infra/ansible/roles/millrace/meta/argument_specs.yaml'), 'utf8').split('\n')
+  expect(lines.filter((line) => line.length > 180)).toEqual([])
+})

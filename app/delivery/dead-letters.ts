@@ -9,7 +9,7 @@ import { channel, type Sender } from '../channel/channel.ts'
 import type { Event } from '../event.ts'
 import { groupCommit } from '../log/group-commit.ts'
 import type { Consumer, Log } from '../log/log.ts'
-import { Write } from '../write.ts'
+import { type OnSettled, Write } from '../write.ts'
 
 export interface DeadLetter {
   readonly event: Event
@@ -74,11 +74,15 @@ export class DeadLetters {
    * @throws MillraceError LOG_FULL, DISK_FULL, LOG_FAILED, LOG_UNAVAILABLE: the events are then still the caller's.
    */
   async append(letters: readonly DeadLetter[]): Promise<void> {
-    const write = new Write(Buffer.from(letters.map((letter) => JSON.stringify(letter)).join('\n')), letters.length)
-    await this.#sender.send(write)
-    const [lost] = await write.durable
-    // Those that are durable come again: a dead letter twice is better than one not at all.
-    if (lost !== undefined) throw lost.error
+    const payload = Buffer.from(letters.map((letter) => JSON.stringify(letter)).join('\n'))
+    await new Promise<void>((resolve, reject) => {
+      // Those that are durable come again: a dead letter twice is better than one not at all.
+      const onSettled: OnSettled = (error, [lost]) => {
+        if (error === undefined && lost === undefined) resolve()
+        else reject(error ?? lost?.error)
+      }
+      this.#sender.send(new Write(payload, letters.length, onSettled)).catch(reject)
+    })
   }
 
   /** The oldest `limit` letters that were not replayed yet. */

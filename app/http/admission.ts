@@ -1,12 +1,25 @@
 /**
  * Bounds the memory of requests in progress: many clients that each send a body within the limit could together send
  * more than there is. A request counts with its Content-Length, or with the largest body when it does not say, from its
- * first byte until it is answered; what does not fit is refused before its body is read. So is what would wait for too
- * long (turns.ts).
+ * first byte until it is answered; what does not fit is refused before its body is read. So is what would
+ * wait for too long (turns.ts).
+ *
+ * Announcing costs a client nothing. So when there is no room, the oldest bodies that are announced and have not come
+ * are cut off: whoever sends again finds room.
  */
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { MillraceError } from '../errors.ts'
+import { LinkedList } from './linked-list.ts'
 import type { Turns } from './turns.ts'
+
+/** After so long a body that is not there holds its room only as long as nobody else needs it. */
+const STALLED_MS = 5000
+
+interface InProgress {
+  readonly request: FastifyRequest['raw']
+  readonly bytes: number
+  readonly startedAtMs: number
+}
 
 /**
  * @param maxBytes all bodies in progress together.
@@ -18,24 +31,39 @@ export function boundRequestsInProgress(
   maxBodyBytes: number,
   turns: Turns,
 ): void {
-  let inProgressBytes = 0
-  app.addHook('onRequest', (request, reply, done) => {
-    const declared = Number(request.headers['content-length'] ?? maxBodyBytes)
+  let totalBytes = 0
+  const inProgress = new LinkedList<InProgress>()
+
+  app.addHook('onRequest', ({ raw: request, headers }, reply, done) => {
+    const declared = Number(headers['content-length'] ?? maxBodyBytes)
     // A declared length over the limit is refused as such by the body parser, without being read.
     const bytes = Math.min(declared, maxBodyBytes)
-    try {
-      turns.require(bytes)
-      if (inProgressBytes + bytes > maxBytes) {
-        const message = `requests in progress hold ${inProgressBytes} bytes: send again in a moment`
-        throw new MillraceError('OVERLOADED', message)
-      }
-    } catch (error) {
-      return done(error as MillraceError)
+    const startedAtMs = performance.now()
+    const refusal = turns.refusal(bytes)
+    if (refusal) return done(refusal)
+    if (totalBytes + bytes > maxBytes) {
+      cutOffStalled(inProgress, totalBytes + bytes - maxBytes, startedAtMs - STALLED_MS)
+      return done(
+        new MillraceError('OVERLOADED', `requests in progress hold ${totalBytes} bytes: send again in a moment`),
+      )
     }
-    inProgressBytes += bytes
-    reply.raw.once('close', () => {
-      inProgressBytes -= bytes
+    totalBytes += bytes
+    const entry = inProgress.add({ request, bytes, startedAtMs })
+    reply.raw.on('close', () => {
+      totalBytes -= bytes
+      inProgress.remove(entry)
     })
     done()
   })
+}
+
+/** @param inProgress oldest first. @param bytes to be freed, if there is so much. */
+function cutOffStalled(inProgress: Iterable<InProgress>, bytes: number, begunBeforeMs: number): void {
+  let freed = 0
+  for (const entry of inProgress) {
+    if (freed >= bytes || entry.startedAtMs > begunBeforeMs) return
+    if (entry.request.complete) continue
+    entry.request.destroy()
+    freed += entry.bytes
+  }
 }

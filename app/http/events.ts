@@ -1,18 +1,20 @@
 /** POST /v1/events: one body in, one write over the channel, one answer once it is durable. */
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import Type from 'typebox'
 import type { Sender } from '../channel/channel.ts'
 import { MillraceError } from '../errors.ts'
 import { DEFAULT_SOURCE, DEFAULT_TYPE, identityOfReceived, keyOfReceived, MAX_ATTRIBUTE_LENGTH } from '../event.ts'
 import type { IngestCounts } from '../metrics.ts'
 import { reasonOf } from '../metrics-contract.ts'
-import { type Lost, Write } from '../write.ts'
+import { type Lost, NOTHING_LOST, type OnSettled, Write } from '../write.ts'
 import { type Body, readBody } from './body.ts'
 import { inflate } from './inflate.ts'
 import { ProblemSchema, Refusal, type Rejected, RejectedSchema } from './problem.ts'
 import type { Quota } from './quota.ts'
 import { withTraceparent } from './trace.ts'
 import type { Turns } from './turns.ts'
+
+const NO_BYTES = Buffer.alloc(0)
 
 export interface EventsOptions {
   readonly sender: Sender<Write>
@@ -136,51 +138,74 @@ export function eventsRoute(app: FastifyInstance, options: EventsOptions): void 
       // Events are judged one by one with a reason each (event.ts); a validator would accept or refuse the whole body.
       validatorCompiler: () => () => true,
     },
-    async (request, reply) => {
+    // Not async, and no promise in it: a request is answered by the group commit that made it durable.
+    (request, reply) => {
       if (isDraining()) throw new MillraceError('SHUTTING_DOWN', 'shutting down: send it to another instance')
       const encoding = request.headers['content-encoding']
-      const bytes = request.body ?? Buffer.alloc(0)
-      const body = encoding === undefined ? bytes : await inflate(encoding, bytes, maxBodyBytes)
-      const startedAt = performance.now()
-      const read = await turns.run(body.length, () =>
-        countInvalid(counts, () => readBody(body, request.headers, maxRequestEvents)),
-      )
-      const { count, rejected } = read
-      const trace = traceparentOf(request)
-      const payload = trace === undefined ? read.payload : withTraceparent(read.payload, count, trace, maxBodyBytes)
-      counts.received(count)
-      const keys = keyed ? read.events().map(keyOfReceived) : undefined
-      const identities = deduplicates ? read.events().map(identityOfReceived) : undefined
-      const write = new Write(payload, count, keys, identities)
-      let lost: readonly Lost[] = []
-      try {
-        quota?.take(request.client, count)
-        const outcome = sender.trySend(write)
-        if (outcome !== 'sent') throw refused(outcome)
-        if (ack === 'durable') lost = await settle(write, counts)
-        else
-          settle(write, counts).catch((error) => {
-            counts.reject(reasonOf(error), count)
-            request.log.error({ err: error, count }, 'acknowledged events were lost')
-          })
-      } catch (error) {
-        counts.reject(reasonOf(error), count)
-        throw error
+      const bytes = request.body ?? NO_BYTES
+      const inTurn = (body: Buffer) => {
+        const startedAt = performance.now()
+        return turns.run(body.length, () => accept(body, request, reply, startedAt))
       }
-      counts.writeDuration.observe((performance.now() - startedAt) / 1000)
-      reply.code(202).type('application/json; charset=utf-8')
-      const { duplicates } = write
-      if (rejected.length === 0 && lost.length === 0 && duplicates === 0 && ack === 'durable') {
-        return `{"accepted":${count}}`
-      }
-      const all = lost.length === 0 ? rejected : withLost(rejected, lost, count)
-      return JSON.stringify({
-        accepted: count - lost.length,
-        ...(ack === 'memory' ? { ack } : duplicates > 0 && { duplicates }),
-        ...(all.length > 0 && { rejected: all }),
-      })
+      if (encoding !== undefined) {
+        inflate(encoding, bytes, maxBodyBytes)
+          .then(inTurn)
+          .catch((error) => reply.send(error))
+      } else inTurn(bytes)?.catch((error) => reply.send(error))
     },
   )
+
+  /** @throws MillraceError when the request is refused at once. */
+  function accept(body: Buffer, request: FastifyRequest, reply: FastifyReply, startedAt: number): void {
+    const read = countInvalid(counts, () => readBody(body, request.headers, maxRequestEvents))
+    const { count, rejected } = read
+    const trace = traceparentOf(request)
+    const payload = trace === undefined ? read.payload : withTraceparent(read.payload, count, trace, maxBodyBytes)
+    counts.received(count)
+
+    const answer = (lost: readonly Lost[]) => {
+      counts.writeDuration.observe((performance.now() - startedAt) / 1000)
+      const { duplicates } = write
+      const all = lost.length === 0 ? rejected : withLost(rejected, lost, count)
+      reply
+        .code(202)
+        .type('application/json; charset=utf-8')
+        .send(
+          all.length === 0 && duplicates === 0 && ack === 'durable'
+            ? `{"accepted":${count}}`
+            : JSON.stringify({
+                accepted: count - lost.length,
+                ...(ack === 'memory' ? { ack } : duplicates > 0 && { duplicates }),
+                ...(all.length > 0 && { rejected: all }),
+              }),
+        )
+    }
+    const onSettled: OnSettled = (error, lost) => {
+      counts.inFlight -= count
+      for (const { error } of lost) counts.reject(reasonOf(error), 1)
+      if (write.duplicates > 0) counts.reject('duplicate', write.duplicates)
+      if (error !== undefined) counts.reject(reasonOf(error), count)
+      if (ack === 'durable') {
+        if (error === undefined) answer(lost)
+        else reply.send(error)
+      } else if (error !== undefined) {
+        request.log.error({ err: error, count, reqId: request.id }, 'acknowledged events were lost')
+      }
+    }
+    const keys = keyed ? read.events().map(keyOfReceived) : undefined
+    const identities = deduplicates ? read.events().map(identityOfReceived) : undefined
+    const write = new Write(payload, count, onSettled, keys, identities)
+    try {
+      quota?.take(request.client, count)
+      const outcome = sender.trySend(write)
+      if (outcome !== 'sent') throw refused(outcome)
+    } catch (error) {
+      counts.reject(reasonOf(error), count)
+      throw error
+    }
+    counts.inFlight += count
+    if (ack === 'memory') answer(NOTHING_LOST)
+  }
 }
 
 /** The events of a request that a part of the log did not take, by their place in the request. */
@@ -211,19 +236,6 @@ function countInvalid(counts: IngestCounts, read: () => Body): Body {
   } catch (error) {
     if (error instanceof Refusal) count(error.rejected)
     throw error
-  }
-}
-
-/** Waits until the write is durable, and counts what of it is not. */
-async function settle(write: Write, counts: IngestCounts): Promise<readonly Lost[]> {
-  counts.inFlight += write.count
-  try {
-    const lost = await write.durable
-    for (const { error } of lost) counts.reject(reasonOf(error), 1)
-    if (write.duplicates > 0) counts.reject('duplicate', write.duplicates)
-    return lost
-  } finally {
-    counts.inFlight -= write.count
   }
 }
 

@@ -55,7 +55,7 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   const problem = toProblem(error)
   if (problem === undefined) {
     const status = (error as FastifyError).statusCode ?? 500
-    if (status >= 500) request.log.error({ err: error }, 'request failed')
+    if (status >= 500) request.log.error({ err: error, reqId: request.id }, 'request failed')
     const detail = status >= 500 ? 'this is a bug in Millrace: see its log' : (error as Error).message
     return send(reply, 'about:blank', status, status >= 500 ? 'Internal error' : 'Bad request', detail)
   }

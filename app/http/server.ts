@@ -17,6 +17,7 @@ import type { Tracing } from '../telemetry.ts'
 import type { Write } from '../write.ts'
 import { boundRequestsInProgress } from './admission.ts'
 import { requireKey } from './auth.ts'
+import { limitConnections } from './connections.ts'
 import { eventsRoute } from './events.ts'
 import { healthRoutes } from './health.ts'
 import { sendProblem, toProblem } from './problem.ts'
@@ -50,10 +51,10 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
   const { config, logger, sender, keyed, deduplicates, counts, version, notReady, isDraining, tracing } = options
   const app = fastify({
     loggerInstance: logger,
-    // Lines about a request can be found by its trace.
+    // Lines about a request can be found by its trace. One that is not traced needs no logger of its own.
     childLoggerFactory: (parent, bindings, options, raw) => {
       const trace = traceparentOf(raw.headers)
-      return parent.child(trace === undefined ? bindings : { ...bindings, traceId: traceIdOf(trace) }, options)
+      return trace === undefined ? parent : parent.child({ ...bindings, traceId: traceIdOf(trace) }, options)
     },
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: config.MAX_BODY_BYTES,
@@ -64,6 +65,8 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
     // The grace of a shutdown still serves; what arrives after it is refused by the route, as a problem document.
     return503OnClosing: false,
   })
+
+  limitConnections(app, config.HTTP_SINK_CONCURRENCY + config.POSTGRES_SINK_CONCURRENCY)
 
   app.setErrorHandler((error, request, reply) => {
     const problem = toProblem(error)

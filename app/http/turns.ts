@@ -42,28 +42,47 @@ export class Turns {
     this.#hasRoom = hasRoom
   }
 
-  /** @throws MillraceError OVERLOADED when a body of so many bytes would have to wait for too long. */
-  require(bytes: number): void {
-    if (bytes <= SMALL_BYTES || this.#waiting.length === 0) return
-    if ((this.#waitingBytes + bytes) * (this.#msPerByte ?? 0) <= MAX_WAITING_MS) return
-    throw new MillraceError('OVERLOADED', 'more is arriving than can be parsed or stored: send again in a moment')
+  /** Why a body of so many bytes is not taken: it would have to wait for too long. */
+  refusal(bytes: number): MillraceError | undefined {
+    if (bytes <= SMALL_BYTES || this.#waiting.length === 0) return undefined
+    if ((this.#waitingBytes + bytes) * (this.#msPerByte ?? 0) <= MAX_WAITING_MS) return undefined
+    return new MillraceError('OVERLOADED', 'more is arriving than can be parsed or stored: send again in a moment')
   }
 
   /**
-   * Runs `work` on a body of so many bytes, now or in a later turn.
-   * @throws MillraceError OVERLOADED, and whatever `work` throws.
+   * Runs `work` on a body of so many bytes: now, or in a later turn, and then there is a promise.
+   * @throws MillraceError OVERLOADED, and what `work` throws now; what it throws later rejects the promise.
    */
-  async run<T>(bytes: number, work: () => T): Promise<T> {
-    if (bytes <= SMALL_BYTES) return work()
-    this.require(bytes)
-    if (this.#waiting.length > 0 || this.#spentMs > SLICE_MS || !this.#hasRoom(bytes)) {
-      this.#waitingBytes += bytes
-      this.#callNext()
-      await new Promise<void>((start) => this.#waiting.push({ bytes, sinceMs: performance.now(), start }))
+  run(bytes: number, work: () => void): Promise<void> | undefined {
+    if (bytes <= SMALL_BYTES) {
+      work()
+      return undefined
     }
+    const refusal = this.refusal(bytes)
+    if (refusal) throw refusal
+    if (this.#waiting.length === 0 && this.#spentMs <= SLICE_MS && this.#hasRoom(bytes)) {
+      this.#measure(bytes, work)
+      return undefined
+    }
+    this.#waitingBytes += bytes
+    this.#callNext()
+    return new Promise((resolve, reject) => {
+      const start = () => {
+        try {
+          this.#measure(bytes, work)
+          resolve()
+        } catch (error) {
+          reject(error)
+        }
+      }
+      this.#waiting.push({ bytes, sinceMs: performance.now(), start })
+    })
+  }
+
+  #measure(bytes: number, work: () => void): void {
     const beganAtMs = performance.now()
     try {
-      return work()
+      work()
     } finally {
       const ms = performance.now() - beganAtMs
       this.#spentMs += ms
@@ -79,13 +98,13 @@ export class Turns {
     const next = () => {
       this.#isNextDue = false
       this.#spentMs = 0
-      void this.#work()
+      this.#work()
     }
     if (afterMs > 0) setTimeout(next, afterMs)
     else setImmediate(next)
   }
 
-  async #work(): Promise<void> {
+  #work(): void {
     let done = 0
     for (const { bytes, sinceMs, start } of this.#waiting) {
       if (this.#spentMs > SLICE_MS) break
@@ -96,7 +115,6 @@ export class Turns {
       done += 1
       this.#waitingBytes -= bytes
       start()
-      await undefined // its work runs here
     }
     this.#waiting = this.#waiting.slice(done)
     if (this.#waiting.length > 0) this.#callNext()

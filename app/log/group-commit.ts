@@ -26,18 +26,21 @@ export async function groupCommit(
 ): Promise<void> {
   const group: Write[] = []
   while ((await receiver.recvMany(group, Number.POSITIVE_INFINITY, { maxBytes: maxGroupBytes })) > 0) {
+    let lost = NOTHING_LOST
+    let failure: unknown
     try {
       const sifted = window?.sift(group)
       const batches = sifted?.batches ?? group
-      const lost = batches.length > 0 ? await log.append(batches) : NOTHING_LOST
+      if (batches.length > 0) lost = await log.append(batches)
       sifted?.keep()
-      if (lost.length === 0) for (const write of group) write.settle(NOTHING_LOST)
-      else {
-        const byWrite = Map.groupBy(lost, ({ batch }) => batch)
-        for (const [batch, write] of group.entries()) write.settle(byWrite.get(batch) ?? NOTHING_LOST)
-      }
     } catch (error) {
-      for (const write of group) write.fail(error)
+      failure = error
+    }
+    if (failure !== undefined) for (const write of group) write.fail(failure)
+    else if (lost.length === 0) for (const write of group) write.settle(NOTHING_LOST)
+    else {
+      const byWrite = Map.groupBy(lost, ({ batch }) => batch)
+      for (const [batch, write] of group.entries()) write.settle(byWrite.get(batch) ?? NOTHING_LOST)
     }
     group.length = 0
   }

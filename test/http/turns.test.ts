@@ -4,6 +4,15 @@ import { Turns } from '../../app/http/turns.ts'
 
 const LARGE = 100_000
 
+/** As a request does it: what is refused or fails at once rejects as well. */
+async function run<T>(turns: Turns, bytes: number, work: () => T): Promise<T> {
+  let result: T | undefined
+  await turns.run(bytes, () => {
+    result = work()
+  })
+  return result as T
+}
+
 /** Work that keeps the event loop busy. */
 function busy(ms: number): void {
   const end = performance.now() + ms
@@ -21,7 +30,7 @@ describe('many large bodies at once', () => {
       order.push(index)
       return index
     }
-    const all = await Promise.all(Array.from({ length: 10 }, (_, index) => turns.run(LARGE, work(index))))
+    const all = await Promise.all(Array.from({ length: 10 }, (_, index) => run(turns, LARGE, work(index))))
     clearInterval(beat)
     expect(all).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
     expect(order).toEqual(all)
@@ -35,31 +44,31 @@ describe('many large bodies at once', () => {
       busy(3)
       order.push('large')
     }
-    const large = Array.from({ length: 5 }, () => turns.run(LARGE, work))
-    await turns.run(100, () => order.push('small'))
+    const large = Array.from({ length: 5 }, () => run(turns, LARGE, work))
+    await run(turns, 100, () => order.push('small'))
     await Promise.all(large)
     expect(order.indexOf('small')).toBeLessThan(2)
   })
 
   test('are refused when they would wait for too long, until there is time again', async () => {
     const turns = new Turns(() => true)
-    await turns.run(LARGE, () => busy(3)) // what one takes is measured
-    const outcomes = await Promise.allSettled(Array.from({ length: 200 }, () => turns.run(LARGE, () => busy(3))))
+    await run(turns, LARGE, () => busy(3)) // what one takes is measured
+    const outcomes = await Promise.allSettled(Array.from({ length: 200 }, () => run(turns, LARGE, () => busy(3))))
     const refused = outcomes.filter(({ status }) => status === 'rejected')
     // A tenth of a second of work waits; all of them are more than half a second.
     expect(refused.length).toBeGreaterThan(50)
     expect(refused.length).toBeLessThan(199)
     expect(refused[0]).toMatchObject({ reason: { code: 'OVERLOADED', status: 503 } })
-    await turns.run(LARGE, () => undefined)
+    await run(turns, LARGE, () => undefined)
   })
 })
 
 test('what is too large for the queue is taken when nothing else waits', async () => {
   const turns = new Turns(() => true)
-  await turns.run(LARGE, () => busy(20))
+  await run(turns, LARGE, () => busy(20))
   await sleep(1)
-  turns.require(1e9)
-  expect(await turns.run(1e9, () => 'done')).toBe('done')
+  expect(turns.refusal(1e9)).toBeUndefined()
+  expect(await run(turns, 1e9, () => 'done')).toBe('done')
 })
 
 test('work that fails fails for its own request only', async () => {
@@ -69,9 +78,9 @@ test('work that fails fails for its own request only', async () => {
     throw new Error('malformed')
   }
   const outcomes = await Promise.allSettled([
-    turns.run(LARGE, fail),
-    turns.run(LARGE, fail),
-    turns.run(LARGE, () => 'done'),
+    run(turns, LARGE, fail),
+    run(turns, LARGE, fail),
+    run(turns, LARGE, () => 'done'),
   ])
   expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'fulfilled'])
 })
@@ -80,8 +89,8 @@ test('while there is no room for them, large bodies wait, and small ones are sti
   let room = false
   const turns = new Turns(() => room)
   const order: string[] = []
-  const large = turns.run(LARGE, () => order.push('large'))
-  await turns.run(100, () => order.push('small'))
+  const large = run(turns, LARGE, () => order.push('large'))
+  await run(turns, 100, () => order.push('small'))
   await sleep(20)
   expect(order).toEqual(['small'])
   room = true
@@ -92,6 +101,6 @@ test('while there is no room for them, large bodies wait, and small ones are sti
 test('a body is not held for longer than a second: then the channel says what is wrong', async () => {
   const turns = new Turns(() => false)
   const startedAt = performance.now()
-  expect(await turns.run(LARGE, () => 'refused')).toBe('refused')
+  expect(await run(turns, LARGE, () => 'refused')).toBe('refused')
   expect(performance.now() - startedAt).toBeGreaterThan(900)
 })

@@ -81,18 +81,19 @@ class Run {
   /** Commits the requests, each a list of ids, as one group: what each is answered. */
   async commit(requests: readonly (readonly number[])[]): Promise<(number | string)[]> {
     const { sender, receiver } = channel<Write>(1000, { slots: () => 1 })
-    const writes = requests.map((ids) => {
+    const answers = requests.map(() => 'not settled' as number | string)
+    for (const [at, ids] of requests.entries()) {
       const events = ids.map((id) => ({ id, data: 'x' }))
       const payload = Buffer.from(events.map((event) => JSON.stringify(event)).join('\n'))
-      return new Write(payload, events.length, undefined, events.map(identityOfReceived))
-    })
-    for (const write of writes) sender.trySend(write)
+      const onSettled = (error: unknown) => {
+        answers[at] = error === undefined ? write.duplicates : messageOf(error)
+      }
+      const write = new Write(payload, events.length, onSettled, undefined, events.map(identityOfReceived))
+      sender.trySend(write)
+    }
     sender.close()
     await groupCommit(receiver, this.#log, 1_000_000, this.#window)
-    const outcomes = await Promise.allSettled(writes.map(({ durable }) => durable))
-    return outcomes.map((outcome, at) =>
-      outcome.status === 'fulfilled' ? (writes[at]?.duplicates ?? 0) : messageOf(outcome.reason),
-    )
+    return answers
   }
 
   async stored(): Promise<number[]> {

@@ -93,3 +93,9 @@ export function diskFull(directory: string, cause: unknown): MillraceError {
   const message = `no space left for ${directory} (${messageOf(cause)}): free some, writes go on by themselves`
   return new MillraceError('DISK_FULL', message, { cause })
 }
+
+/** The same: others hold what this process, or the machine, may open. */
+export function tooManyFiles(directory: string, cause: unknown): MillraceError {
+  const message = `cannot open a file in ${directory} (${messageOf(cause)}): raise the limit of open files (ulimit -n)`
+  return new MillraceError('LOG_UNAVAILABLE', message, { cause })
+}

@@ -3,6 +3,7 @@
  * counts what was lost to it, and keeps its progress in the consumer store.
  */
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Consumer, Damage, Group, Position, Settled } from '../log.ts'
 import type { ConsumerProgress, ConsumerStore } from './consumer-store.ts'
 import type { File, Files } from './files.ts'
@@ -10,6 +11,12 @@ import { segmentName } from './format.ts'
 import { SegmentScanner } from './segment-scanner.ts'
 import { quarantine, type Segment } from './segments.ts'
 import { SparseIndex } from './sparse-index.ts'
+
+/**
+ * How often a consumer looks for more once it has read everything. At rest it sees an event at once. Under load a look for
+ * each group would make as many reads, and writes of its sink, as there are groups: together they cost more than the events.
+ */
+const LOOK_EVERY_MS = 10
 
 /** What a consumer may ask of its log. */
 export interface ConsumerHost {
@@ -38,6 +45,9 @@ export class EmbeddedConsumer implements Consumer {
   #segment: Segment | undefined
   #file: File | undefined
   #scanner: SegmentScanner | undefined
+  /** The segment as it was at the last look: what is behind `bytes` comes with the next one. */
+  #seen: Pick<Segment, 'sealed' | 'bytes'> = { sealed: false, bytes: 0 }
+  #lastLookMs = Number.NEGATIVE_INFINITY
   /** Stretches lost to damage that are read past but not yet committed past. */
   #gaps: { endOffset: number; events: number }[] = []
   #damage: Damage | undefined
@@ -71,14 +81,15 @@ export class EmbeddedConsumer implements Consumer {
   async read(signal: AbortSignal): Promise<Group | undefined> {
     while (!signal.aborted && !this.#host.isClosed) {
       const { segment, scanner } = await this.#cursor()
-      // Taken before the scan: a segment sealed meanwhile may have grown, and is then looked at once more.
-      const { sealed, bytes } = segment
+      const { sealed, bytes } = this.#seen
       const scanned = await scanner.next(bytes)
       if (scanned === undefined) {
+        // Sealed when it was looked at: what was read then is all of it.
         const following = sealed ? this.#host.segmentAfter(segment) : undefined
         // Nothing may be awaited between this look at the segment and the wait: a wake-up would be lost.
         if (following !== undefined) await this.#enter(following)
         else if (segment.bytes === bytes && segment.sealed === sealed) await this.#host.waitForAppend(signal)
+        else await this.#look(segment, signal)
       } else if (scanned.kind === 'damage') {
         const { position, bytes, reason } = scanned
         const damage = { segment: segmentName(segment.baseOffset), position, bytes, events: 0, reason }
@@ -133,6 +144,14 @@ export class EmbeddedConsumer implements Consumer {
     this.#gaps.push({ endOffset: baseOffset, events })
   }
 
+  async #look(segment: Segment, signal: AbortSignal): Promise<void> {
+    const waitMs = this.#lastLookMs + LOOK_EVERY_MS - performance.now()
+    if (waitMs > 1) await sleep(waitMs, undefined, { signal }).catch(() => undefined)
+    this.#lastLookMs = performance.now()
+    const { sealed, bytes } = segment
+    this.#seen = { sealed, bytes }
+  }
+
   async #cursor(): Promise<{ segment: Segment; scanner: SegmentScanner }> {
     if (this.#segment === undefined || this.#scanner === undefined) {
       await this.#enter(this.#host.segmentFor(this.#next), this.#next)
@@ -149,5 +168,6 @@ export class EmbeddedConsumer implements Consumer {
       offset === undefined ? new SparseIndex() : await SparseIndex.load(files, directory, segment.baseOffset)
     this.#scanner = new SegmentScanner(this.#file, index.seek(offset ?? segment.baseOffset))
     this.#segment = segment
+    this.#seen = { sealed: segment.sealed, bytes: segment.bytes }
   }
 }

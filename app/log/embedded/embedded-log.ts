@@ -15,10 +15,10 @@
  *
  * On-disk format: ./format.ts.
  */
-import { MillraceError, messageOf } from '../../errors.ts'
+import { MillraceError, messageOf, systemCode } from '../../errors.ts'
 import { type Batch, type Damage, type Log, type LogObserver, type Lost, NOTHING_LOST } from '../log.ts'
 import { ConsumerStore } from './consumer-store.ts'
-import { createSegment, diskFull, identify, takeLock, unusable } from './directory.ts'
+import { createSegment, diskFull, identify, takeLock, tooManyFiles, unusable } from './directory.ts'
 import { type ConsumerHost, EmbeddedConsumer } from './embedded-consumer.ts'
 import { type File, type Files, nodeFiles, writeFully } from './files.ts'
 import { GROUP_HEADER_BYTES, SEGMENT_HEADER_BYTES, writeGroupHeader } from './format.ts'
@@ -305,6 +305,8 @@ export class EmbeddedLog implements Log, ConsumerHost {
       if (rolls) await this.#roll()
       await this.#reserve.hold()
     } catch (error) {
+      // Nothing is written yet, so nothing is in doubt.
+      if (['EMFILE', 'ENFILE'].includes(systemCode(error) ?? '')) throw tooManyFiles(this.directory, error)
       if (!isNoSpace(error)) throw this.#fail('creating a file', error)
       throw await this.#outOfSpace(error)
     }

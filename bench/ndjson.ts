@@ -1,0 +1,55 @@
+/** How many events a second are made durable when they come a hundred in a request, one a line. */
+import type { Question } from './question.ts'
+import { bouts, fewIfSmoke, warmUp, withCost } from './support/bouts.ts'
+import { withPeers } from './support/contenders.ts'
+import type { Payload } from './support/load.ts'
+import { CLOUD_EVENTS, SMALL_EVENTS } from './support/payloads.ts'
+import { missingTool } from './support/tools.ts'
+import { closedLoop } from './support/wrk.ts'
+
+const CONNECTIONS = 64
+
+function question(name: string, what: string, payload: Payload, targets: Question['targets']): Question {
+  return {
+    name,
+    title: `NDJSON, ${payload.events} ${what} a request`,
+    how: `\`application/x-ndjson\`, the same ${payload.events} lines (${Buffer.byteLength(payload.body).toLocaleString('en')} bytes) in each request, ${CONNECTIONS} connections, each sending its next request when the
+last one is answered (wrk, one thread).`,
+    targets,
+    plots: [{ kind: 'bars', name, title: `Durable ${what} a second`, measure: 'eventsPerSecond' }],
+    async run(context) {
+      const reason = missingTool('wrk')
+      if (reason !== undefined) return { series: [], skipped: [{ subject: 'all', reason }] }
+      const peers = withPeers(({ ndjson }) => ndjson)
+      return bouts(context, fewIfSmoke(context, peers), async (server) => {
+        const load = async (seconds: number) => {
+          const { requestsPerSecond, p99Ms } = await closedLoop(server.url, payload, {
+            connections: CONNECTIONS,
+            seconds,
+          })
+          return { eventsPerSecond: requestsPerSecond * payload.events, p99Ms }
+        }
+        await warmUp(context, server, payload)
+        const events = ({ eventsPerSecond = 0 }) => eventsPerSecond * context.seconds
+        return withCost(server, events, () => load(context.seconds))
+      })
+    },
+  }
+}
+
+const toRust = (name: string) =>
+  ({
+    key: `${name}-rust-group`,
+    measure: 'eventsPerSecond',
+    of: 'millrace',
+    to: 'rust-group',
+    bound: { atLeast: 1 },
+  }) as const
+
+export const ndjsonSmall = question('ndjson-small', 'small events', SMALL_EVENTS, [
+  toRust('ndjson-small'),
+  { key: 'ndjson-small-rate', measure: 'eventsPerSecond', of: 'millrace', bound: { atLeast: 1_500_000 } },
+])
+export const ndjsonCloudEvents = question('ndjson-cloudevents', 'CloudEvents of 273 bytes', CLOUD_EVENTS, [
+  toRust('ndjson-cloudevents'),
+])

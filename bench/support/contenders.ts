@@ -1,0 +1,57 @@
+/** Everything that takes POST /v1/events here: Millrace, as its users run it, and what it is compared with. */
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import packageJson from '../../package.json' with { type: 'json' }
+import { PEERS, type Peer } from '../peers/peers.ts'
+
+/** As `npm start` has them. */
+export const NODE_FLAGS: readonly string[] = packageJson.scripts.start.match(/--\S+/g) ?? []
+export const CLI = fileURLToPath(new URL('../../app/cli.ts', import.meta.url))
+
+const VERSION = `Millrace ${packageJson.version}, Fastify ${packageJson.dependencies.fastify.replace(/^\D+/, '')}`
+const DURABLE = 'the event was written and synced to the log, together with all that waited'
+
+type Environment = Readonly<Record<string, string>>
+
+/** @param environment variables of the service beside those that keep it in its directory and on its port. */
+export function millrace(name: string, title: string, environment: Environment, flags: readonly string[] = []): Peer {
+  return {
+    name,
+    title,
+    durability: DURABLE,
+    durable: true,
+    ndjson: true,
+    version: () => VERSION,
+    missing: () => undefined,
+    command: (port, directory) => ({
+      command: process.execPath,
+      args: [...NODE_FLAGS, ...flags, CLI, 'serve'],
+      env: {
+        PORT: String(port),
+        ADMIN_PORT: '0',
+        DATA_DIR: directory,
+        FILE_SINK_DIR: join(directory, 'delivered'),
+        SHUTDOWN_GRACE_MS: '0',
+        SHUTDOWN_DRAIN_MS: '0',
+        ...environment,
+      },
+    }),
+  }
+}
+
+/**
+ * What is compared with peers, which only store: the same work on both sides. The one place that says how delivery is
+ * left out.
+ */
+export const MILLRACE = millrace('millrace', 'Millrace, storing', {}, [
+  '--import',
+  new URL('./store-only.ts', import.meta.url).href,
+])
+
+/** `npm start` with nothing set: every event is delivered to files at once, beside taking the next ones in. */
+export const MILLRACE_DELIVERING = millrace('millrace + file sink', 'Millrace, storing and delivering to files', {})
+
+/** Millrace, both ways, and those peers that are `chosen`. */
+export function withPeers(chosen: (peer: Peer) => boolean): Peer[] {
+  return [MILLRACE, MILLRACE_DELIVERING, ...PEERS.filter(chosen)]
+}
