@@ -31,6 +31,7 @@ USER 1000:1000
 # HOST: the loopback of a container is nobody else's, so the service listens to all, and refuses to start without API keys.
 ENV PATH=/nodejs/bin:$PATH \
     NODE_ENV=production \
+    MALLOC_ARENA_MAX=1 \
     HOST=0.0.0.0 \
     DATA_DIR=./data
 EXPOSE 3000

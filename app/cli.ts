@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=16
+#!/usr/bin/env -S MALLOC_ARENA_MAX=1 node --max-semi-space-size=16
 /**
  * The command line: `npx millrace <command>` or `npm run millrace -- <command>`; `--help` everywhere.
  * Exit codes: 0 done; 1 something was refused, damaged or failed; 2 the command or the configuration is wrong.

@@ -534,6 +534,8 @@ function checkKafka(config: Static<typeof ConfigSchema>): void {
   for (const name of wanted) if (config[name] === '') throw invalid(name, `KAFKA_AUTH=${auth} needs it`)
 }
 
+/** One line, whatever stands in the value. */
 function invalid(name: string, problem: string): MillraceError {
-  return new MillraceError('CONFIG_INVALID', `${name}: ${problem}`)
+  const shown = problem.replaceAll(/[\p{Cc}\u2028\u2029]+/gu, ' ')
+  return new MillraceError('CONFIG_INVALID', `${name}: ${shown}`)
 }

@@ -3,7 +3,7 @@ import { cpus } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Question } from './question.ts'
 import { bouts, fewIfSmoke, warmUp } from './support/bouts.ts'
-import { MILLRACE_DELIVERING, withPeers } from './support/contenders.ts'
+import { MILLRACE_DELIVERING, MILLRACE_LINGERING, withPeers } from './support/contenders.ts'
 import { openLoop } from './support/open-loop.ts'
 import { SMALL_EVENT } from './support/payloads.ts'
 
@@ -19,16 +19,13 @@ export const cpu: Question = {
   name: 'cpu',
   title: 'CPU at 1,000 single events a second',
   how: `User and system time of the server's processes, without the load generator's, by the time that passed and the cores that are there. Millrace delivers every event to
-files meanwhile; storing only is shown beside it.`,
+files meanwhile; storing only, and groups that wait for more, are shown beside it.`,
   targets: [{ key: 'cpu', measure: 'cpuPercent', of: MILLRACE_DELIVERING.name, bound: { atMost: 5 } }],
   plots: [{ kind: 'bars', name: 'cpu', title: 'CPU at 1,000 events a second, of all cores', measure: 'cpuPercent' }],
   run: (context) =>
     bouts(
       context,
-      fewIfSmoke(
-        context,
-        withPeers(({ name }) => COMPARED.includes(name)),
-      ),
+      fewIfSmoke(context, [MILLRACE_LINGERING, ...withPeers(({ name }) => COMPARED.includes(name))]),
       async (server) => {
         const load = (seconds: number) =>
           openLoop({

@@ -48,8 +48,8 @@ test('user and directory are those of the tasks and of their file system', () =>
 })
 
 test('its variables are those of the service, which refuses to be open to everybody with them alone', () => {
-  const { NODE_ENV, ...environment } = dockerfileEnvironment()
-  expect(NODE_ENV).toBe('production')
+  const { NODE_ENV, MALLOC_ARENA_MAX, ...environment } = dockerfileEnvironment()
+  expect([NODE_ENV, MALLOC_ARENA_MAX]).toEqual(['production', '1'])
   expect(Object.keys(environment).filter((name) => !(name in VARIABLES))).toEqual([])
   expect(() => loadConfig(environment)).toThrow(/^HOST: 0\.0\.0\.0 is open to others/)
   expect(loadConfig({ ...environment, ALLOW_ANONYMOUS: 'true' })).toMatchObject({ ADMIN_HOST: '127.0.0.1' })

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { decode } from '../delivery/decode.ts'
 import { MillraceError, messageOf } from '../errors.ts'
 import { ConsumerStore, NAME as PROGRESS } from '../log/embedded/consumer-store.ts'
-import { takeLock } from '../log/embedded/directory.ts'
+import { takeLock, unusable } from '../log/embedded/directory.ts'
 import { EmbeddedLog } from '../log/embedded/embedded-log.ts'
 import { nodeFiles } from '../log/embedded/files.ts'
 import { type Inspected, inspectLog } from '../log/embedded/inspect.ts'
@@ -126,10 +126,14 @@ export async function repair({ dir, yes }: { dir: string; yes: boolean }): Promi
     await print(`nothing was changed: ${todo.length} things to do, with --yes`)
     return false
   }
-  for (const damage of holes) await quarantineDamage(nodeFiles, dir, damage)
-  if (isProgressDamaged) {
-    await nodeFiles.makeDirectory(join(dir, QUARANTINE))
-    await nodeFiles.rename(join(dir, PROGRESS), join(dir, QUARANTINE, `${PROGRESS}.${Date.now()}`))
+  try {
+    for (const damage of holes) await quarantineDamage(nodeFiles, dir, damage)
+    if (isProgressDamaged) {
+      await nodeFiles.makeDirectory(join(dir, QUARANTINE))
+      await nodeFiles.rename(join(dir, PROGRESS), join(dir, QUARANTINE, `${PROGRESS}.${Date.now()}`))
+    }
+  } catch (error) {
+    throw unusable(dir, error)
   }
   // Recovery is one thing, in one place: the one of a start.
   const log = await EmbeddedLog.open({ directory: dir, ...NO_LIMITS, files: nodeFiles })

@@ -38,7 +38,10 @@ const MICROSECONDS = 1000
 
 /** @returns whether every event was accepted. */
 export async function send(options: SendOptions): Promise<boolean> {
-  const { file, count, rate, batch, concurrency, quiet } = options
+  const { file, url, count, rate, batch, concurrency, quiet } = options
+  if (!/^https?:$/.test(URL.parse(url)?.protocol ?? '')) {
+    throw new MillraceError('CONFIG_INVALID', `--url ${JSON.stringify(url)} does not begin with http:// or https://`)
+  }
   const chunks = file === undefined ? generate(count, batch) : readChunks(file, batch)
   const total = file === undefined ? count : file === '-' ? 0 : sizeOf(file)
   const unit = file === undefined ? 'events' : 'bytes'

@@ -178,11 +178,11 @@ export class Delivery implements DeliveryView {
    * @returns whether everything that was begun is settled; events that are only in the log do not count, they are safe.
    */
   async close(drainMs: number): Promise<boolean> {
-    const deadline = Date.now() + drainMs
-    while (this.waitingEvents > 0 && !this.failing && Date.now() < deadline) await sleep(10)
+    const deadline = performance.now() + drainMs
+    while (this.waitingEvents > 0 && !this.failing && performance.now() < deadline) await sleep(10)
     this.#stopReading.abort()
     // Shortly after the deadline: whatever a lane waits for now, the next start tries again.
-    const leftMs = this.failing ? 0 : Math.max(100, deadline - Date.now())
+    const leftMs = this.failing ? 0 : Math.max(100, deadline - performance.now())
     const timer = setTimeout(() => this.#stop.abort(), leftMs)
     await this.#pumping
     for (const lane of this.#lanes) lane.sender.close()

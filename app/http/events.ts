@@ -12,6 +12,7 @@ import { inflate } from './inflate.ts'
 import { ProblemSchema, Refusal, type Rejected, RejectedSchema } from './problem.ts'
 import type { Quota } from './quota.ts'
 import { withTraceparent } from './trace.ts'
+import type { Turns } from './turns.ts'
 
 const NO_BYTES = Buffer.alloc(0)
 
@@ -19,6 +20,7 @@ export interface EventsOptions {
   readonly sender: Sender<Write>
   readonly counts: IngestCounts
   readonly quota: Quota | undefined
+  readonly turns: Turns
   readonly ack: 'durable' | 'memory'
   readonly maxBodyBytes: number
   readonly maxRequestEvents: number
@@ -121,7 +123,7 @@ const schema = {
 }
 
 export function eventsRoute(app: FastifyInstance, options: EventsOptions): void {
-  const { sender, counts, quota, ack, maxBodyBytes, maxRequestEvents, keyed, deduplicates } = options
+  const { sender, counts, quota, turns, ack, maxBodyBytes, maxRequestEvents, keyed, deduplicates } = options
   const { isDraining, traceparentOf } = options
   app.removeAllContentTypeParsers()
   // The body stays bytes: every type, known or not, is judged in one place, with the headers at hand.
@@ -140,16 +142,20 @@ export function eventsRoute(app: FastifyInstance, options: EventsOptions): void 
       if (isDraining()) throw new MillraceError('SHUTTING_DOWN', 'shutting down: send it to another instance')
       const encoding = request.headers['content-encoding']
       const bytes = request.body ?? NO_BYTES
-      if (encoding === undefined) return accept(bytes, request, reply)
-      inflate(encoding, bytes, maxBodyBytes)
-        .then((body) => accept(body, request, reply))
-        .catch((error) => reply.send(error))
+      const inTurn = (body: Buffer) => {
+        const startedAt = performance.now()
+        return turns.run(body.length, () => accept(body, request, reply, startedAt))
+      }
+      if (encoding !== undefined) {
+        inflate(encoding, bytes, maxBodyBytes)
+          .then(inTurn)
+          .catch((error) => reply.send(error))
+      } else inTurn(bytes)?.catch((error) => reply.send(error))
     },
   )
 
   /** @throws MillraceError when the request is refused at once. */
-  function accept(body: Buffer, request: FastifyRequest, reply: FastifyReply): void {
-    const startedAt = performance.now()
+  function accept(body: Buffer, request: FastifyRequest, reply: FastifyReply, startedAt: number): void {
     const read = countInvalid(counts, () => readBody(body, request.headers, maxRequestEvents))
     const { count, rejected } = read
     const trace = traceparentOf(request)

@@ -1,4 +1,7 @@
-/** Content-Encoding (RFC 9110, section 8.4): one decoder a request, stopped as soon as the limit is passed. */
+/**
+ * Content-Encoding (RFC 9110, section 8.4): one decoder a request, stopped as soon as the limit is passed. A few at once: a
+ * body of some bytes can make a decoder take 16 MiB for its window (brotli; zstd 8), and there are no more threads for it.
+ */
 import { promisify } from 'node:util'
 import zlib, { type ZlibOptions } from 'node:zlib'
 import { MillraceError, messageOf, systemCode } from '../errors.ts'
@@ -13,6 +16,22 @@ const zstd = promisify(zlib.zstdDecompress) as Decoder
 
 /** RFC 9659 asks decoders for a window of 8 MiB at least, and lets them refuse more: a frame cannot make us allocate. */
 const ZSTD_WINDOW_LOG_MAX = 23
+
+const MAX_AT_ONCE = 4
+let running = 0
+const waiting: (() => void)[] = []
+
+async function inTurn<T>(work: () => Promise<T>): Promise<T> {
+  if (running >= MAX_AT_ONCE) await new Promise<void>((start) => waiting.push(start))
+  else running += 1
+  try {
+    return await work()
+  } finally {
+    const next = waiting.shift() // has the place of this one
+    if (next) next()
+    else running -= 1
+  }
+}
 
 /** "deflate" means zlib (RFC 1950), but some clients send it bare (RFC 1951): the two-byte header tells. */
 function isZlib(body: Buffer): boolean {
@@ -43,7 +62,7 @@ export async function inflate(encoding: string, body: Buffer, maxBytes: number):
     )
   }
   try {
-    return await decode(body, { maxOutputLength: maxBytes })
+    return await inTurn(() => decode(body, { maxOutputLength: maxBytes }))
   } catch (error) {
     if (systemCode(error) === 'ERR_BUFFER_TOO_LARGE') {
       throw new MillraceError('BODY_TOO_LARGE', `the body inflates to more than ${maxBytes} bytes: send less at a time`)

@@ -21,6 +21,7 @@ import { healthRoutes } from './health.ts'
 import { sendProblem, toProblem } from './problem.ts'
 import { Quota } from './quota.ts'
 import { traceIdOf, traceparentOf } from './trace.ts'
+import { Turns } from './turns.ts'
 
 export const KEEP_ALIVE_TIMEOUT_MS = 72_000
 export const HEADERS_TIMEOUT_MS = 75_000
@@ -94,8 +95,11 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
           new MillraceError('OVER_QUOTA', `over ${max} requests a second: send again in a moment`),
       })
     }
-    boundRequestsInProgress(scope, config.IN_PROGRESS_MAX_BYTES, config.MAX_BODY_BYTES)
+    const hasRoom = (bytes: number) => sender.capacity >= sender.maxCapacity / 4 && sender.freeBytes >= bytes
+    const turns = new Turns(hasRoom)
+    boundRequestsInProgress(scope, config.IN_PROGRESS_MAX_BYTES, config.MAX_BODY_BYTES, turns)
     eventsRoute(scope, {
+      turns,
       sender,
       counts,
       quota: config.QUOTA_EVENTS_PER_SECOND > 0 ? new Quota(config.QUOTA_EVENTS_PER_SECOND) : undefined,

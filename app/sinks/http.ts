@@ -54,19 +54,28 @@ export class HttpSink implements Sink {
     const body = JSON.stringify(event)
     let response: Response
     let text: string
+    const abort = new AbortController()
+    const stop = () => abort.abort(signal.reason)
+    // Not AbortSignal.any: it leaves something of each request behind for as long as `signal` lives (Node 22).
+    signal.addEventListener('abort', stop, { once: true })
+    if (signal.aborted) stop()
+    const timer = setTimeout(() => abort.abort(new Error(`nothing within ${timeoutMs} ms`)), timeoutMs)
     try {
       response = await fetch(url, {
         method: 'POST',
         headers: this.#headers(event, body),
         body,
         redirect: 'manual', // a signed event goes where it was configured to go, nowhere else
-        signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
+        signal: abort.signal,
       })
       // Read to the end, or the connection is not used again.
       text = await response.text()
     } catch (error) {
       const cause = error instanceof Error && error.cause ? error.cause : error
       throw new SinkUnavailable(`no answer from ${new URL(url).origin} (${messageOf(cause)})`, { cause })
+    } finally {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', stop)
     }
     const { status } = response
     if (status >= 200 && status < 300) return undefined

@@ -6,6 +6,9 @@ import { PEERS, type Peer } from '../peers/peers.ts'
 
 /** As `npm start` has them. */
 export const NODE_FLAGS: readonly string[] = packageJson.scripts.start.match(/--\S+/g) ?? []
+const START_ENVIRONMENT: Environment = Object.fromEntries(
+  packageJson.scripts.start.matchAll(/(\w+)=(\S+) /g).map(([, name, value]) => [name, value]),
+)
 export const CLI = fileURLToPath(new URL('../../app/cli.ts', import.meta.url))
 
 const VERSION = `Millrace ${packageJson.version}, Fastify ${packageJson.dependencies.fastify.replace(/^\D+/, '')}`
@@ -27,6 +30,7 @@ export function millrace(name: string, title: string, environment: Environment, 
       command: process.execPath,
       args: [...NODE_FLAGS, ...flags, CLI, 'serve'],
       env: {
+        ...START_ENVIRONMENT,
         PORT: String(port),
         ADMIN_PORT: '0',
         DATA_DIR: directory,
@@ -50,6 +54,14 @@ export const MILLRACE = millrace('millrace', 'Millrace, storing', {}, [
 
 /** `npm start` with nothing set: every event is delivered to files at once, beside taking the next ones in. */
 export const MILLRACE_DELIVERING = millrace('millrace + file sink', 'Millrace, storing and delivering to files', {})
+
+const LINGER_MS = 10
+/** The same with groups that wait for more. */
+export const MILLRACE_LINGERING = millrace(
+  `millrace + file sink, linger ${LINGER_MS} ms`,
+  `Millrace, delivering to files, GROUP_LINGER_MS=${LINGER_MS}`,
+  { GROUP_LINGER_MS: String(LINGER_MS) },
+)
 
 /** Millrace, both ways, and those peers that are `chosen`. */
 export function withPeers(chosen: (peer: Peer) => boolean): Peer[] {

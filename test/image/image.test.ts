@@ -135,7 +135,8 @@ describe.skipIf(reason)(`the image${reason ? ` (left out: ${reason})` : ''}`, ()
         'org.opencontainers.image.source': 'https://example.com/millrace',
       },
     })
-    expect(config.Env.map((line) => line.split('=')[0]).sort()).toEqual(['DATA_DIR', 'HOST', 'NODE_ENV', 'PATH'])
+    const names = config.Env.map((line) => line.split('=')[0]).sort()
+    expect(names).toEqual(['DATA_DIR', 'HOST', 'MALLOC_ARENA_MAX', 'NODE_ENV', 'PATH'])
   })
 
   test('it adds to its base the service and what that needs at run time, and nothing else', async () => {

@@ -9,6 +9,9 @@ import packageJson from '../../package.json' with { type: 'json' }
 
 /** As `npm start` has them. */
 const NODE_OPTIONS = packageJson.scripts.start.match(/--\S+/g) ?? []
+const START_ENVIRONMENT = Object.fromEntries(
+  packageJson.scripts.start.matchAll(/(\w+)=(\S+) /g).map(([, name, value]) => [name, value]),
+)
 export const CLI = fileURLToPath(new URL('../../app/cli.ts', import.meta.url))
 const READY = /ready: (?:send events to (http:\S+)\/v1\/events|delivering) .* metrics (http:\S+)\/metrics/
 const START_TIMEOUT_MS = 10_000
@@ -38,7 +41,14 @@ export async function startService(
   const [command = process.execPath, ...more] = [...under, process.execPath, ...NODE_OPTIONS, CLI, 'serve']
   const child = spawn(command, more, {
     cwd: directory,
-    env: { PATH: process.env.PATH, PORT: '0', ADMIN_PORT: '0', SHUTDOWN_GRACE_MS: '0', ...environment },
+    env: {
+      ...START_ENVIRONMENT,
+      PATH: process.env.PATH,
+      PORT: '0',
+      ADMIN_PORT: '0',
+      SHUTDOWN_GRACE_MS: '0',
+      ...environment,
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   return whenReady(child, readyWithinMs)

@@ -37,6 +37,8 @@ export const GROUP_HEADER_BYTES = 48
 
 const SEGMENT_MAGIC = Buffer.from('MILLRACE')
 export const GROUP_MAGIC = Buffer.from('MRG1')
+/** The last moment that a Date can hold. */
+const MAX_DATE_MS = 8.64e15
 const GROUP_MAGIC_LE = GROUP_MAGIC.readUInt32LE(0)
 
 export interface SegmentHeader {
@@ -106,12 +108,17 @@ export function writeGroupHeader(
 export function readGroupHeader(bytes: Buffer, at: number): GroupHeader | undefined {
   if (at + GROUP_HEADER_BYTES > bytes.length || bytes.readUInt32LE(at) !== GROUP_MAGIC_LE) return undefined
   if (bytes.readUInt32LE(at + 4) !== crc32(bytes.subarray(at + 8, at + GROUP_HEADER_BYTES))) return undefined
+  const count = bytes.readUInt32LE(at + 16)
+  const baseOffset = Number(bytes.readBigUInt64LE(at + 24))
+  const appendedAtMs = Number(bytes.readBigUInt64LE(at + 32))
+  // A checksum says that it is as it was written, not that a log has written it.
+  if (!Number.isSafeInteger(baseOffset + count) || appendedAtMs > MAX_DATE_MS) return undefined
   return {
     payloadCrc: bytes.readUInt32LE(at + 8),
     payloadBytes: bytes.readUInt32LE(at + 12),
-    count: bytes.readUInt32LE(at + 16),
-    baseOffset: Number(bytes.readBigUInt64LE(at + 24)),
-    appendedAtMs: Number(bytes.readBigUInt64LE(at + 32)),
+    count,
+    baseOffset,
+    appendedAtMs,
   }
 }
 
@@ -128,6 +135,6 @@ export function indexName(baseOffset: number): string {
 
 /** Base offset in a segment's file name, or undefined for any other file. */
 export function parseSegmentName(name: string): number | undefined {
-  const digits = SEGMENT_NAME.exec(name)?.[1]
-  return digits === undefined ? undefined : Number(digits)
+  const offset = Number(SEGMENT_NAME.exec(name)?.[1])
+  return Number.isSafeInteger(offset) ? offset : undefined
 }

@@ -1,0 +1,215 @@
+/**
+ * Load from a process of its own, so that neither its event loop nor its heap is the one that is measured or asserted in.
+ * Bodies are made once and only their first id changes: an event costs the client a copy, the service everything else.
+ *
+ *     closed loop   each connection sends when it is answered: what the service can do
+ *     open loop     request n is due at n / rate, whatever was answered; its latency counts from there, so that a service
+ *                   that stalls cannot hide it by slowing the client down
+ */
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+export interface Phase {
+  readonly url: string
+  readonly seconds: number
+  /** Opened and answered once before the phase begins: Node accepts one a turn of its event loop. */
+  readonly connections: number
+  /** Requests a second of an open loop. Default: a closed loop. */
+  readonly requestsPerSecond?: number
+  readonly contentType: 'application/json' | 'application/x-ndjson'
+  /** Events in one request. */
+  readonly batch: number
+  /** Characters of data in each event; 0 is a number. */
+  readonly dataLength: number
+  /** The first event of each request has the id `<prefix><number, ten digits>`. */
+  readonly prefix: string
+  readonly key?: string
+  /** How many subjects the events are spread over. Default: they have none. */
+  readonly subjects?: number
+}
+
+/** One answer. */
+export interface Answer {
+  /** Number in the id. */
+  readonly request: number
+  /** From the begin of the phase. */
+  readonly dueMs: number
+  readonly latencyMs: number
+  /** 0: the connection broke. */
+  readonly status: number
+}
+
+export interface LoadProcess {
+  /** Runs one phase at a time, to the last answer. */
+  run(phase: Phase): Promise<Answer[]>
+  stop(): Promise<void>
+}
+
+const DIGITS = 10
+const PROBE = 'GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n'
+const TICK_MS = 2
+/** After the phase: answers that have not come by then count as broken. */
+const LAST_ANSWER_MS = 30_000
+
+export function startLoadProcess(): LoadProcess {
+  const child = fork(import.meta.filename, { serialization: 'advanced' })
+  const exited = once(child, 'exit')
+  return {
+    run: async (phase) => {
+      child.send(phase)
+      const message = await Promise.race([once(child, 'message'), exited.then(() => undefined)])
+      if (message === undefined) throw new Error('the load ended before its phase')
+      const [values] = message as [Float64Array]
+      return Array.from({ length: values.length / 4 }, (_, at) => {
+        const [request = 0, dueMs = 0, latencyMs = 0, status = 0] = values.subarray(4 * at)
+        return { request, dueMs, latencyMs, status }
+      })
+    },
+    stop: async () => {
+      child.kill()
+      await exited
+    },
+  }
+}
+
+/** The `share` quantile (0–1) of `values`, NaN of none. */
+export function quantile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN
+}
+
+/** Requests as two parts: a small one with its number, and the large rest that they share. */
+function requestsOf({
+  contentType,
+  batch,
+  dataLength,
+  prefix,
+  key,
+  subjects,
+}: Phase): (request: number) => [string, Buffer] {
+  const isArray = contentType === 'application/json'
+  const [open, joint, close] = isArray ? ['[', ',', ']'] : ['', '\n', '\n']
+  const data = dataLength === 0 ? '1' : `"${'x'.repeat(dataLength)}"`
+  const subject = (at: number) => (subjects === undefined ? '' : `"subject":"s${at % subjects}",`)
+  const first = (request: number) =>
+    `${open}{"id":"${prefix}${String(request).padStart(DIGITS, '0')}",${subject(request)}"data":${data}}`
+  const rest = Array.from({ length: batch - 1 }, (_, at) => `${joint}{${subject(at)}"data":${data}}`).join('')
+  const tail = Buffer.from(rest + close)
+  const authorization = key === undefined ? '' : `authorization: Bearer ${key}\r\n`
+  const head = `POST /v1/events HTTP/1.1\r\nhost: localhost\r\n${authorization}content-type: ${contentType}\r\ncontent-length: `
+  return (request) => {
+    const start = first(request)
+    return [`${head}${start.length + tail.length}\r\n\r\n${start}`, tail]
+  }
+}
+
+/** Connections of which each has one request at a time. */
+class Connections {
+  readonly #url: URL
+  #idle: Socket[] = []
+  readonly #all = new Set<Socket>()
+  readonly #onAnswer = new Map<Socket, (status: number) => void>()
+
+  constructor(url: string) {
+    this.#url = new URL(url)
+  }
+
+  async open(count: number): Promise<void> {
+    const sockets = Array.from({ length: count }, () => this.#connect())
+    await Promise.all(
+      sockets.map((socket) => new Promise((resolve) => this.send(socket, [PROBE, Buffer.of()], resolve))),
+    )
+  }
+
+  take(): Socket | undefined {
+    return this.#idle.shift()
+  }
+
+  #connect(): Socket {
+    const socket = connect(Number(this.#url.port), this.#url.hostname).setNoDelay()
+    this.#all.add(socket)
+    let answer = ''
+    socket.setEncoding('latin1').on('data', (text) => {
+      answer += text
+      const body = answer.indexOf('\r\n\r\n') + 4
+      const length = Number(/\r\ncontent-length: (\d+)\r\n/i.exec(answer)?.[1] ?? Number.NaN)
+      if (body < 4 || !(answer.length >= body + length)) return
+      const status = Number(answer.slice(9, 12))
+      answer = ''
+      this.#idle.push(socket)
+      this.#settle(socket, status)
+    })
+    socket
+      .on('error', () => undefined)
+      .on('close', () => {
+        this.#all.delete(socket)
+        this.#idle = this.#idle.filter((idle) => idle !== socket)
+        this.#settle(socket, 0)
+      })
+    return socket
+  }
+
+  send(socket: Socket, [head, tail]: [string, Buffer], onAnswer: (status: number) => void): void {
+    this.#onAnswer.set(socket, onAnswer)
+    socket.cork()
+    socket.write(head)
+    socket.write(tail)
+    socket.uncork()
+  }
+
+  destroy(): void {
+    for (const socket of this.#all) socket.destroy()
+  }
+
+  #settle(socket: Socket, status: number): void {
+    const onAnswer = this.#onAnswer.get(socket)
+    this.#onAnswer.delete(socket)
+    onAnswer?.(status)
+  }
+}
+
+async function run(phase: Phase, next: () => number): Promise<Float64Array> {
+  const { url, seconds, connections: count, requestsPerSecond: rate } = phase
+  const requestOf = requestsOf(phase)
+  const connections = new Connections(url)
+  await connections.open(count)
+  const values: number[] = []
+  const startedAt = performance.now()
+  const elapsed = () => performance.now() - startedAt
+  let due = 0
+  let unanswered = 0
+  const send = () => {
+    const isOpen = rate !== undefined
+    while (elapsed() < seconds * 1000) {
+      const dueMs = isOpen ? (due / rate) * 1000 : elapsed()
+      if (isOpen && dueMs > elapsed()) return
+      const socket = connections.take()
+      if (socket === undefined) return
+      due += 1
+      unanswered += 1
+      const request = next()
+      connections.send(socket, requestOf(request), (status) => {
+        unanswered -= 1
+        values.push(request, dueMs, elapsed() - dueMs, status)
+        send()
+      })
+    }
+  }
+  const timer = setInterval(send, TICK_MS)
+  send()
+  await sleep(seconds * 1000)
+  clearInterval(timer)
+  while (unanswered > 0 && elapsed() < seconds * 1000 + LAST_ANSWER_MS) await sleep(TICK_MS)
+  connections.destroy()
+  return Float64Array.from(values)
+}
+
+if (process.argv[1] === import.meta.filename) {
+  let requests = 0
+  process.on('message', (phase: Phase) => {
+    run(phase, () => requests++).then((values) => process.send?.(values))
+  })
+  process.on('disconnect', () => process.exit())
+}
