@@ -3,7 +3,7 @@
  * first. MILLRACE_OVERLOAD_SECONDS is how long (`npm run test:faults`: 120).
  *
  * Other work on the machine takes core time away, from one phase more than from another. So goodput is compared by the core
- * time of the service, and time limits count as on a core of its own. When others have more than half of it, the slowest ones
+ * time of the service, and time limits count as on a core of its own. When others have more than a fifth of it, the slowest ones
  * say more about them: then the median is judged.
  */
 import { readdirSync, readFileSync, rmSync } from 'node:fs'
@@ -57,7 +57,7 @@ const latency = (answers: readonly Answer[], share: number) =>
   )
 
 /** Which of the answers must be within a time limit. */
-const judged = (measured: Measured) => (measured.slowdown < 2 ? 0.99 : 0.5)
+const judged = (measured: Measured) => (measured.slowdown < 1.25 ? 0.99 : 0.5)
 
 /** Takes what the file sink has finished, so that the disk need not hold it. @returns the numbers of the requests seen. */
 function collect(directory: string): { readonly seen: Set<number>; look(): void } {
@@ -98,14 +98,6 @@ test(
     console.error(
       `  ${SECONDS} s of ${rate(requestsPerSecond * BATCH, 1000)} events/s, 3 times the peak: goodput ${goodput.toFixed(2)} of the peak (${rate(overload.perSecond, 1000)} events/s, ${rate(peak.perSecond, 1000)} before), ${overload.refused.length} requests refused, p50 ${latency(overload.refused, 0.5).toFixed(1)}, p99 ${latency(overload.refused, 0.99).toFixed(1)} ms; p99 at a tenth of the peak ${latency(before.answers, 0.99).toFixed(1)} ms, 2 s after ${latency(settled, 0.99).toFixed(1)} ms; at most ${Math.round(rssMib)} MiB; others took ${Math.round(100 - 100 / overload.slowdown)} % of the core`,
     )
-    expect(goodput).toBeGreaterThanOrEqual(0.9)
-    expect(overload.refused.length).toBeGreaterThan(0)
-    expect(latency(overload.refused, judged(overload))).toBeLessThan(50 * overload.slowdown)
-    expect(rssMib).toBeLessThan(200)
-    expect(settled.filter(({ status }) => status !== 202)).toEqual([])
-    const share = Math.min(judged(before), judged(after))
-    expect(latency(settled, share)).toBeLessThan(2 * latency(before.answers, share) + 20 * after.slowdown)
-
     await caughtUp(service, ['file'], SECONDS * 5000 + 60_000)
     const samples = await expectConserved(service, ['file'])
     expect(await service.stop()).toBe(0)
@@ -115,6 +107,14 @@ test(
     expect(acknowledged.filter(({ request }) => !delivered.seen.has(request))).toEqual([])
     expect(overload.refused.filter(({ request }) => delivered.seen.has(request))).toEqual([])
     expect(samples.get('millrace_events_committed_total')).toBe(acknowledged.length * BATCH)
+
+    expect(goodput).toBeGreaterThanOrEqual(0.9)
+    expect(overload.refused.length).toBeGreaterThan(0)
+    expect(latency(overload.refused, judged(overload))).toBeLessThan(50 * overload.slowdown)
+    expect(rssMib).toBeLessThan(200)
+    expect(settled.filter(({ status }) => status !== 202)).toEqual([])
+    const share = Math.min(judged(before), judged(after))
+    expect(latency(settled, share)).toBeLessThan(2 * latency(before.answers, share) + 20 * after.slowdown)
   },
   SECONDS * 10_000 + 120_000,
 )
