@@ -10,8 +10,8 @@ import swaggerUi from '@fastify/swagger-ui'
 import { type FastifyBaseLogger, type FastifyError, type FastifyInstance, fastify, LogController } from 'fastify'
 import type { Sender } from '../channel/channel.ts'
 import type { Config } from '../config.ts'
+import type { Counts } from '../counts.ts'
 import { MillraceError } from '../errors.ts'
-import type { IngestCounts } from '../metrics.ts'
 import { reasonOf } from '../metrics-contract.ts'
 import type { Tracing } from '../telemetry.ts'
 import type { Write } from '../write.ts'
@@ -22,6 +22,7 @@ import { eventsRoute } from './events.ts'
 import { healthRoutes } from './health.ts'
 import { sendProblem, toProblem } from './problem.ts'
 import { Quota } from './quota.ts'
+import { SharedQuota, sharedStore } from './shared-limits.ts'
 import { traceIdOf, traceparentOf } from './trace.ts'
 
 export const KEEP_ALIVE_TIMEOUT_MS = 72_000
@@ -37,17 +38,25 @@ export interface ServerOptions {
   readonly keyed: boolean
   /** Whether events that are in the log already are left out. */
   readonly deduplicates: boolean
-  readonly counts: IngestCounts
+  readonly counts: Counts
   readonly version: string
   /** Why events cannot be taken now, or undefined. */
   readonly notReady: () => string | undefined
   readonly isDraining: () => boolean
   /** Default: none, and the trace of a request is handed on as it came. */
   readonly tracing?: Tracing | undefined
+  /** What clients have used of their limits, where several threads serve them. Default: this one alone does. */
+  readonly limits?: SharedLimits
+}
+
+export interface SharedLimits {
+  readonly requests: SharedArrayBuffer
+  readonly events: SharedArrayBuffer
 }
 
 export async function createServer(options: ServerOptions): Promise<FastifyInstance> {
-  const { config, logger, sender, keyed, deduplicates, counts, version, notReady, isDraining, tracing } = options
+  const { config, logger, sender, keyed, deduplicates, counts, version, notReady, isDraining, tracing, limits } =
+    options
   const app = fastify({
     loggerInstance: logger,
     // Lines about a request can be found by its trace. One that is not traced needs no logger of its own.
@@ -65,7 +74,7 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
     return503OnClosing: false,
   })
 
-  limitConnections(app, config.HTTP_SINK_CONCURRENCY + config.POSTGRES_SINK_CONCURRENCY)
+  limitConnections(app, config.HTTP_SINK_CONCURRENCY + config.POSTGRES_SINK_CONCURRENCY, config.WORKERS)
 
   app.setErrorHandler((error, request, reply) => {
     const problem = toProblem(error)
@@ -101,6 +110,7 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
     if (config.RATE_LIMIT_REQUESTS_PER_SECOND > 0) {
       await scope.register(rateLimit, {
         max: config.RATE_LIMIT_REQUESTS_PER_SECOND,
+        ...(limits && { store: sharedStore(limits.requests) }),
         timeWindow: 1000,
         hook: 'preParsing', // after the key is known, before the body is read
         keyGenerator: (request) => request.client,
@@ -112,7 +122,7 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
     eventsRoute(scope, {
       sender,
       counts,
-      quota: config.QUOTA_EVENTS_PER_SECOND > 0 ? new Quota(config.QUOTA_EVENTS_PER_SECOND) : undefined,
+      quota: config.QUOTA_EVENTS_PER_SECOND > 0 ? openQuota(config.QUOTA_EVENTS_PER_SECOND, limits) : undefined,
       ack: config.ACK,
       maxBodyBytes: config.MAX_BODY_BYTES,
       maxRequestEvents: Math.min(config.MAX_REQUEST_EVENTS, config.CHANNEL_CAPACITY_EVENTS),
@@ -123,4 +133,8 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
     })
   })
   return app
+}
+
+function openQuota(eventsPerSecond: number, limits: SharedLimits | undefined): Pick<Quota, 'take'> {
+  return limits ? new SharedQuota(eventsPerSecond, limits.events) : new Quota(eventsPerSecond)
 }
