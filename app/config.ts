@@ -57,7 +57,7 @@ export const ConfigSchema = Type.Object({
     1,
     64,
     1,
-    'Threads that take events in; 1 takes them in the main thread. More share the port (Linux) and one writer; capacities are divided among them, limits of clients are not. Each takes about 40 MB.',
+    'Threads that take events in; 1 is the main thread. More share the port (Linux) and divide the capacities; the writer stays one. About 50 MB each.',
   ),
   LOG_ENGINE: choice(
     ['embedded', 'kafka'],

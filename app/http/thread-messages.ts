@@ -8,7 +8,7 @@
  */
 import type { Config } from '../config.ts'
 import { ERRORS, type ErrorCode, MillraceError, messageOf, systemCode } from '../errors.ts'
-
+import { type Lost, NOTHING_LOST, type Write } from '../write.ts'
 import type { SharedLimits } from './server.ts'
 
 /** What a thread is started with. */
@@ -70,4 +70,32 @@ export function pack(error: unknown): SentError {
 export function unpack({ code, message }: SentError): Error {
   const isOurs = code !== undefined && Object.hasOwn(ERRORS, code)
   return isOurs ? new MillraceError(code as ErrorCode, message) : Object.assign(new Error(message), { code })
+}
+
+/** Tells each write of a group what became of its own events. */
+export function settleGroup(group: readonly Write[], { error, lost = [], duplicates = [] }: Outcome): void {
+  if (error) {
+    const failure = unpack(error)
+    for (const write of group) write.fail(failure)
+    return
+  }
+  const losses = lost.toSorted((a, b) => a.index - b.index)
+  let from = 0
+  let atLoss = 0
+  let atDuplicate = 0
+  for (const write of group) {
+    const end = from + write.count
+    const ofWrite: Lost[] = []
+    for (let loss = losses[atLoss]; loss && loss.index < end; loss = losses[++atLoss]) {
+      ofWrite.push({ batch: 0, index: loss.index - from, error: unpack(loss.error) as MillraceError })
+    }
+    const firstDuplicate = atDuplicate
+    while ((duplicates[atDuplicate] ?? end) < end) atDuplicate += 1
+    if (atDuplicate > firstDuplicate) {
+      const places = duplicates.slice(firstDuplicate, atDuplicate)
+      write.duplicates = places.map((place) => place - from)
+    }
+    write.settle(ofWrite.length > 0 ? ofWrite : NOTHING_LOST)
+    from = end
+  }
 }

@@ -10,16 +10,16 @@
  *  - at most MAX_ON_THE_WAY groups are between the two; what comes meanwhile waits in the channel, which is bounded;
  *  - groups are answered in the order they were sent in, so that an answer needs no number.
  */
+import { setImmediate as immediate } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
 import type { FastifyListenOptions } from 'fastify'
 import { pino } from 'pino'
 import { channel } from '../channel/channel.ts'
 import { ThreadCounts } from '../counts.ts'
-import type { MillraceError } from '../errors.ts'
 import { startTracing } from '../telemetry.ts'
-import { type Lost, NOTHING_LOST, type Write } from '../write.ts'
+import type { Write } from '../write.ts'
 import { createServer } from './server.ts'
-import { type FromThread, type Outcome, pack, type ThreadStart, type ToThread, unpack } from './thread-messages.ts'
+import { type FromThread, pack, settleGroup, type ThreadStart, type ToThread } from './thread-messages.ts'
 
 /** One that is being committed, and one that is there once it is. */
 const MAX_ON_THE_WAY = 2
@@ -61,7 +61,7 @@ setInterval(sayFill, SAY_EVERY_MS).unref()
 parentPort?.on('message', (message: ToThread) => {
   switch (message.kind) {
     case 'settled':
-      settle(onTheWay.shift() ?? [], message)
+      settleGroup(onTheWay.shift() ?? [], message)
       answered.resolve()
       break
     case 'ready':
@@ -108,8 +108,10 @@ async function sendGroups(): Promise<void> {
   for (;;) {
     while (onTheWay.length >= MAX_ON_THE_WAY) await untilAnswered()
     const group: Write[] = []
-    const options = { maxBytes: config.GROUP_MAX_BYTES }
-    if ((await receiver.recvMany(group, Number.POSITIVE_INFINITY, options)) === 0) break
+    if ((await receiver.recvMany(group, 1)) === 0) break
+    // A message costs as much as a small request: what else has arrived in this turn of the event loop goes with it.
+    await immediate()
+    receiver.tryRecvMany(group, Number.POSITIVE_INFINITY, { maxBytes: config.GROUP_MAX_BYTES })
     sayFill()
     onTheWay.push(group)
     const payload = joined(group)
@@ -136,31 +138,4 @@ function joined(group: readonly Write[]): Uint8Array<ArrayBuffer> {
     if (at < bytes.length) bytes[at++] = NEWLINE
   }
   return bytes
-}
-
-function settle(group: readonly Write[], { error, lost = [], duplicates = [] }: Outcome): void {
-  if (error) {
-    const failure = unpack(error)
-    for (const write of group) write.fail(failure)
-    return
-  }
-  const losses = lost.toSorted((a, b) => a.index - b.index)
-  let from = 0
-  let atLoss = 0
-  let atDuplicate = 0
-  for (const write of group) {
-    const end = from + write.count
-    const ofWrite: Lost[] = []
-    for (let loss = losses[atLoss]; loss && loss.index < end; loss = losses[++atLoss]) {
-      ofWrite.push({ batch: 0, index: loss.index - from, error: unpack(loss.error) as MillraceError })
-    }
-    const firstDuplicate = atDuplicate
-    while ((duplicates[atDuplicate] ?? end) < end) atDuplicate += 1
-    if (atDuplicate > firstDuplicate) {
-      const places = duplicates.slice(firstDuplicate, atDuplicate)
-      write.duplicates = places.map((place) => place - from)
-    }
-    write.settle(ofWrite.length > 0 ? ofWrite : NOTHING_LOST)
-    from = end
-  }
 }

@@ -52,7 +52,7 @@ interface Thread {
 type ThreadsOptions = ServerOptions & { readonly counts: IngestCounts }
 
 /** The writes of a thread as one: what is lost of it is sorted out there, request by request. */
-class GroupWrite extends Write {
+export class GroupWrite extends Write {
   readonly #answer: (outcome: Outcome) => void
 
   constructor({ payload, count, keys, identities }: SentGroup, answer: (outcome: Outcome) => void) {
