@@ -19,6 +19,7 @@ import { openDeadLetters, openLog, openWindow } from './engine.ts'
 import { MillraceError, messageOf, systemCode } from './errors.ts'
 import { pickFrom, startThreads } from './handlers/pick.ts'
 import { createServer } from './http/server.ts'
+import { HttpThreads } from './http/threads.ts'
 import { groupCommit } from './log/group-commit.ts'
 import type { Log, LogObserver } from './log/log.ts'
 import { Metrics } from './metrics.ts'
@@ -58,8 +59,8 @@ export async function startApp(
   const directory = config.LOG_ENGINE === 'embedded' ? config.DATA_DIR : undefined
   const { metrics = new Metrics(directory, version, role), tracing } = parts
   const observer = observe(logger, metrics, onFailure)
-  const threads = await startThreads(role === 'ingest' ? 0 : config.HANDLER_THREADS)
-  const routes = role === 'ingest' ? [] : checkRoutes(config, pickFrom(threads))
+  const handlerThreads = await startThreads(role === 'ingest' ? 0 : config.HANDLER_THREADS)
+  const routes = role === 'ingest' ? [] : checkRoutes(config, pickFrom(handlerThreads))
   const log = await openLog(config, observer)
   metrics.restore(log.committedEvents)
   const window = await openWindow(config, log)
@@ -79,8 +80,19 @@ export async function startApp(
   for (const route of routes) deliveries.push(await startDelivery(route, log, observer))
   for (const name of log.idleConsumers) logger.warn(`sink ${name} is not used: what it has not taken may be deleted`)
 
+  let url: string | undefined
+  let phase: 'serving' | 'grace' | 'draining' = 'serving'
+  const notReady = () => (phase === 'serving' ? log.failure?.message : 'shutting down')
+  const isDraining = () => phase === 'draining'
+  const counts = metrics.ingest
+  const { keyed } = log
+  const deduplicates = window !== undefined
+  const options = { config, logger, sender, keyed, deduplicates, counts, version, notReady, isDraining, tracing }
+  const threads = role !== 'deliver' && config.WORKERS > 1 ? new HttpThreads(options) : undefined
+  const server = role === 'deliver' ? undefined : (threads ?? (await createServer(options)))
+
   const { CHANNEL_CAPACITY_EVENTS: capacityEvents, CHANNEL_CAPACITY_BYTES: capacityBytes } = config
-  const view = { channel: receiver, capacityEvents, capacityBytes, log, deliveries }
+  const view = { channel: receiver, threads, capacityEvents, capacityBytes, log, deliveries }
   metrics.observe(view)
   const stopPublishing = publishToCloudWatch({
     intervalMs: config.CLOUDWATCH_INTERVAL_MS,
@@ -93,15 +105,6 @@ export async function startApp(
     write: (line) => (writesToStdout(config) ? process.stderr : process.stdout).write(line),
   })
 
-  let url: string | undefined
-  let phase: 'serving' | 'grace' | 'draining' = 'serving'
-  const notReady = () => (phase === 'serving' ? log.failure?.message : 'shutting down')
-  const isDraining = () => phase === 'draining'
-  const counts = metrics.ingest
-  const { keyed } = log
-  const deduplicates = window !== undefined
-  const options = { config, logger, sender, keyed, deduplicates, counts, version, notReady, isDraining, tracing }
-  const server = role === 'deliver' ? undefined : await createServer(options)
   const delivery = (sink: string) => deliveries.find((one) => one.sink === sink)
   const admin = createAdmin({
     logger,
@@ -130,13 +133,13 @@ export async function startApp(
     sender.close()
     await committing
     const finished = await Promise.all(deliveries.map((delivery) => delivery.close(drainMs)))
-    await threads?.close()
+    await handlerThreads?.close()
     stopPublishing()
     await admin.close()
     await log.close()
     metrics.close()
     await tracing?.stop()
-    return finished.every(Boolean) && metrics.ingest.inFlight === 0
+    return finished.every(Boolean) && metrics.ingest.inFlightTotal === 0
   }
   return { url, adminUrl, close }
 }
@@ -196,6 +199,7 @@ async function listen(listener: Listener, host: string, port: number, variable: 
   try {
     return await listener.listen({ host, port })
   } catch (error) {
+    if (error instanceof MillraceError) throw error
     const what =
       systemCode(error) === 'EADDRINUSE' ? 'is in use by another program' : `cannot be used (${messageOf(error)})`
     const fix = `stop what uses it, or set ${variable} to another port (0 takes any free one)`

@@ -53,6 +53,12 @@ export const ConfigSchema = Type.Object({
     'all',
     'What this process does: `all` takes events in and delivers them; `ingest` and `deliver` do half each, around Kafka.',
   ),
+  WORKERS: integer(
+    1,
+    64,
+    1,
+    'Threads that take events in; 1 is the main thread. More share the port (Linux) and divide the capacities; the writer stays one. About 50 MB each.',
+  ),
   LOG_ENGINE: choice(
     ['embedded', 'kafka'],
     'embedded',
@@ -138,7 +144,12 @@ export const ConfigSchema = Type.Object({
     'When a request is answered: `durable` after fdatasync; `memory` once queued, and the answer says so: a crash then loses what was not yet written.',
   ),
   MAX_BODY_BYTES: integer(KIB, 64 * MIB, MIB, 'Largest request body, before and after decompression.'),
-  MAX_REQUEST_EVENTS: integer(1, 1_000_000, 10_000, 'Most events in one request; never more than the channel holds.'),
+  MAX_REQUEST_EVENTS: integer(
+    1,
+    1_000_000,
+    10_000,
+    'Most events in one request; never more than the channel holds (with `WORKERS`: the part of one).',
+  ),
   IN_PROGRESS_MAX_BYTES: integer(
     KIB,
     16 * GIB,
@@ -460,16 +471,16 @@ function checkTogether(config: Static<typeof ConfigSchema>, apiKeys: ReadonlyMap
       'around Kafka several processes write, and none knows what the others have stored: leave it at 0; the postgres and s3 sinks keep each event once',
     )
   }
-  if (config.CHANNEL_CAPACITY_BYTES < config.MAX_BODY_BYTES) {
-    throw invalid(
-      'CHANNEL_CAPACITY_BYTES',
-      `${config.CHANNEL_CAPACITY_BYTES} cannot hold one body of MAX_BODY_BYTES=${config.MAX_BODY_BYTES}`,
-    )
+  for (const name of ['CHANNEL_CAPACITY_BYTES', 'IN_PROGRESS_MAX_BYTES'] as const) {
+    const each = config.WORKERS === 1 ? '' : ` in each of WORKERS=${config.WORKERS} threads`
+    if (config[name] < config.WORKERS * config.MAX_BODY_BYTES) {
+      throw invalid(name, `${config[name]} cannot hold one body of MAX_BODY_BYTES=${config.MAX_BODY_BYTES}${each}`)
+    }
   }
-  if (config.IN_PROGRESS_MAX_BYTES < config.MAX_BODY_BYTES) {
+  if (config.CHANNEL_CAPACITY_EVENTS < config.WORKERS) {
     throw invalid(
-      'IN_PROGRESS_MAX_BYTES',
-      `${config.IN_PROGRESS_MAX_BYTES} cannot hold one body of MAX_BODY_BYTES=${config.MAX_BODY_BYTES}`,
+      'CHANNEL_CAPACITY_EVENTS',
+      `${config.CHANNEL_CAPACITY_EVENTS} are less than WORKERS=${config.WORKERS}`,
     )
   }
   if (config.SINKS.includes('http') && !URL.canParse(config.HTTP_SINK_URL)) {

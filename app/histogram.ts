@@ -24,15 +24,21 @@ export class PlainHistogram {
   readonly help: string
   readonly type = 'histogram'
   readonly #bounds: Float64Array
-  /** Observations up to each bound and above the one before; the last place is for those above all. */
-  readonly #counts: Float64Array
-  #sum = 0
+  /** Observations up to each bound and above the one before; then those above all, and the sum of all values. */
+  readonly #cells: Float64Array
+  readonly #included: PlainHistogram[] = []
 
-  constructor({ name, help, buckets, registers }: Description) {
+  /** Numbers that one with these buckets is made of. */
+  static cells(buckets: readonly number[]): number {
+    return buckets.length + 2
+  }
+
+  /** @param cells where it counts. Default: memory of its own. */
+  constructor({ name, help, buckets, registers }: Description, cells?: Float64Array) {
     this.name = name
     this.help = help
     this.#bounds = Float64Array.from(buckets)
-    this.#counts = new Float64Array(buckets.length + 1)
+    this.#cells = cells ?? new Float64Array(PlainHistogram.cells(buckets))
     // The registry asks a metric for its name and for get(); its type wants the classes of prom-client.
     for (const registry of registers) registry.registerMetric(this as unknown as Metric)
   }
@@ -41,15 +47,22 @@ export class PlainHistogram {
     let at = 0
     // Short, and most values are in the first buckets: a binary search would not be faster.
     while (at < this.#bounds.length && value > (this.#bounds[at] as number)) at += 1
-    this.#counts[at] = (this.#counts[at] as number) + 1
-    this.#sum += value
+    const cells = this.#cells
+    cells[at] = (cells[at] as number) + 1
+    const sum = cells.length - 1
+    cells[sum] = (cells[sum] as number) + value
+  }
+
+  /** From now on what `other`, which has the same buckets, counts is read here as well. */
+  include(other: PlainHistogram): void {
+    this.#included.push(other)
   }
 
   /** Observations up to each bound, the last being infinity. */
   buckets(): Bucket[] {
     let count = 0
-    return Array.from(this.#counts, (counted, at) => {
-      count += counted
+    return Array.from({ length: this.#bounds.length + 1 }, (_, at) => {
+      count += this.#read(at)
       return { upTo: this.#bounds[at] ?? Number.POSITIVE_INFINITY, count }
     })
   }
@@ -64,9 +77,13 @@ export class PlainHistogram {
     })
     const values = [
       ...buckets,
-      { metricName: `${this.name}_sum`, labels: {}, value: this.#sum },
+      { metricName: `${this.name}_sum`, labels: {}, value: this.#read(this.#cells.length - 1) },
       { metricName: `${this.name}_count`, labels: {}, value: count },
     ]
     return { name: this.name, help: this.help, type: this.type, aggregator: 'sum', values }
+  }
+
+  #read(at: number): number {
+    return this.#included.reduce((sum, other) => sum + (other.#cells[at] as number), this.#cells[at] as number)
   }
 }

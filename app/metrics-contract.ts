@@ -6,7 +6,7 @@
  * Names are without the prefix; {@link metricName} puts it before them. No label is unbounded: its values are listed
  * or come from the configuration.
  */
-import { type ErrorCode, MillraceError } from './errors.ts'
+import { ERRORS, type ErrorCode, MillraceError } from './errors.ts'
 
 const PREFIX = 'millrace_'
 
@@ -63,6 +63,15 @@ export const REJECT_REASONS = [
   'internal',
   'interrupted',
 ] as const satisfies readonly RejectReason[]
+
+/** Every reason there can be. */
+export const REASONS: readonly RejectReason[] = [
+  ...new Set<RejectReason>([
+    ...REJECT_REASONS,
+    ...(Object.keys(REFUSE_REASONS) as RefuseReason[]),
+    ...(Object.keys(ERRORS) as ErrorCode[]).map(labelOf),
+  ]),
+]
 
 export const ATTEMPT_OUTCOMES = ['delivered', 'retried', 'unavailable', 'dead_lettered'] as const
 export type AttemptOutcome = (typeof ATTEMPT_OUTCOMES)[number]
@@ -244,7 +253,11 @@ export function metricName(key: MetricKey): string {
 }
 
 export function reasonOf(error: unknown): RefuseReason {
-  return error instanceof MillraceError ? (error.code.toLowerCase() as Lowercase<ErrorCode>) : 'internal'
+  return error instanceof MillraceError ? labelOf(error.code) : 'internal'
+}
+
+function labelOf(code: ErrorCode): Lowercase<ErrorCode> {
+  return code.toLowerCase() as Lowercase<ErrorCode>
 }
 
 /** The tables of docs/metrics.md. */

@@ -14,6 +14,7 @@ import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type EventLoopUtilization, performance } from 'node:perf_hooks'
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import type { Counts, ThreadCounts } from './counts.ts'
 import { type Bucket, PlainHistogram } from './histogram.ts'
 import type { Log, Settled } from './log/log.ts'
 import {
@@ -40,17 +41,24 @@ interface SavedCounts {
   readonly logFailures?: number
 }
 
-/** What the public listener counts. */
-export class IngestCounts {
-  readonly writeDuration: Pick<PlainHistogram, 'observe'>
+/** What the public listener counts, with what its threads count. */
+export class IngestCounts implements Counts {
+  readonly writeDuration: Pick<PlainHistogram, 'observe'> & Partial<Pick<PlainHistogram, 'include'>>
   #received = 0
   readonly #rejected = new Map<string, number>(REJECT_REASONS.map((reason) => [reason, 0]))
   readonly #refusedRequests = new Map<string, number>(Object.keys(REFUSE_REASONS).map((reason) => [reason, 0]))
-  /** Events that wait in the channel or for their sync. */
+  /** Of the main thread. */
   inFlight = 0
+  readonly #threads: ThreadCounts[] = []
 
-  constructor(writeDuration: Pick<PlainHistogram, 'observe'>) {
+  constructor(writeDuration: IngestCounts['writeDuration']) {
     this.writeDuration = writeDuration
+  }
+
+  /** From now on what a thread counts is in the totals. */
+  include(thread: ThreadCounts): void {
+    this.#threads.push(thread)
+    this.writeDuration.include?.(thread.writeDuration)
   }
 
   received(events: number): void {
@@ -66,15 +74,26 @@ export class IngestCounts {
   }
 
   get receivedTotal(): number {
-    return this.#received
+    return this.#threads.reduce((sum, { receivedTotal }) => sum + receivedTotal, this.#received)
   }
 
   get rejectedTotal(): ReadonlyMap<string, number> {
-    return this.#rejected
+    return this.#sum(this.#rejected, (thread) => thread.rejectedTotal())
   }
 
   get refusedRequestsTotal(): ReadonlyMap<string, number> {
-    return this.#refusedRequests
+    return this.#sum(this.#refusedRequests, (thread) => thread.refusedRequestsTotal())
+  }
+
+  get inFlightTotal(): number {
+    return this.#threads.reduce((sum, { inFlight }) => sum + inFlight, this.inFlight)
+  }
+
+  #sum(own: Map<string, number>, read: (thread: ThreadCounts) => Map<string, number>): Map<string, number> {
+    if (this.#threads.length === 0) return own
+    const sum = new Map(own)
+    for (const thread of this.#threads) for (const [reason, count] of read(thread)) add(sum, reason, count)
+    return sum
   }
 
   /**
@@ -109,9 +128,28 @@ export interface DeliveryView {
   readonly attempts: ReadonlyMap<AttemptOutcome, number>
 }
 
+export interface ThreadsView {
+  /** In all their channels, as each last said: a second ago at most, or when it became 0. */
+  readonly waitingEvents: number
+  readonly waitingBytes: number
+  /** Fill of the fullest channel, and event-loop use of the busiest thread since the second before last (0–1). */
+  readonly fill: number
+  readonly loopUse: number
+}
+
+/** What waits for the log: in the channel and in those of threads, of which each has a part of the capacity. */
+export function waiting({ channel, threads, capacityEvents, capacityBytes }: PipelineView) {
+  const events = channel.slots + (threads?.waitingEvents ?? 0)
+  const bytes = channel.bytes + (threads?.waitingBytes ?? 0)
+  const fill = Math.min(1, Math.max(events / capacityEvents, bytes / capacityBytes, threads?.fill ?? 0))
+  return { events, bytes, fill }
+}
+
 export interface PipelineView {
   /** The channel's receiver: slots are events. */
   readonly channel: { readonly slots: number; readonly bytes: number }
+  /** Threads of the public listener, each with a channel of its own. Default: none. */
+  readonly threads?: ThreadsView | undefined
   readonly capacityEvents: number
   readonly capacityBytes: number
   readonly log: Pick<Log, 'committedEvents' | 'sizeBytes' | 'fill'>
@@ -172,14 +210,14 @@ export class Metrics {
   /** Registers what is read from the pipeline at each scrape. */
   observe(view: PipelineView): void {
     const { ingest } = this
-    const { channel, log, deliveries } = view
+    const { log, deliveries } = view
     this.#counter('events_received_total', () => ingest.receivedTotal)
     this.#labelled('events_rejected_total', 'reason', () => ingest.rejectedTotal)
     this.#labelled('requests_refused_total', 'reason', () => ingest.refusedRequestsTotal)
     this.#counter('events_committed_total', () => log.committedEvents)
-    this.#gauge('events_in_flight', () => ingest.inFlight)
-    this.#gauge('channel_events', () => channel.slots)
-    this.#gauge('channel_bytes', () => channel.bytes)
+    this.#gauge('events_in_flight', () => ingest.inFlightTotal)
+    this.#gauge('channel_events', () => waiting(view).events)
+    this.#gauge('channel_bytes', () => waiting(view).bytes)
     this.#gauge('channel_capacity_events', () => view.capacityEvents)
     this.#gauge('log_bytes', () => log.sizeBytes)
     this.#gauge('log_fill_ratio', () => log.fill)
@@ -225,8 +263,8 @@ export class Metrics {
     return this.#loopUse
   }
 
-  saturation({ channel, capacityEvents, capacityBytes, log }: PipelineView): number {
-    return Math.min(1, Math.max(this.#loopUse, channel.slots / capacityEvents, channel.bytes / capacityBytes, log.fill))
+  saturation(view: PipelineView): number {
+    return Math.min(1, Math.max(this.#loopUse, view.threads?.loopUse ?? 0, waiting(view).fill, view.log.fill))
   }
 
   /** The metrics in Prometheus text format; what they count is saved first, so that no restart takes it back. */

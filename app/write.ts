@@ -10,14 +10,16 @@ export { type Lost, NOTHING_LOST }
  */
 export type OnSettled = (error: unknown, lost: readonly Lost[]) => void
 
+const NO_PLACES: readonly number[] = []
+
 export class Write implements Identified {
   /** `count` JSON texts, one a line, no newline at the end. */
   readonly payload: Buffer
   readonly count: number
   readonly keys: readonly string[] | undefined
   readonly identities: Identified['identities']
-  /** Once durable: events of it that were in the log already and were not stored again. */
-  duplicates = 0
+  /** Once durable: places of events in it that were in the log already and were not stored again, rising. */
+  duplicates = NO_PLACES
   readonly #onSettled: OnSettled
 
   /** @param onSettled called once, and may not throw. Not a promise: thousands a second would be made for nothing. */

@@ -3,7 +3,7 @@
  * missed snapshot changes nothing), states, and the write latency of the last ten seconds.
  */
 import type { Bucket } from '../histogram.ts'
-import type { Metrics, PipelineView } from '../metrics.ts'
+import { type Metrics, type PipelineView, waiting } from '../metrics.ts'
 
 export interface SinkSnapshot {
   readonly sink: string
@@ -64,7 +64,8 @@ export class Snapshots {
 
   take(): Snapshot {
     const { version, role, metrics, view } = this.#source
-    const { channel, capacityEvents, capacityBytes, log, deliveries } = view
+    const { capacityEvents, log, deliveries } = view
+    const { events, fill } = waiting(view)
     const [before = []] = this.#writes
     const writes = metrics.writeBuckets()
     this.#writes.push(writes)
@@ -83,15 +84,15 @@ export class Snapshots {
       committed: log.committedEvents,
       rejected: Object.fromEntries([...metrics.ingest.rejectedTotal].filter(([, count]) => count > 0)),
       writeMs: (since.at(-1)?.count ?? 0) > 0 ? quantilesMs(since) : null,
-      channel: { events: channel.slots, capacityEvents },
-      channelFill: Math.max(channel.slots / capacityEvents, channel.bytes / capacityBytes),
+      channel: { events, capacityEvents },
+      channelFill: fill,
       logFill: log.fill,
       saturation: metrics.saturation(view),
       logBytes: log.sizeBytes,
       process: {
         cores: (used.user + used.system) / 1000 / Math.max(1, elapsedMs),
         rssBytes: process.memoryUsage.rss(),
-        loopUse: metrics.loopUse,
+        loopUse: Math.max(metrics.loopUse, view.threads?.loopUse ?? 0),
       },
       sinks: deliveries.map((delivery) => ({
         sink: delivery.sink,

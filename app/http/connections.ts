@@ -11,12 +11,15 @@ const LAST_REQUESTS_MS = 5000
 
 /**
  * @param filesOfSinks connections that sinks may have open.
+ * @param servers how many of them share what is left, each in a thread.
  * Without a limit of its own, clients that hold connections would take the last file from the log.
  */
-export function limitConnections(app: FastifyInstance, filesOfSinks: number): void {
+export function limitConnections(app: FastifyInstance, filesOfSinks: number, servers: number): void {
   const { server } = app
   const maxFiles = readMaxFiles()
-  if (maxFiles !== undefined) server.maxConnections = Math.max(1, maxFiles - RESERVED_FILES - filesOfSinks)
+  if (maxFiles !== undefined) {
+    server.maxConnections = Math.max(1, Math.floor((maxFiles - RESERVED_FILES - filesOfSinks) / servers))
+  }
 
   const open = new LinkedList<Socket>()
   server.on('connection', (socket: Socket) => {

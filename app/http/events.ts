@@ -2,9 +2,9 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import Type from 'typebox'
 import type { Sender } from '../channel/channel.ts'
+import type { Counts } from '../counts.ts'
 import { MillraceError } from '../errors.ts'
 import { DEFAULT_SOURCE, DEFAULT_TYPE, identityOfReceived, keyOfReceived, MAX_ATTRIBUTE_LENGTH } from '../event.ts'
-import type { IngestCounts } from '../metrics.ts'
 import { reasonOf } from '../metrics-contract.ts'
 import { type Lost, NOTHING_LOST, type OnSettled, Write } from '../write.ts'
 import { type Body, readBody } from './body.ts'
@@ -18,8 +18,8 @@ const NO_BYTES = Buffer.alloc(0)
 
 export interface EventsOptions {
   readonly sender: Sender<Write>
-  readonly counts: IngestCounts
-  readonly quota: Quota | undefined
+  readonly counts: Counts
+  readonly quota: Pick<Quota, 'take'> | undefined
   readonly turns: Turns
   readonly ack: 'durable' | 'memory'
   readonly maxBodyBytes: number
@@ -164,7 +164,7 @@ export function eventsRoute(app: FastifyInstance, options: EventsOptions): void 
 
     const answer = (lost: readonly Lost[]) => {
       counts.writeDuration.observe((performance.now() - startedAt) / 1000)
-      const { duplicates } = write
+      const duplicates = write.duplicates.length
       const all = lost.length === 0 ? rejected : withLost(rejected, lost, count)
       reply
         .code(202)
@@ -182,8 +182,8 @@ export function eventsRoute(app: FastifyInstance, options: EventsOptions): void 
     const onSettled: OnSettled = (error, lost) => {
       counts.inFlight -= count
       for (const { error } of lost) counts.reject(reasonOf(error), 1)
-      if (write.duplicates > 0) counts.reject('duplicate', write.duplicates)
       if (error !== undefined) counts.reject(reasonOf(error), count)
+      else if (write.duplicates.length > 0) counts.reject('duplicate', write.duplicates.length)
       if (ack === 'durable') {
         if (error === undefined) answer(lost)
         else reply.send(error)
@@ -223,7 +223,7 @@ function withLost(rejected: Rejected, lost: readonly Lost[], count: number): Rej
 }
 
 /** Counts what was not acceptable, in a request that is accepted for the rest of it as in one that is not. */
-function countInvalid(counts: IngestCounts, read: () => Body): Body {
+function countInvalid(counts: Counts, read: () => Body): Body {
   const count = (rejected: Rejected) => {
     counts.received(rejected.length)
     counts.reject('invalid', rejected.length)

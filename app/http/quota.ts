@@ -4,7 +4,7 @@
  */
 import { MillraceError } from '../errors.ts'
 
-const BURST_SECONDS = 10
+export const BURST_SECONDS = 10
 /** Idle clients beyond this are forgotten, the longest idle first; a forgotten one starts with a full bucket. */
 const MAX_CLIENTS = 10_000
 
@@ -22,12 +22,7 @@ export class Quota {
    */
   take(client: string, events: number, nowMs: number = performance.now()): void {
     const capacity = this.#eventsPerSecond * BURST_SECONDS
-    if (events > capacity) {
-      throw new MillraceError(
-        'TOO_MANY_EVENTS',
-        `${events} events at once, the quota allows ${capacity}: send fewer at a time`,
-      )
-    }
+    if (events > capacity) throw tooManyAtOnce(events, this.#eventsPerSecond)
     const before = this.#clients.get(client)
     const refilled = before ? before.tokens + ((nowMs - before.atMs) / 1000) * this.#eventsPerSecond : capacity
     const tokens = Math.min(capacity, refilled)
@@ -35,8 +30,18 @@ export class Quota {
     this.#clients.delete(client)
     this.#clients.set(client, { tokens: events <= tokens ? tokens - events : tokens, atMs: nowMs })
     if (this.#clients.size > MAX_CLIENTS) this.#clients.delete(this.#clients.keys().next().value ?? client)
-    if (events > tokens) {
-      throw new MillraceError('OVER_QUOTA', `over ${this.#eventsPerSecond} events a second: send again in a moment`)
-    }
+    if (events > tokens) throw overQuota(this.#eventsPerSecond)
   }
+}
+
+export function tooManyAtOnce(events: number, eventsPerSecond: number): MillraceError {
+  const allowed = eventsPerSecond * BURST_SECONDS
+  return new MillraceError(
+    'TOO_MANY_EVENTS',
+    `${events} events at once, the quota allows ${allowed}: send fewer at a time`,
+  )
+}
+
+export function overQuota(eventsPerSecond: number): MillraceError {
+  return new MillraceError('OVER_QUOTA', `over ${eventsPerSecond} events a second: send again in a moment`)
 }

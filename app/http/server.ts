@@ -7,8 +7,8 @@
 import { type FastifyBaseLogger, type FastifyError, type FastifyInstance, fastify, LogController } from 'fastify'
 import type { Sender } from '../channel/channel.ts'
 import type { Config } from '../config.ts'
+import type { Counts } from '../counts.ts'
 import { MillraceError } from '../errors.ts'
-import type { IngestCounts } from '../metrics.ts'
 import { reasonOf } from '../metrics-contract.ts'
 import type { Tracing } from '../telemetry.ts'
 import type { Write } from '../write.ts'
@@ -20,6 +20,7 @@ import { eventsRoute, SHARED_SCHEMAS } from './events.ts'
 import { healthRoutes } from './health.ts'
 import { sendProblem, toProblem } from './problem.ts'
 import { Quota } from './quota.ts'
+import { SharedQuota, sharedStore } from './shared-limits.ts'
 import { traceIdOf, traceparentOf } from './trace.ts'
 import { Turns } from './turns.ts'
 
@@ -36,17 +37,25 @@ export interface ServerOptions {
   readonly keyed: boolean
   /** Whether events that are in the log already are left out. */
   readonly deduplicates: boolean
-  readonly counts: IngestCounts
+  readonly counts: Counts
   readonly version: string
   /** Why events cannot be taken now, or undefined. */
   readonly notReady: () => string | undefined
   readonly isDraining: () => boolean
   /** Default: none, and the trace of a request is handed on as it came. */
   readonly tracing?: Tracing | undefined
+  /** What clients have used of their limits, where several threads serve them. Default: this one alone does. */
+  readonly limits?: SharedLimits
+}
+
+export interface SharedLimits {
+  readonly requests: SharedArrayBuffer
+  readonly events: SharedArrayBuffer
 }
 
 export async function createServer(options: ServerOptions): Promise<FastifyInstance> {
-  const { config, logger, sender, keyed, deduplicates, counts, version, notReady, isDraining, tracing } = options
+  const { config, logger, sender, keyed, deduplicates, counts, version, notReady, isDraining, tracing, limits } =
+    options
   const app = fastify({
     loggerInstance: logger,
     // Lines about a request can be found by its trace. One that is not traced needs no logger of its own.
@@ -64,7 +73,7 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
     return503OnClosing: false,
   })
 
-  limitConnections(app, config.HTTP_SINK_CONCURRENCY + config.POSTGRES_SINK_CONCURRENCY)
+  limitConnections(app, config.HTTP_SINK_CONCURRENCY + config.POSTGRES_SINK_CONCURRENCY, config.WORKERS)
 
   app.setErrorHandler((error, request, reply) => {
     const problem = toProblem(error)
@@ -88,6 +97,7 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
       const { default: rateLimit } = await import('@fastify/rate-limit')
       await scope.register(rateLimit, {
         max: config.RATE_LIMIT_REQUESTS_PER_SECOND,
+        ...(limits && { store: sharedStore(limits.requests) }),
         timeWindow: 1000,
         hook: 'preParsing', // after the key is known, before the body is read
         keyGenerator: (request) => request.client,
@@ -102,7 +112,7 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
       turns,
       sender,
       counts,
-      quota: config.QUOTA_EVENTS_PER_SECOND > 0 ? new Quota(config.QUOTA_EVENTS_PER_SECOND) : undefined,
+      quota: config.QUOTA_EVENTS_PER_SECOND > 0 ? openQuota(config.QUOTA_EVENTS_PER_SECOND, limits) : undefined,
       ack: config.ACK,
       maxBodyBytes: config.MAX_BODY_BYTES,
       maxRequestEvents: Math.min(config.MAX_REQUEST_EVENTS, config.CHANNEL_CAPACITY_EVENTS),
@@ -113,4 +123,8 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
     })
   })
   return app
+}
+
+function openQuota(eventsPerSecond: number, limits: SharedLimits | undefined): Pick<Quota, 'take'> {
+  return limits ? new SharedQuota(eventsPerSecond, limits.events) : new Quota(eventsPerSecond)
 }

@@ -13,11 +13,12 @@
 import { hash } from 'node:crypto'
 import type { Batch } from './log.ts'
 
-/** A batch that says which events are in it, and is told how many of them were not stored again. */
+/** A batch that says which events are in it, and is told which of them were not stored again. */
 export interface Identified extends Batch {
   /** Of each event, in order; one without is nobody's duplicate. Default: none has any. */
   readonly identities?: readonly (string | undefined)[] | undefined
-  duplicates: number
+  /** Places of events in it, rising. */
+  duplicates: readonly number[]
 }
 
 export interface Sifted {
@@ -59,7 +60,7 @@ export class DeduplicationWindow {
     return this.#ring.byteLength + this.#table.byteLength
   }
 
-  /** Leaves out of `group` what is known, or twice in it, and counts that in {@link Identified.duplicates}. */
+  /** Leaves out of `group` what is known, or twice in it, and lists that in {@link Identified.duplicates}. */
   sift(group: readonly Identified[]): Sifted {
     const batches: Batch[] = []
     const fresh = new Map<string, Int32Array>()
@@ -71,7 +72,7 @@ export class DeduplicationWindow {
         if (fresh.has(identity) || this.#find(digest) !== EMPTY) known.push(at)
         else fresh.set(identity, digest)
       }
-      batch.duplicates = known.length
+      batch.duplicates = known
       const count = batch.count - known.length
       if (known.length === 0) batches.push(batch)
       else if (count > 0) batches.push({ payload: withoutLines(batch.payload, known), count })

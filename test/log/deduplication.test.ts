@@ -86,7 +86,7 @@ class Run {
       const events = ids.map((id) => ({ id, data: 'x' }))
       const payload = Buffer.from(events.map((event) => JSON.stringify(event)).join('\n'))
       const onSettled = (error: unknown) => {
-        answers[at] = error === undefined ? write.duplicates : messageOf(error)
+        answers[at] = error === undefined ? write.duplicates.length : messageOf(error)
       }
       const write = new Write(payload, events.length, onSettled, undefined, events.map(identityOfReceived))
       sender.trySend(write)

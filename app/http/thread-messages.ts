@@ -1,0 +1,101 @@
+/**
+ * What the main thread and a thread of the public listener say to each other.
+ *
+ *     listen ─▶ listening | refused     group ─▶ settled, in the same order     close ─▶ closed
+ *
+ * Nothing in a message is per request: a group is one payload, which is moved and not copied, and its answer is a
+ * few words unless some of its events were lost or known.
+ */
+import type { Config } from '../config.ts'
+import { ERRORS, type ErrorCode, MillraceError, messageOf, systemCode } from '../errors.ts'
+import { type Lost, NOTHING_LOST, type Write } from '../write.ts'
+import type { SharedLimits } from './server.ts'
+
+/** What a thread is started with. */
+export interface ThreadStart {
+  /** With this thread's part of what is bounded. */
+  readonly config: Config
+  readonly keyed: boolean
+  readonly deduplicates: boolean
+  readonly version: string
+  readonly logLevel: string
+  readonly traced: boolean
+  /** Memory of its counts (counts.ts), and of the limits that all threads share. */
+  readonly counts: SharedArrayBuffer
+  readonly limits: SharedLimits
+}
+
+/** The writes of a thread that are to be made durable together. */
+export interface SentGroup {
+  readonly kind: 'group'
+  readonly payload: Uint8Array<ArrayBuffer>
+  readonly count: number
+  /** Of each event, if the log needs them. */
+  readonly keys: readonly string[] | undefined
+  readonly identities: readonly (string | undefined)[] | undefined
+}
+
+/** What became of it. Absent is what there is none of; places are those of events in the group. */
+export interface Outcome {
+  readonly kind: 'settled'
+  /** None of it is durable, for one reason. */
+  readonly error?: SentError
+  readonly lost?: readonly { readonly index: number; readonly error: SentError }[]
+  readonly duplicates?: readonly number[]
+}
+
+export type ToThread =
+  | { readonly kind: 'listen'; readonly host: string; readonly port: number }
+  | { readonly kind: 'ready'; readonly notReady: string | undefined }
+  | { readonly kind: 'close' }
+  | Outcome
+
+export type FromThread =
+  | { readonly kind: 'listening'; readonly url: string }
+  | { readonly kind: 'refused'; readonly error: SentError }
+  | { readonly kind: 'logged'; readonly line: string }
+  | { readonly kind: 'closed' }
+  | SentGroup
+
+/** An error on its way: its class would not arrive, its code does. */
+export interface SentError {
+  readonly code: string | undefined
+  readonly message: string
+}
+
+export function pack(error: unknown): SentError {
+  return { code: error instanceof MillraceError ? error.code : systemCode(error), message: messageOf(error) }
+}
+
+export function unpack({ code, message }: SentError): Error {
+  const isOurs = code !== undefined && Object.hasOwn(ERRORS, code)
+  return isOurs ? new MillraceError(code as ErrorCode, message) : Object.assign(new Error(message), { code })
+}
+
+/** Tells each write of a group what became of its own events. */
+export function settleGroup(group: readonly Write[], { error, lost = [], duplicates = [] }: Outcome): void {
+  if (error) {
+    const failure = unpack(error)
+    for (const write of group) write.fail(failure)
+    return
+  }
+  const losses = lost.toSorted((a, b) => a.index - b.index)
+  let from = 0
+  let atLoss = 0
+  let atDuplicate = 0
+  for (const write of group) {
+    const end = from + write.count
+    const ofWrite: Lost[] = []
+    for (let loss = losses[atLoss]; loss && loss.index < end; loss = losses[++atLoss]) {
+      ofWrite.push({ batch: 0, index: loss.index - from, error: unpack(loss.error) as MillraceError })
+    }
+    const firstDuplicate = atDuplicate
+    while ((duplicates[atDuplicate] ?? end) < end) atDuplicate += 1
+    if (atDuplicate > firstDuplicate) {
+      const places = duplicates.slice(firstDuplicate, atDuplicate)
+      write.duplicates = places.map((place) => place - from)
+    }
+    write.settle(ofWrite.length > 0 ? ofWrite : NOTHING_LOST)
+    from = end
+  }
+}
