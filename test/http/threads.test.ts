@@ -219,6 +219,21 @@ test('a channel that is full in one thread is refused there with 503', async () 
   expect((await postAlone(service, JSON.stringify(Array(11).fill({ data: 1 })))).status).toBe(413)
 })
 
+test('bodies that fill a channel each are taken or refused for now, never for good', async () => {
+  const limits = { MAX_BODY_BYTES: '1024', CHANNEL_CAPACITY_BYTES: '2048', CHANNEL_CAPACITY_EVENTS: '2' }
+  const service = await startService(temporaryDirectory(), { ...TWO, ...limits })
+  const body = `{"data":"${'x'.repeat(1024 - 11)}"}`
+  expect(body.length).toBe(1024)
+  const small = '{"data":1}'
+  const statuses = new Set<number>()
+  for (let round = 0; round < 20; round++) {
+    const bodies = Array.from({ length: 20 }, (_, at) => (at % 3 === 0 ? small : body))
+    for (const { status } of await Promise.all(bodies.map((text) => postAlone(service, text)))) statuses.add(status)
+  }
+  expect([...statuses].sort().filter((status) => status !== 503)).toEqual([202])
+  await expectConserved(service, [])
+})
+
 test('a port that another service has is refused, although that one would share it', async () => {
   const service = await startService(temporaryDirectory(), TWO)
   const { port } = new URL(service.url)
