@@ -30,6 +30,11 @@ const NEWLINE = 0x0a
 const start = workerData as ThreadStart
 const { config, keyed, deduplicates, version } = start
 const counts = new ThreadCounts(start.counts)
+/**
+ * Half of that and the largest body, newlines and all, are no more than the channel of the main thread holds, which is
+ * at least two of these.
+ */
+const MAX_GROUP_BYTES = Math.min(config.GROUP_MAX_BYTES, config.CHANNEL_CAPACITY_BYTES)
 const { sender, receiver } = channel<Write>(config.CHANNEL_CAPACITY_EVENTS, {
   slots: (write) => write.count,
   bytes: (write) => write.payload.length,
@@ -107,11 +112,15 @@ async function close(): Promise<void> {
 async function sendGroups(): Promise<void> {
   for (;;) {
     while (onTheWay.length >= MAX_ON_THE_WAY) await untilAnswered()
-    const group: Write[] = []
-    if ((await receiver.recvMany(group, 1)) === 0) break
-    // A message costs as much as a small request: what else has arrived in this turn of the event loop goes with it.
-    await immediate()
-    receiver.tryRecvMany(group, Number.POSITIVE_INFINITY, { maxBytes: config.GROUP_MAX_BYTES })
+    const first = await receiver.recv()
+    if (first === undefined) break
+    const group = [first]
+    const room = MAX_GROUP_BYTES - first.payload.length
+    if (room > MAX_GROUP_BYTES / 2) {
+      // A message costs as much as a small request: what else arrives in this turn of the event loop goes with it.
+      await immediate()
+      receiver.tryRecvMany(group, Number.POSITIVE_INFINITY, { maxBytes: room })
+    }
     sayFill()
     onTheWay.push(group)
     const payload = joined(group)
