@@ -1,7 +1,7 @@
 /** How many events a second are made durable when they come a hundred in a request, one a line. */
 import type { Question } from './question.ts'
 import { bouts, fewIfSmoke, warmUp, withCost } from './support/bouts.ts'
-import { withPeers } from './support/contenders.ts'
+import { MILLRACE_WORKERS, withPeers } from './support/contenders.ts'
 import type { Payload } from './support/load.ts'
 import { CLOUD_EVENTS, SMALL_EVENTS } from './support/payloads.ts'
 import { missingTool } from './support/tools.ts'
@@ -20,7 +20,7 @@ last one is answered (wrk, one thread).`,
     async run(context) {
       const reason = missingTool('wrk')
       if (reason !== undefined) return { series: [], skipped: [{ subject: 'all', reason }] }
-      const peers = withPeers(({ ndjson }) => ndjson)
+      const peers = [MILLRACE_WORKERS, ...withPeers(({ ndjson }) => ndjson)]
       return bouts(context, fewIfSmoke(context, peers), async (server) => {
         const load = async (seconds: number) => {
           const { requestsPerSecond, p99Ms } = await closedLoop(server.url, payload, {

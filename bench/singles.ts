@@ -2,7 +2,7 @@
 
 import type { Question } from './question.ts'
 import { bouts, warmUp, withCost } from './support/bouts.ts'
-import { withPeers } from './support/contenders.ts'
+import { MILLRACE_WORKERS, withPeers } from './support/contenders.ts'
 import { SMALL_EVENT } from './support/payloads.ts'
 import { missingTool } from './support/tools.ts'
 import { closedLoop } from './support/wrk.ts'
@@ -22,7 +22,7 @@ answer comes when the event is durable.`,
   async run(context) {
     const reason = missingTool('wrk')
     if (reason !== undefined) return { series: [], skipped: [{ subject: 'all', reason }] }
-    const peers = withPeers(() => true)
+    const peers = [MILLRACE_WORKERS, ...withPeers(() => true)]
     return bouts(context, peers, async (server) => {
       await warmUp(context, server, SMALL_EVENT)
       return withCost(

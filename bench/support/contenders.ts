@@ -47,10 +47,17 @@ export function millrace(name: string, title: string, environment: Environment, 
  * What is compared with peers, which only store: the same work on both sides. The one place that says how delivery is
  * left out.
  */
-export const MILLRACE = millrace('millrace', 'Millrace, storing', {}, [
-  '--import',
-  new URL('./store-only.ts', import.meta.url).href,
-])
+const STORE_ONLY = ['--import', new URL('./store-only.ts', import.meta.url).href]
+export const MILLRACE = millrace('millrace', 'Millrace, storing', {}, STORE_ONLY)
+
+const WORKERS = 2
+/** The same on several threads: load generator and threads share the cores, so more than there are help nobody. */
+export const MILLRACE_WORKERS = millrace(
+  `millrace, ${WORKERS} workers`,
+  `Millrace, storing, WORKERS=${WORKERS}`,
+  { WORKERS: String(WORKERS) },
+  STORE_ONLY,
+)
 
 /** `npm start` with nothing set: every event is delivered to files at once, beside taking the next ones in. */
 export const MILLRACE_DELIVERING = millrace('millrace + file sink', 'Millrace, storing and delivering to files', {})
