@@ -83,7 +83,7 @@ test('property: a time is taken exactly when it is one, whichever way it is look
       const whole = `${date.join('-')}T${time.join(':')}${fraction}${zone}`
       const text = odd ? whole.slice(0, odd[0]) + odd[1] + whole.slice(odd[0] + 1) : whole
       const [year, month, day, hour, minute, second] = (
-        /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.\d+)?(?:[Zz]|\+01:00)$/.exec(text) ?? []
+        /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.\d+)?(?:[Zz]|[+-]01:00)$/.exec(text) ?? []
       )
         .slice(1)
         .map(Number)
