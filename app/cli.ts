@@ -3,8 +3,6 @@
  * The command line: `npx millrace <command>` or `npm run millrace -- <command>`; `--help` everywhere.
  * Exit codes: 0 done; 1 something was refused, damaged or failed; 2 the command or the configuration is wrong.
  */
-import { enableCompileCache } from 'node:module'
-import { join } from 'node:path'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import packageJson from '../package.json' with { type: 'json' }
 import { configTable } from './cli/config-table.ts'
@@ -62,8 +60,6 @@ program
   .command('serve')
   .description('run the service; configured by environment variables (see: millrace config)')
   .action(async () => {
-    // What was compiled last time is not compiled again. Beside the code, as only who may change that may change this.
-    enableCompileCache(join(import.meta.dirname, '../node_modules/.cache/millrace'))
     const { serve } = await import('./main.ts')
     await serve(process.env)
   })
