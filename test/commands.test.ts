@@ -23,7 +23,10 @@ const PAGES = [
 /** What a command needs that this test has not, or which suite runs it. */
 const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^npm ci( |$)/, '.ci/run, on a clean clone'],
-  [/^([A-Z_]+=\S+ )*npm (test|run (unit|format|test:\w+|scan|bench(:peers)?|soak|audit))( |$)/, '.ci/run, or is the test itself'],
+  [
+    /^([A-Z_]+=\S+ )*npm (test|run (unit|format|test:\w+|scan|bench(:peers)?|soak|audit))( |$)/,
+    '.ci/run, or is the test itself',
+  ],
   [/^npm run (synth|plan|deploy|destroy|pipeline)( |$)|^npx cdktf |^terraform -chdir/, 'test:deploy; else needs AWS'],
   [/^npm run monitor$/, 'test:monitoring'],
   [/^npm run package$|^ansible|^cp inventory|^cd infra\/ansible$/, 'test:ansible'],
