@@ -14,9 +14,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
-import { type Answer, type Phase, quantile, startLoadProcess } from './open-load.ts'
-import { chart } from './soak-chart.ts'
-import { judge, type Sample, takeSample } from './soak-samples.ts'
+import { type Answer, type Phase, quantile, startLoadProcess } from './support/open-load.ts'
+import { chart } from './support/soak-chart.ts'
+import { judge, type Sample, takeSample } from './support/soak-samples.ts'
 
 const HELP = `npm run soak -- [--minutes N] [--rate EVENTS_PER_SECOND]
 

@@ -9,7 +9,7 @@
 import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
-import { type Answer, type Phase, quantile, startLoadProcess } from '../../bench/open-load.ts'
+import { type Answer, type Phase, quantile, startLoadProcess } from '../../bench/support/open-load.ts'
 import { rate } from '../support/load.ts'
 import { caughtUp, expectConserved, type Service, startService } from '../support/service.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
