@@ -12,5 +12,7 @@ export default defineConfig({
       'test/sinks/real/**',
     ],
     testTimeout: 20_000,
+    // Vitest keeps a core for itself; most of these wait for processes of their own.
+    maxWorkers: 2,
   },
 })
