@@ -36,7 +36,7 @@ says only that.`,
     const peers = withPeers(({ name }) => COMPARED.includes(name))
     const measured = await bouts(context, fewIfSmoke(context, peers), async (server, { name }) => {
       await warmUp(context, server, SMALL_EVENT)
-      const { unanswered, ...figures } = await openLoop({
+      const { notAccepted, ...figures } = await openLoop({
         url: server.url,
         payload: SMALL_EVENT,
         requestsPerSecond: REQUESTS_PER_SECOND,
@@ -44,9 +44,9 @@ says only that.`,
         warmUpSeconds: context.smoke ? 0.1 : SETTLE_SECONDS,
         connections: CONNECTIONS,
       })
-      if (figures.answeredPerSecond < 0.98 * REQUESTS_PER_SECOND || unanswered > 0)
+      if (figures.acceptedPerSecond < 0.98 * REQUESTS_PER_SECOND || notAccepted > 0)
         remarks.add(
-          `${name} does not answer ${REQUESTS_PER_SECOND.toLocaleString('en')} a second here: its latency grows while the run lasts`,
+          `${name} does not accept ${REQUESTS_PER_SECOND.toLocaleString('en')} a second here: its latency grows while the run lasts`,
         )
       return { ...figures, peakRssMib: server.cost().peakRssMib }
     })

@@ -2,6 +2,7 @@
  * `npm run bench [-- question …] [--smoke]`: measures, writes bench/results/<question>.json, and renders docs/benchmarks.md from what is
  * there. Without a name, or with `all`: the questions of the page. `--smoke`: for a moment, and nothing is written.
  */
+import { messageOf } from '../app/errors.ts'
 import { outcomeOf } from './page/outcome.ts'
 import { rounded, writeResult } from './page/results.ts'
 import { printResult } from './page/text.ts'
@@ -31,8 +32,12 @@ const chosen = known.filter(({ name }) => names.includes(name))
 const asked = chosen.length > 0 ? chosen : QUESTIONS
 
 const here = machine()
+const failures: string[] = []
 for (const question of asked) await ask(question)
 if (!smoke) writePage()
+// Said again at the end: what was measured behind it fills a page.
+for (const failure of failures) console.error(failure)
+process.exitCode = failures.length > 0 ? 1 : 0
 
 async function ask(question: Question): Promise<void> {
   const { name, targets } = question
@@ -56,8 +61,8 @@ async function ask(question: Question): Promise<void> {
   } catch (error) {
     endProgress()
     // The others are worth their time all the same.
-    console.error(`${name} could not be measured:`, error)
-    process.exitCode = 1
+    console.error(error)
+    failures.push(`${name} could not be measured: ${messageOf(error)}`)
   }
 }
 

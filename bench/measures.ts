@@ -11,7 +11,7 @@ export const MEASURES = {
   eventsPerSecond: { title: 'events', unit: '/s' },
   itemsPerSecond: { title: 'items', unit: '/s' },
   eventsPerCpuSecond: { title: 'events for each second of CPU time', unit: '' },
-  answeredPerSecond: { title: 'answered', unit: '/s' },
+  acceptedPerSecond: { title: 'accepted', unit: '/s' },
   p50Ms: { title: 'p50', unit: ' ms' },
   p99Ms: { title: 'p99', unit: ' ms' },
   p999Ms: { title: 'p99.9', unit: ' ms' },

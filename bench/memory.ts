@@ -22,17 +22,24 @@ const MIB_LIMIT = 200
 const WORKING = 'file sink'
 const STALLED = 'stalled sink'
 
-/** Both kinds of requests at once. */
-function load({ url }: Server, seconds: number): Promise<unknown> {
+/** Both kinds of requests at once. Resolves to how many were not accepted. */
+async function load({ url }: Server, seconds: number): Promise<number> {
   const common = { url, seconds, warmUpSeconds: 0, connections: CONNECTIONS }
-  return Promise.all([
+  const [singles, bulk] = await Promise.all([
     openLoop({ ...common, payload: SMALL_EVENT, requestsPerSecond: SINGLES_PER_SECOND }),
     openLoop({ ...common, payload: CLOUD_EVENTS, requestsPerSecond: BULK_PER_SECOND }),
   ])
+  return singles.notAccepted + bulk.notAccepted
 }
 
-/** @returns seconds and MiB, while the load lasts. */
-async function sample(peer: Peer, seconds: number): Promise<{ points: [number, number][]; peakRssMib: number }> {
+interface Sampled {
+  /** Seconds and MiB, while the load lasts. */
+  readonly points: readonly [number, number][]
+  readonly peakRssMib: number
+  readonly notAccepted: number
+}
+
+async function sample(peer: Peer, seconds: number): Promise<Sampled> {
   return inDirectory(async (directory) => {
     const server = await startServer(peer, directory)
     try {
@@ -47,8 +54,7 @@ async function sample(peer: Peer, seconds: number): Promise<{ points: [number, n
         points.push([Number(elapsedSeconds.toFixed(1)), Number(server.cost().rssMib.toFixed(1))])
         await sleep(SAMPLE_MS)
       }
-      await loaded
-      return { points, peakRssMib: server.cost().peakRssMib }
+      return { points, peakRssMib: server.cost().peakRssMib, notAccepted: await loaded }
     } finally {
       await server.stop()
     }
@@ -72,17 +78,19 @@ async function measure({ smoke }: Context) {
   const seconds = smoke ? 1 : LOAD_SECONDS
   const collected = new Collected()
   const curves: Curve[] = []
+  const remarks: string[] = []
   const run = async (subject: string, peer: Peer) => {
     progress(`${seconds} s with a ${subject}`)
-    const { points, peakRssMib } = await sample(peer, seconds)
+    const { points, peakRssMib, notAccepted } = await sample(peer, seconds)
     curves.push({ subject, points })
+    if (notAccepted > 0) remarks.push(`${subject}: ${notAccepted.toLocaleString('en')} requests were refused meanwhile`)
     // By then every buffer has its size.
     const settled = points.slice(Math.floor(points.length / 2)).map(([x, y]) => [x / 60, y] as const)
     collected.add(subject, { peakRssMib, rssMibPerMinute: slope(settled) })
   }
   await run(WORKING, MILLRACE_DELIVERING)
   await withStalledSink((url) => run(STALLED, millrace(STALLED, STALLED, { SINKS: 'http', HTTP_SINK_URL: url })))
-  return { series: collected.series, curves }
+  return { series: collected.series, curves, remarks }
 }
 
 export const memory: Question = {

@@ -18,6 +18,8 @@ const SLICE_MS = 2
 const MAX_WAITING_MS = 100
 /** For the disk: one that takes longer is not just behind. */
 const MAX_HELD_MS = 1000
+/** What a byte takes where nothing was measured yet: the first bodies take many times as long, since code is compiled then. */
+const FIRST_MS_PER_BYTE = 1e-5
 /** Weight of the newest body in what a byte takes. */
 const NEWEST = 0.1
 
@@ -31,8 +33,7 @@ export class Turns {
   readonly #hasRoom: (bytes: number) => boolean
   #waiting: Waiting[] = []
   #waitingBytes = 0
-  /** What a byte takes; undefined before the first body. */
-  #msPerByte: number | undefined
+  #msPerByte = FIRST_MS_PER_BYTE
   /** Spent on large bodies in this turn. */
   #spentMs = 0
   #isNextDue = false
@@ -45,7 +46,7 @@ export class Turns {
   /** Why a body of so many bytes is not taken: it would have to wait for too long. */
   refusal(bytes: number): MillraceError | undefined {
     if (bytes <= SMALL_BYTES || this.#waiting.length === 0) return undefined
-    if ((this.#waitingBytes + bytes) * (this.#msPerByte ?? 0) <= MAX_WAITING_MS) return undefined
+    if ((this.#waitingBytes + bytes) * this.#msPerByte <= MAX_WAITING_MS) return undefined
     return new MillraceError('OVERLOADED', 'more is arriving than can be parsed or stored: send again in a moment')
   }
 
@@ -86,9 +87,8 @@ export class Turns {
     } finally {
       const ms = performance.now() - beganAtMs
       this.#spentMs += ms
-      const known = this.#msPerByte ?? ms / bytes
       // One that took many times as long was interrupted: that says nothing about the next.
-      this.#msPerByte = NEWEST * Math.min(ms / bytes, 2 * known) + (1 - NEWEST) * known
+      this.#msPerByte += NEWEST * (Math.min(ms / bytes, 2 * this.#msPerByte) - this.#msPerByte)
       this.#callNext()
     }
   }

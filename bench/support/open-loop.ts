@@ -30,10 +30,10 @@ export interface Latencies {
   readonly p99Ms: number
   readonly p999Ms: number
   readonly maxMs: number
-  /** Requests that were answered each second, from the first that counts to the last answer. */
-  readonly answeredPerSecond: number
-  /** Not answered when the run was given up: their latency is at least what is counted. */
-  readonly unanswered: number
+  /** Requests that were accepted each second, from the first that counts to the last answer. */
+  readonly acceptedPerSecond: number
+  /** Refused with 503, or not answered when the run was given up: their latency is at least what is counted. */
+  readonly notAccepted: number
   /** How late requests were sent that found a connection free: what the generator itself adds. */
   readonly ownP99Ms: number
 }
@@ -72,6 +72,7 @@ export async function runOpenLoop(options: OpenLoop): Promise<Latencies> {
 
   let next = 0
   let answered = 0
+  let accepted = 0
   let lastAnswerMs = startAtMs
   const metronome = new Worker(new URL('./metronome.ts', import.meta.url), {
     workerData: { startAtMs, intervalMs, count } satisfies Beat,
@@ -87,10 +88,13 @@ export async function runOpenLoop(options: OpenLoop): Promise<Latencies> {
           const at = next++
           if (onTime && at >= skipped) ownDelays.push(nowMs - dueAtMs(at))
           connection.send(request, (status, body) => {
-            if (status !== 202) return reject(new Error(`not accepted: ${status} ${body}`))
-            lastAnswerMs = clockMs()
-            latencies[at] = lastAnswerMs - dueAtMs(at)
+            if (status !== 202 && status !== 503) return reject(new Error(`answered ${status}: ${body}`))
             answered += 1
+            lastAnswerMs = clockMs()
+            if (status === 202) {
+              latencies[at] = lastAnswerMs - dueAtMs(at)
+              if (at >= skipped) accepted += 1
+            }
             free.push(connection)
             if (answered === count) resolve()
             else sendDue(false)
@@ -106,7 +110,7 @@ export async function runOpenLoop(options: OpenLoop): Promise<Latencies> {
     for (const connection of connections) connection.close()
   }
   const nowMs = clockMs()
-  // 0 is no latency: what was not answered has waited until now, at least.
+  // 0 is no latency: what was not accepted has waited until now, at least.
   const counted = latencies
     .map((latency, at) => latency || nowMs - dueAtMs(at))
     .subarray(skipped)
@@ -116,8 +120,8 @@ export async function runOpenLoop(options: OpenLoop): Promise<Latencies> {
     p99Ms: quantile(counted, 0.99),
     p999Ms: quantile(counted, 0.999),
     maxMs: quantile(counted, 1),
-    answeredPerSecond: (1000 * (answered - skipped)) / (lastAnswerMs - dueAtMs(skipped)),
-    unanswered: count - answered,
+    acceptedPerSecond: (1000 * accepted) / (lastAnswerMs - dueAtMs(skipped)),
+    notAccepted: count - skipped - accepted,
     ownP99Ms: quantile(Float64Array.from(ownDelays).sort(), 0.99),
   }
 }

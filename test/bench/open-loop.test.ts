@@ -47,10 +47,10 @@ const loop = (url: string, options: Partial<OpenLoop> = {}): OpenLoop => ({
 
 test('a stall of the server is in the latency of every request that was due meanwhile, sent or not', async () => {
   const { url, requests } = await serve(800)
-  const { p50Ms, p99Ms, maxMs, unanswered } = await runOpenLoop(loop(url))
+  const { p50Ms, p99Ms, maxMs, notAccepted } = await runOpenLoop(loop(url))
   // 100 of 400 were due during the stall; with 4 connections a closed loop would have sent, and counted, 4 of them.
   expect(requests()).toBe(400)
-  expect(unanswered).toBe(0)
+  expect(notAccepted).toBe(0)
   expect(maxMs).toBeGreaterThan(0.9 * STALL_MS)
   expect(p99Ms).toBeGreaterThan(0.9 * STALL_MS)
   // Those due later wait for less: half of the run was not stalled at all.
@@ -59,14 +59,23 @@ test('a stall of the server is in the latency of every request that was due mean
 
 test('the rate is kept, and what is sent during the warm-up is not counted', async () => {
   const { url, requests } = await serve(0)
-  const { maxMs, answeredPerSecond } = await runOpenLoop(loop(url, { warmUpSeconds: 1, seconds: 1 }))
+  const { maxMs, acceptedPerSecond } = await runOpenLoop(loop(url, { warmUpSeconds: 1, seconds: 1 }))
   expect(requests()).toBe(400)
-  expect(answeredPerSecond).toBeGreaterThan(150)
-  expect(answeredPerSecond).toBeLessThan(250)
+  expect(acceptedPerSecond).toBeGreaterThan(150)
+  expect(acceptedPerSecond).toBeLessThan(250)
   expect(maxMs).toBeLessThan(STALL_MS)
 })
 
-test('an answer that is not 202 is no measurement', async () => {
+test('a refused request counts as one that has waited until the end', async () => {
   const { url } = await serve(Number.POSITIVE_INFINITY, 503)
-  await expect(runOpenLoop(loop(url))).rejects.toThrow('not accepted: 503')
+  const { notAccepted, acceptedPerSecond, p50Ms } = await runOpenLoop(loop(url))
+  expect(notAccepted).toBe(400)
+  expect(acceptedPerSecond).toBe(0)
+  // Those that were due first have waited for 2 seconds.
+  expect(p50Ms).toBeGreaterThan(800)
+})
+
+test('an answer that is neither 202 nor 503 is no measurement', async () => {
+  const { url } = await serve(Number.POSITIVE_INFINITY, 500)
+  await expect(runOpenLoop(loop(url))).rejects.toThrow('answered 500')
 })
