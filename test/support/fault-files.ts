@@ -84,6 +84,11 @@ export class FaultFiles implements Files {
     return new Map([...this.#durableNames].map(([path, { durable }]) => [path, Buffer.from(durable)]))
   }
 
+  /** What reads see, by path: the same after a stop of the process alone. */
+  content(): Map<string, Buffer> {
+    return new Map([...this.#names].map(([path, { seen }]) => [path, Buffer.from(seen)]))
+  }
+
   static of(content: ReadonlyMap<string, Buffer>): FaultFiles {
     const files = new FaultFiles(0)
     for (const [path, durable] of content) files.#durableNames.set(path, { seen: durable, durable, changes: [] })
@@ -227,6 +232,7 @@ export class FaultFiles implements Files {
   }
 }
 
+/** @param content changed in place when it does not grow. */
 function applyChange(content: Buffer, change: Change): Buffer {
   if ('size' in change) {
     const cut = Buffer.alloc(change.size)
@@ -234,7 +240,11 @@ function applyChange(content: Buffer, change: Change): Buffer {
     return cut
   }
   const { position, bytes } = change
-  const grown = Buffer.alloc(Math.max(content.length, position + bytes.length))
+  if (position + bytes.length <= content.length) {
+    bytes.copy(content, position)
+    return content
+  }
+  const grown = Buffer.alloc(position + bytes.length)
   content.copy(grown)
   bytes.copy(grown, position)
   return grown

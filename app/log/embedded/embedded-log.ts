@@ -4,6 +4,9 @@
  *     append ─▶ encode one group ─▶ write ─▶ fdatasync ─▶ durable: endOffset moves, waiting consumers wake
  *                    └─ segment full? seal it, create the next, sync the directory
  *
+ *     active segment   │ header │ group │ group │ zeros: allocated, not used yet │
+ *                                               ▲ segment.bytes                  ▲ #allocatedBytes
+ *
  * Constraints it holds:
  *  - nothing is reported durable, and nothing is read, before fdatasync returned for it;
  *  - after a failed fdatasync the kernel may have dropped the dirty pages and will report success next time
@@ -42,6 +45,13 @@ export interface EmbeddedLogOptions {
 }
 
 const NEWLINE = 0x0a
+/**
+ * A small group that makes its segment longer takes zeros along, up to a multiple of this: to sync a file that has grown costs
+ * a write of the file system's journal as well, and the groups that follow are spared it.
+ */
+const ALLOCATE_BYTES = 256 * 1024
+/** A larger group would write half of the disk's bandwidth for nothing. */
+const SMALL_GROUP_BYTES = ALLOCATE_BYTES / 4
 
 export class EmbeddedLog implements Log, ConsumerHost {
   readonly id: string
@@ -55,6 +65,8 @@ export class EmbeddedLog implements Log, ConsumerHost {
   readonly #segments: Segment[]
   readonly #consumers = new Map<string, EmbeddedConsumer>()
   #file: File
+  /** Of the active segment's file: never less than the bytes in use. */
+  #allocatedBytes: number
   #index: SparseIndex
   #endOffset: number
   /** Reused for every group; grows to the largest one met. */
@@ -83,6 +95,7 @@ export class EmbeddedLog implements Log, ConsumerHost {
     this.#reserve = reserve
     this.#segments = segments
     this.#file = active.file
+    this.#allocatedBytes = this.#active.bytes
     this.#index = active.index
     this.#endOffset = active.endOffset
   }
@@ -169,12 +182,13 @@ export class EmbeddedLog implements Log, ConsumerHost {
     if (this.#closed) throw new MillraceError('LOG_CLOSED', 'the log is closed')
     if (this.#failure) throw this.#failure
     const { length, count } = this.#encode(batches)
-    await this.#makeRoom(length)
+    // Begun before this returns when there is room: the caller has something else to do meanwhile.
+    if (!this.#hasRoom(length)) await this.#makeRoom(length)
 
     const segment = this.#active
     const position = segment.bytes
     try {
-      await writeFully(this.#file, this.#scratch, length, position)
+      await this.#write(position, length)
     } catch (error) {
       throw await this.#takeBack(position, error)
     }
@@ -215,6 +229,7 @@ export class EmbeddedLog implements Log, ConsumerHost {
     this.#closed = true
     this.#wake()
     for (const consumer of this.#consumers.values()) await consumer.close()
+    if (this.#failure === undefined) await this.#giveBack()
     await this.#file.close()
     await this.#lock.release()
   }
@@ -282,6 +297,53 @@ export class EmbeddedLog implements Log, ConsumerHost {
     return { length, count }
   }
 
+  /** Writes the group that the scratch buffer begins with, and zeros behind it when the file has to grow anyway. */
+  async #write(position: number, length: number): Promise<void> {
+    const padded = this.#padded(position, length)
+    if (padded > this.#scratch.length) this.#grow(padded)
+    this.#scratch.fill(0, length, padded)
+    let done = 0
+    try {
+      // Zeros that were not written are none that are missed.
+      while (done < length) done += await this.#file.write(this.#scratch, done, padded - done, position + done)
+    } catch (error) {
+      if (padded === length || !isNoSpace(error)) throw error
+      await writeFully(this.#file, this.#scratch, length, position)
+      done = length
+    }
+    this.#allocatedBytes = Math.max(this.#allocatedBytes, position + done)
+  }
+
+  /** Bytes to write for a group of `length`: with zeros up to the next step of the file, within every limit. */
+  #padded(position: number, length: number): number {
+    const end = position + length
+    if (end <= this.#allocatedBytes || length >= SMALL_GROUP_BYTES || this.#lacksSpace) return length
+    const { segmentBytes, maxBytes } = this.#options
+    const step = Math.ceil(end / ALLOCATE_BYTES) * ALLOCATE_BYTES
+    const others = this.sizeBytes - position
+    return Math.max(length, Math.min(step, segmentBytes, maxBytes - others) - position)
+  }
+
+  /** A larger scratch buffer, with what is in this one. */
+  #grow(bytes: number): void {
+    const larger = Buffer.allocUnsafeSlow(bytes)
+    this.#scratch.copy(larger)
+    this.#scratch = larger
+  }
+
+  /** What is allocated and not used. Only tidies: a reader knows zeros for what they are. */
+  async #giveBack(): Promise<void> {
+    const { bytes } = this.#active
+    if (this.#allocatedBytes > bytes) await this.#file.truncate(bytes).catch(() => undefined)
+  }
+
+  /** Whether nothing has to be done before so many bytes can be written. */
+  #hasRoom(bytes: number): boolean {
+    const { segmentBytes, maxBytes } = this.#options
+    const fits = this.#active.bytes + bytes <= segmentBytes && this.sizeBytes + bytes <= maxBytes
+    return fits && !this.#lacksSpace && this.#reserve.isHeld
+  }
+
   /** Rolls when the segment is full, and refuses when the whole log is. */
   async #makeRoom(bytes: number): Promise<void> {
     const { segmentBytes, maxBytes } = this.#options
@@ -316,12 +378,14 @@ export class EmbeddedLog implements Log, ConsumerHost {
     const file = await createSegment(this.files, this.directory, this.id, this.#endOffset)
     const sealed = this.#active
     sealed.sealed = true
+    await this.#giveBack()
     await this.#file.close()
     // Only an accelerator: a log without it works.
     await this.#index.save(this.files, this.directory, sealed.baseOffset).catch(() => undefined)
     const baseOffset = this.#endOffset
     this.#segments.push({ baseOffset, bytes: SEGMENT_HEADER_BYTES, sealed: false, lastAppendedAtMs: Date.now() })
     this.#file = file
+    this.#allocatedBytes = SEGMENT_HEADER_BYTES
     this.#index = new SparseIndex()
     this.#wake() // who still has the sealed one open would keep its space after it is deleted
     await this.progressed()
@@ -332,6 +396,7 @@ export class EmbeddedLog implements Log, ConsumerHost {
     if (!isNoSpace(cause)) return this.#fail('write', cause)
     try {
       await this.#file.truncate(position)
+      this.#allocatedBytes = position
     } catch (error) {
       return this.#fail('ftruncate', error)
     }

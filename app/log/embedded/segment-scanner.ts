@@ -50,13 +50,18 @@ export class SegmentScanner {
     return this.#position
   }
 
-  /** The next group or damage that begins before `limit` (bytes, never past what is durable); undefined at the limit. */
+  /**
+   * The next group or damage that begins before `limit` (bytes, never past what is durable); undefined at the limit, and
+   * where only zeros are before it: a writer allocates ahead. Then `position` is where the groups end.
+   */
   async next(limit: number): Promise<Scanned | undefined> {
     const position = this.#position
     if (position >= limit) return undefined
     const at = await this.#load(position, GROUP_HEADER_BYTES, limit)
     const header = readGroupHeader(this.#buffer.subarray(0, this.#filled), at)
-    if (header === undefined) return this.#skipTo(limit, 'group header is damaged')
+    if (header === undefined) {
+      return (await this.#isUnused(limit)) ? undefined : this.#skipTo(limit, 'group header is damaged')
+    }
 
     const end = position + GROUP_HEADER_BYTES + header.payloadBytes
     if (end > limit) return this.#skipTo(limit, 'group is cut short')
@@ -65,9 +70,21 @@ export class SegmentScanner {
     this.#position = end
     if (payload.length < header.payloadBytes || crc32(payload) !== header.payloadCrc) {
       const reason = 'checksum of the payload does not match'
-      return { kind: 'damage', position, bytes: end - position, reason, tail: end >= limit }
+      return { kind: 'damage', position, bytes: end - position, reason, tail: await this.#isUnused(limit) }
     }
     return { kind: 'group', position, header, payload }
+  }
+
+  /** Whether there are only zeros from the current position on. */
+  async #isUnused(limit: number): Promise<boolean> {
+    for (let from = this.#position; from < limit; ) {
+      const at = await this.#load(from, 1, limit)
+      const filled = this.#buffer.subarray(at, Math.min(this.#filled, at + limit - from))
+      if (filled.length === 0) return true // the file ends before the limit
+      if (filled.some((byte) => byte !== 0)) return false
+      from += filled.length
+    }
+    return true
   }
 
   /** Looks for the next sound group header behind the current position. */

@@ -215,6 +215,11 @@ export async function recoverSegment(
     segment.bytes = position
     break
   }
+  if (scanner.position < segment.bytes) {
+    // Allocated ahead by a process that was killed.
+    await file.truncate(scanner.position)
+    segment.bytes = scanner.position
+  }
   await writeAgain(file, last, segment.bytes - last)
   await file.datasync()
   return { file, index, endOffset }

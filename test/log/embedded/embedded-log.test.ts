@@ -296,6 +296,62 @@ describe('segments and retention', () => {
   })
 })
 
+describe('space allocated ahead', () => {
+  const ROOMY = { ...SMALL, segmentBytes: 1024 * 1024, maxBytes: 3 * 1024 * 1024 }
+  const sizeOf = (directory: string) => statSync(join(directory, segmentsIn(directory).at(-1) ?? '')).size
+
+  test('small groups let their segment grow in steps, and a stop gives back what is not used', async () => {
+    const directory = temporaryDirectory()
+    const log = await EmbeddedLog.open({ ...ROOMY, directory })
+    const sizes = new Set<number>()
+    for (let id = 0; id < 100; id++) {
+      await log.append([batchOf(id)])
+      sizes.add(sizeOf(directory))
+    }
+    expect([...sizes]).toEqual([256 * 1024])
+    expect(log.sizeBytes).toBeLessThan(100 * 100)
+    await log.close()
+    expect(sizeOf(directory)).toBe(log.sizeBytes)
+  })
+
+  test('a large group takes none along', async () => {
+    const directory = temporaryDirectory()
+    const log = await EmbeddedLog.open({ ...ROOMY, directory })
+    await log.append([{ payload: Buffer.from(`{"data":"${'x'.repeat(100_000)}"}`), count: 1 }])
+    expect(sizeOf(directory)).toBe(log.sizeBytes)
+    await log.close()
+  })
+
+  test('the limits of a segment and of the log hold for it too', async () => {
+    const directory = temporaryDirectory()
+    const limits = { segmentBytes: 100 * 1024, maxBytes: 210 * 1024 }
+    const log = await EmbeddedLog.open({ ...SMALL, ...limits, directory })
+    await log.consumer('a')
+    const batch = { payload: Buffer.from(`{"data":"${'x'.repeat(1000)}"}`), count: 1 }
+    let bytes = 0
+    for (;;) {
+      const appended = await log.append([batch]).catch((error) => error)
+      bytes = segmentsIn(directory).reduce((sum, name) => sum + statSync(join(directory, name)).size, 0)
+      expect(bytes).toBeLessThanOrEqual(limits.maxBytes)
+      if (appended instanceof Error) break
+    }
+    expect(bytes).toBeGreaterThan(0.99 * limits.maxBytes)
+    await log.close()
+  })
+
+  test('a disk that has no room for it still takes the groups', async () => {
+    const files = failingFiles((call, bytes) =>
+      call === 'write' && bytes > 64 * 1024 ? systemError('ENOSPC') : undefined,
+    )
+    const log = await EmbeddedLog.open({ ...ROOMY, directory: temporaryDirectory(), files })
+    const consumer = await log.consumer('a')
+    await log.append([batchOf(1)])
+    await log.append([batchOf(2)])
+    expect(await readAll(consumer, log)).toEqual([1, 2])
+    await log.close()
+  })
+})
+
 describe('damage', () => {
   async function written(directory: string, events: number): Promise<string> {
     const log = await EmbeddedLog.open({ ...SMALL, directory })
