@@ -22,15 +22,18 @@ export async function list(options: ListOptions): Promise<boolean> {
   let shown = 0
   for await (const [sink, letter] of options.admin === undefined ? fromDisk(options) : fromService(options)) {
     shown += 1
-    const { event, offset, attempts, reason, failedAt } = letter
-    if (options.json) print(JSON.stringify({ sink, ...letter }))
-    else
-      print(
-        `${failedAt}  ${sink}  offset ${offset}  ${event.source} ${event.id}  after ${attempts} attempts: ${reason.split('\n')[0]}`,
-      )
+    print(options.json ? JSON.stringify({ sink, ...letter }) : describe(sink, letter))
   }
   if (shown === 0 && !options.json) print(`no dead letters in ${options.admin ?? rootOf(options)}`)
   return true
+}
+
+function describe(sink: string, letter: DeadLetter): string {
+  const { event, offset, attempts, reason, failedAt } = letter
+  // Sound by its checksum, and still nothing that this program has written.
+  if (event === undefined || reason === undefined) return `${sink}  no dead letter: ${JSON.stringify(letter)}`
+  const [what] = reason.split('\n')
+  return `${failedAt}  ${sink}  offset ${offset}  ${event.source} ${event.id}  after ${attempts} attempts: ${what}`
 }
 
 function rootOf({ dataDirectory }: ListOptions): string {

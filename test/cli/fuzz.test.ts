@@ -9,6 +9,7 @@ import { list } from '../../app/cli/dlq.ts'
 import { inspect, repair, replay, verify } from '../../app/cli/log.ts'
 import { send } from '../../app/cli/send.ts'
 import { loadConfig, VARIABLES } from '../../app/config.ts'
+import { REPLAY_CONSUMER } from '../../app/delivery/dead-letters.ts'
 import { MillraceError } from '../../app/errors.ts'
 import { EmbeddedLog } from '../../app/log/embedded/embedded-log.ts'
 import { encodeSegmentHeader, segmentName, writeGroupHeader } from '../../app/log/embedded/format.ts'
@@ -113,6 +114,23 @@ const content = fc.dictionary(
 )
 
 describe('a directory of anything', () => {
+  test('a sound group in the log of dead letters that holds none is shown as it is', async () => {
+    const root = temporaryDirectory()
+    const dir = join(root, 'data/dead-letters/http')
+    const log = await EmbeddedLog.open({ directory: dir, segmentBytes: 65_536, maxBytes: 1e9, retentionMs: 1e9 })
+    await log.consumer(REPLAY_CONSUMER)
+    for (const text of ['no JSON', '7', '{"a":1}', '']) await log.append([{ payload: Buffer.from(text), count: 1 }])
+    await log.close()
+    const printed: string[] = []
+    vi.spyOn(process.stdout, 'write').mockImplementation((line) => printed.push(String(line)) > 0)
+    await list({ dataDirectory: join(root, 'data'), limit: 10 })
+    expect(printed.join('')).toBe(
+      ['{"unreadable":"no JSON"}', '{"unreadable":"7"}', '{"a":1}', '{"unreadable":""}']
+        .map((what) => `http  no dead letter: ${what}\n`)
+        .join(''),
+    )
+  })
+
   test('property: log inspect, verify, repair and replay, and dlq list, answer; what is repaired can be opened', async () => {
     const root = temporaryDirectory()
     silence()

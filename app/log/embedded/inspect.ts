@@ -73,18 +73,27 @@ export async function* inspectLog(directory: string, options: InspectOptions = {
 }
 
 /** The oldest `limit` records that `consumer` has not settled yet; none when there is no such log. */
-export async function readPending(directory: string, consumer: string, limit: number): Promise<unknown[]> {
+export async function readPending(directory: string, consumer: string, limit: number): Promise<object[]> {
   const fromOffset = await readConsumerOffset(directory, consumer)
-  const records: unknown[] = []
+  const records: object[] = []
   if (fromOffset === undefined) return records
   for await (const found of inspectLog(directory, { fromOffset })) {
     if (found.kind !== 'group') continue
     const { payload, baseOffset } = found.group
-    const lines = payload.toString().trimEnd().split('\n')
-    for (const line of lines.slice(Math.max(0, fromOffset - baseOffset))) records.push(JSON.parse(line))
+    const lines = payload.toString().split('\n').slice(0, -1)
+    for (const line of lines.slice(Math.max(0, fromOffset - baseOffset))) records.push(parsed(line))
     if (records.length >= limit) break
   }
   return records.slice(0, limit)
+}
+
+/** What is sound by its checksum is what somebody wrote, which need not be JSON. */
+function parsed(line: string): object {
+  try {
+    const record: unknown = JSON.parse(line)
+    if (typeof record === 'object' && record !== null) return record
+  } catch {}
+  return { unreadable: line }
 }
 
 async function readConsumerOffset(directory: string, name: string): Promise<number | undefined> {
