@@ -5,7 +5,6 @@
  */
 import { hash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import Type, { type Static } from 'typebox'
 import { MillraceError, messageOf } from './errors.ts'
 
 const KIB = 1024
@@ -14,23 +13,39 @@ const GIB = 1024 * MIB
 const SECOND_MS = 1000
 const DAY_MS = 24 * 60 * 60 * SECOND_MS
 
-function integer(minimum: number, maximum: number, fallback: number, description: string) {
-  return Type.Integer({ minimum, maximum, default: fallback, description })
+/** In the terms of JSON Schema. */
+export interface Variable<T = unknown> {
+  readonly type: 'integer' | 'string' | 'boolean' | 'array'
+  readonly enum?: readonly string[]
+  /** Of an array: what each item may be. Default: any text. */
+  readonly items?: { readonly enum: readonly string[] }
+  readonly minimum?: number
+  readonly maximum?: number
+  readonly default: T
+  readonly description: string
 }
-function text(fallback: string, description: string) {
-  return Type.String({ default: fallback, description })
+
+function integer(minimum: number, maximum: number, fallback: number, description: string): Variable<number> {
+  return { type: 'integer', minimum, maximum, default: fallback, description }
 }
-function flag(fallback: boolean, description: string) {
-  return Type.Boolean({ default: fallback, description })
+function text(fallback: string, description: string): Variable<string> {
+  return { type: 'string', default: fallback, description }
 }
-function list<const T extends string>(values: readonly T[], fallback: readonly T[], description: string) {
-  return Type.Array(Type.Enum([...values]), { default: [...fallback], description, uniqueItems: true })
+function flag(fallback: boolean, description: string): Variable<boolean> {
+  return { type: 'boolean', default: fallback, description }
 }
-function names(description: string) {
-  return Type.Array(Type.String(), { default: [], description, uniqueItems: true })
+function list<const T extends string>(
+  values: readonly T[],
+  fallback: readonly NoInfer<T>[],
+  description: string,
+): Variable<readonly T[]> {
+  return { type: 'array', items: { enum: values }, default: fallback, description }
 }
-function choice<const T extends string>(values: readonly T[], fallback: T, description: string) {
-  return Type.Enum([...values], { default: fallback, description })
+function names(description: string): Variable<readonly string[]> {
+  return { type: 'array', default: [], description }
+}
+function choice<const T extends string>(values: readonly T[], fallback: NoInfer<T>, description: string): Variable<T> {
+  return { type: 'string', enum: values, default: fallback, description }
 }
 
 /** Who a process is to the brokers. */
@@ -39,7 +54,7 @@ export const KAFKA_AUTHS = ['none', 'tls', 'mtls', 'scram-sha-256', 'scram-sha-5
 export type SinkName = (typeof SINK_NAMES)[number]
 export const SINK_NAMES = ['file', 'stdout', 'http', 's3', 'postgres'] as const
 
-export const ConfigSchema = Type.Object({
+const SCHEMA = {
   HOST: text('127.0.0.1', 'Address of the public listener.'),
   PORT: integer(0, 65_535, 3000, 'Port of the public listener; 0 takes any free one.'),
   ADMIN_HOST: text('127.0.0.1', 'Address of the admin listener (metrics, health, dead letters): keep it private.'),
@@ -331,9 +346,12 @@ export const ConfigSchema = Type.Object({
     10 * SECOND_MS,
     'After that: how long sinks may go on delivering what is in the log; the rest is delivered after the next start.',
   ),
-})
+}
+export const VARIABLES: Readonly<Record<string, Variable>> = SCHEMA
 
-export type Config = Readonly<Static<typeof ConfigSchema>> & {
+type Values = { readonly [Name in keyof typeof SCHEMA]: (typeof SCHEMA)[Name]['default'] }
+
+export type Config = Values & {
   /** Client name → SHA-256 of its key, in hex. */
   readonly apiKeys: ReadonlyMap<string, string>
 }
@@ -342,18 +360,7 @@ export type Config = Readonly<Static<typeof ConfigSchema>> & {
  * The variables a container may be given: what `infra/` types its task definitions with.
  * @public
  */
-export type Environment = Partial<Record<keyof Static<typeof ConfigSchema>, string>>
-
-export interface Variable {
-  readonly type?: string
-  readonly enum?: readonly string[]
-  readonly items?: { readonly enum?: readonly string[] }
-  readonly minimum?: number
-  readonly maximum?: number
-  readonly default: unknown
-  readonly description: string
-}
-export const VARIABLES = ConfigSchema.properties as unknown as Readonly<Record<string, Variable>>
+export type Environment = Partial<Record<keyof Values, string>>
 
 /**
  * Reads and checks the environment.
@@ -365,7 +372,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv): Config {
     const given = environment[name]
     values[name] = given === undefined || given === '' ? variable.default : convert(name, variable, given)
   }
-  const config = values as Static<typeof ConfigSchema> // each value was converted by its own schema
+  const config = values as Values // each value was converted by its own schema
   const apiKeys = readKeys(config.API_KEYS, config.API_KEYS_FILE)
   checkTogether(config, apiKeys)
   // The keys live in one place only: nothing that prints the config can print them.
@@ -454,7 +461,7 @@ export function isLoopback(host: string): boolean {
 }
 
 /** What no single variable can get wrong. */
-function checkTogether(config: Static<typeof ConfigSchema>, apiKeys: ReadonlyMap<string, string>): void {
+function checkTogether(config: Values, apiKeys: ReadonlyMap<string, string>): void {
   if (apiKeys.size === 0 && !isLoopback(config.HOST) && !config.ALLOW_ANONYMOUS) {
     throw invalid(
       'HOST',
@@ -499,7 +506,7 @@ function checkTogether(config: Static<typeof ConfigSchema>, apiKeys: ReadonlyMap
   }
 }
 
-function checkS3(config: Static<typeof ConfigSchema>): void {
+function checkS3(config: Values): void {
   const { S3_SINK_BUCKET: bucket, S3_SINK_PREFIX: prefix, S3_SINK_ENDPOINT: endpoint } = config
   if (!/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(bucket)) {
     throw invalid('S3_SINK_BUCKET', `SINKS has s3: ${JSON.stringify(bucket)} is not the name of a bucket`)
@@ -513,7 +520,7 @@ function checkS3(config: Static<typeof ConfigSchema>): void {
   }
 }
 
-function checkPostgres({ POSTGRES_SINK_URL: url, POSTGRES_SINK_TABLE: table }: Static<typeof ConfigSchema>): void {
+function checkPostgres({ POSTGRES_SINK_URL: url, POSTGRES_SINK_TABLE: table }: Values): void {
   // Never shown: it may hold a password.
   if (!/^postgres(ql)?:$/.test(URL.parse(url)?.protocol ?? '')) {
     throw invalid('POSTGRES_SINK_URL', 'SINKS has postgres: set it to postgres://user@host:5432/database')
@@ -524,7 +531,7 @@ function checkPostgres({ POSTGRES_SINK_URL: url, POSTGRES_SINK_TABLE: table }: S
   }
 }
 
-function checkKafka(config: Static<typeof ConfigSchema>): void {
+function checkKafka(config: Values): void {
   const { KAFKA_BROKERS: brokers, KAFKA_AUTH: auth } = config
   if (brokers.length === 0) throw invalid('KAFKA_BROKERS', 'LOG_ENGINE is kafka: name some brokers, host:port')
   const odd = brokers.find((broker) => !/^(\[[\da-f:.]+\]|[\w.-]+):\d{1,5}$/i.test(broker))

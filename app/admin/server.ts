@@ -8,7 +8,6 @@ import { type FastifyBaseLogger, type FastifyInstance, fastify, LogController } 
 import { isLoopback } from '../config.ts'
 import type { ReplayResult } from '../delivery/dead-letters.ts'
 import { MillraceError } from '../errors.ts'
-import { takeSchemas } from '../http/docs.ts'
 import { healthRoutes } from '../http/health.ts'
 import { sendProblem } from '../http/problem.ts'
 import { type LiveOptions, livePage } from './live.ts'
@@ -58,7 +57,6 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
         )
     })
   }
-  takeSchemas(app)
   healthRoutes(app, notReady)
 
   app.register(livePage, { ...live, needsToken: token !== '' })

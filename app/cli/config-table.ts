@@ -14,5 +14,5 @@ function rangeOf(variable: Variable): string {
   if (variable.type === 'integer') return `${variable.minimum} … ${variable.maximum}`
   const values = variable.enum ?? variable.items?.enum
   if (values && values.length > 0) return values.map((value) => `\`${value}\``).join(', ')
-  return { boolean: '`true`, `false`', array: 'list' }[variable.type ?? ''] ?? 'text'
+  return { boolean: '`true`, `false`', array: 'list', string: 'text' }[variable.type]
 }

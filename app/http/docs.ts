@@ -1,38 +1,16 @@
-/**
- * The OpenAPI document and its page, `/openapi.json` and `/docs`, made when somebody first asks for them: a start does not
- * wait for it. Routes say what they take and give in their `schema`, which is for readers only. It is taken off before
- * Fastify would compile it, as events are judged one by one with a reason each and answers are made from few parts.
- */
-import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify, type RouteOptions } from 'fastify'
-import type { TSchema } from 'typebox'
-
-export type Documented = Pick<RouteOptions, 'method' | 'url' | 'schema'>
+/** The OpenAPI document and its page, `/openapi.json` and `/docs`, made when somebody first asks for them: a start does not wait for it. */
+import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
 
 export interface DocsOptions {
   readonly version: string
   /** Whether requests need an API key. */
   readonly needsKey: boolean
-  /** Schemas that others refer to by their `$id`. */
-  readonly shared: readonly TSchema[]
 }
 
-/** Takes their schemas off the routes that are added from now on. @returns what they said, as it comes. */
-export function takeSchemas(app: FastifyInstance): readonly Documented[] {
-  const documented: Documented[] = []
-  app.addHook('onRoute', (route) => {
-    const { method, url, schema } = route
-    if (schema === undefined) return
-    delete route.schema
-    if (method !== 'HEAD') documented.push({ method, url, schema })
-  })
-  return documented
-}
-
-/** @param documented may grow until the first request. */
-export function docsRoutes(app: FastifyInstance, documented: readonly Documented[], options: DocsOptions): void {
+export function docsRoutes(app: FastifyInstance, options: DocsOptions): void {
   let docs: Promise<FastifyInstance> | undefined
   const serve = async (request: FastifyRequest, reply: FastifyReply) => {
-    docs ??= createDocs(documented, options)
+    docs ??= createDocs(options)
     const { method, url, headers } = request
     const answer = await (await docs).inject({ method: method as 'GET', url, headers })
     // Those of the connection are this server's own.
@@ -43,13 +21,11 @@ export function docsRoutes(app: FastifyInstance, documented: readonly Documented
 }
 
 /** Never listens: it is asked by {@link docsRoutes}. */
-async function createDocs(
-  documented: readonly Documented[],
-  { version, needsKey, shared }: DocsOptions,
-): Promise<FastifyInstance> {
-  const [{ default: swagger }, { default: swaggerUi }] = await Promise.all([
+async function createDocs({ version, needsKey }: DocsOptions): Promise<FastifyInstance> {
+  const [{ default: swagger }, { default: swaggerUi }, { ROUTES, SHARED }] = await Promise.all([
     import('@fastify/swagger'),
     import('@fastify/swagger-ui'),
+    import('./schemas.ts'),
   ])
   const app = fastify()
   await app.register(swagger, {
@@ -67,8 +43,8 @@ async function createDocs(
   })
   await app.register(swaggerUi, { routePrefix: '/docs' })
   app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger())
-  for (const schema of shared) app.addSchema(schema)
-  for (const route of documented) app.route({ ...route, handler: () => undefined })
+  for (const schema of SHARED) app.addSchema(schema)
+  for (const route of ROUTES) app.route({ ...route, handler: () => undefined })
   await app.ready()
   return app
 }

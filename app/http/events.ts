@@ -1,15 +1,14 @@
 /** POST /v1/events: one body in, one write over the channel, one answer once it is durable. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import Type from 'typebox'
 import type { Sender } from '../channel/channel.ts'
 import type { Counts } from '../counts.ts'
 import { MillraceError } from '../errors.ts'
-import { DEFAULT_SOURCE, DEFAULT_TYPE, identityOfReceived, keyOfReceived, MAX_ATTRIBUTE_LENGTH } from '../event.ts'
+import { identityOfReceived, keyOfReceived } from '../event.ts'
 import { reasonOf } from '../metrics-contract.ts'
 import { type Lost, NOTHING_LOST, type OnSettled, Write } from '../write.ts'
 import { type Body, readBody } from './body.ts'
 import { inflate } from './inflate.ts'
-import { ProblemSchema, Refusal, type Rejected, RejectedSchema } from './problem.ts'
+import { Refusal, type Rejected } from './problem.ts'
 import type { Quota } from './quota.ts'
 import { withTraceparent } from './trace.ts'
 import type { Turns } from './turns.ts'
@@ -33,95 +32,6 @@ export interface EventsOptions {
   readonly traceparentOf: (request: FastifyRequest) => string | undefined
 }
 
-const attribute = (description: string) =>
-  Type.String({
-    minLength: 1,
-    maxLength: MAX_ATTRIBUTE_LENGTH,
-    pattern: '^[^\\u0000-\\u001f\\u007f-\\u009f]+$',
-    description,
-  })
-const source = Type.String({
-  minLength: 1,
-  maxLength: MAX_ATTRIBUTE_LENGTH,
-  format: 'uri-reference',
-  description: `URI reference. Default: ${DEFAULT_SOURCE}.`,
-})
-const optional = {
-  subject: Type.Optional(attribute('Events with the same subject stay in order.')),
-  time: Type.Optional(Type.String({ format: 'date-time', description: 'Default: when it was written.' })),
-  datacontenttype: Type.Optional(attribute('Media type of data.')),
-}
-const ShortEvent = Type.Object(
-  {
-    id: Type.Optional(Type.Union([attribute('Default: made from the place in the log.'), Type.Integer()])),
-    source: Type.Optional(source),
-    type: Type.Optional(attribute(`Default: ${DEFAULT_TYPE}.`)),
-    ...optional,
-    data: Type.Unknown({ description: 'Any JSON value.' }),
-  },
-  { additionalProperties: false, description: 'Anything with data; missing attributes are filled in.' },
-)
-const CloudEvent = Type.Object(
-  {
-    specversion: Type.Literal('1.0'),
-    id: attribute('Unique within its source.'),
-    source,
-    type: attribute('Kind of event.'),
-    ...optional,
-    data: Type.Optional(Type.Unknown()),
-  },
-  { additionalProperties: false, description: 'CloudEvents 1.0; further attributes are extensions.' },
-)
-const Accepted = Type.Object(
-  {
-    accepted: Type.Integer({ minimum: 1, description: 'Events that are durable now.' }),
-    ack: Type.Optional(Type.Literal('memory', { description: 'Present when ACK=memory: queued, not yet durable.' })),
-    duplicates: Type.Optional(
-      Type.Integer({ minimum: 1, description: 'Of these, events that were stored before and were not stored again.' }),
-    ),
-    rejected: Type.Optional(RejectedSchema),
-  },
-  { $id: 'Accepted' },
-)
-
-/** What `schema` refers to. */
-export const SHARED_SCHEMAS = [ProblemSchema, Accepted]
-
-const problem = (description: string, headers?: Record<string, object>) => ({
-  description,
-  ...(headers && { headers }),
-  content: { 'application/problem+json': { schema: Type.Ref('Problem') } },
-})
-const retryAfter = { 'retry-after': { schema: { type: 'integer' }, description: 'Seconds.' } }
-
-const schema = {
-  summary: 'Send events',
-  description: 'Answers once every accepted event is durable. Content-Encoding: gzip, deflate, br or zstd.',
-  tags: ['events'],
-  body: {
-    content: {
-      'application/json': {
-        schema: Type.Union([ShortEvent, CloudEvent, Type.Array(Type.Union([ShortEvent, CloudEvent]), { minItems: 1 })]),
-      },
-      'application/cloudevents+json': { schema: CloudEvent },
-      'application/cloudevents-batch+json': { schema: Type.Array(CloudEvent, { minItems: 1 }) },
-      'application/x-ndjson': {
-        schema: Type.String({ description: 'One event a line.', examples: ['{"data":1}\n{"data":2}\n'] }),
-      },
-    },
-  },
-  response: {
-    202: Type.Ref('Accepted'),
-    400: problem('The body is malformed.'),
-    401: problem('API key missing or unknown.'),
-    413: problem('Body too large, inflated too large, or too many events.'),
-    415: problem('Content type or encoding not supported.'),
-    422: problem('No event was acceptable; the reasons are listed.'),
-    429: problem('This client is over its rate limit or quota.', retryAfter),
-    503: problem('Channel, log or disk is full, or shutting down: nothing of the request was kept.', retryAfter),
-  },
-}
-
 export function eventsRoute(app: FastifyInstance, options: EventsOptions): void {
   const { sender, counts, quota, turns, ack, maxBodyBytes, maxRequestEvents, keyed, deduplicates } = options
   const { isDraining, traceparentOf } = options
@@ -136,7 +46,6 @@ export function eventsRoute(app: FastifyInstance, options: EventsOptions): void 
 
   app.post<{ Body: Buffer | undefined }>(
     '/v1/events',
-    { schema },
     // Not async, and no promise in it: a request is answered by the group commit that made it durable.
     (request, reply) => {
       if (isDraining()) throw new MillraceError('SHUTTING_DOWN', 'shutting down: send it to another instance')

@@ -1,33 +1,11 @@
 /** Every error a client sees: RFC 9457 `application/problem+json`, with Retry-After on 429 and 503. */
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
-import Type from 'typebox'
 import { ERRORS, type ErrorCode, MillraceError } from '../errors.ts'
 
 const RETRY_AFTER_SECONDS = '1'
 
-export const RejectedSchema = Type.Array(
-  Type.Object({
-    index: Type.Integer({ minimum: 0, description: 'Place of the event in the request, from 0.' }),
-    reason: Type.String(),
-    retryable: Type.Optional(
-      Type.Literal(true, { description: 'Present when the event is sound but was not stored: send it again.' }),
-    ),
-  }),
-  { description: 'Events that were not accepted, with the reason; absent when there are none.' },
-)
-
+/** Events that were not accepted, by their place in the request. `retryable`: sound, but not stored. */
 export type Rejected = { index: number; reason: string; retryable?: true }[]
-
-export const ProblemSchema = Type.Object(
-  {
-    type: Type.String({ description: 'urn:millrace:problem:<code>' }),
-    title: Type.String(),
-    status: Type.Integer(),
-    detail: Type.String({ description: 'What is wrong with this request, and what to do.' }),
-    rejected: Type.Optional(RejectedSchema),
-  },
-  { $id: 'Problem', description: 'RFC 9457 problem details' },
-)
 
 /** What Fastify raises before a route runs, in our terms. */
 const FROM_FASTIFY: Readonly<Record<string, ErrorCode>> = {

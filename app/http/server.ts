@@ -15,8 +15,8 @@ import type { Write } from '../write.ts'
 import { boundRequestsInProgress } from './admission.ts'
 import { requireKey } from './auth.ts'
 import { limitConnections } from './connections.ts'
-import { docsRoutes, takeSchemas } from './docs.ts'
-import { eventsRoute, SHARED_SCHEMAS } from './events.ts'
+import { docsRoutes } from './docs.ts'
+import { eventsRoute } from './events.ts'
 import { healthRoutes } from './health.ts'
 import { sendProblem, toProblem } from './problem.ts'
 import { Quota } from './quota.ts'
@@ -87,8 +87,7 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
   })
 
   if (tracing) await app.register(tracing.plugin)
-  const documented = takeSchemas(app)
-  docsRoutes(app, documented, { version, needsKey: config.apiKeys.size > 0, shared: SHARED_SCHEMAS })
+  docsRoutes(app, { version, needsKey: config.apiKeys.size > 0 })
   healthRoutes(app, notReady)
 
   await app.register(async (scope) => {

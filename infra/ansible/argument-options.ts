@@ -16,7 +16,7 @@ export function argumentOptions(): string {
 
 function describe(name: string, variable: Variable): string[] {
   const values = variable.enum ?? variable.items?.enum ?? []
-  const type = { integer: 'int', boolean: 'bool', array: 'list' }[variable.type ?? ''] ?? 'str'
+  const type = { integer: 'int', boolean: 'bool', array: 'list', string: 'str' }[variable.type]
   return [
     `description: ${JSON.stringify(variable.description)}`,
     `type: ${type}`,

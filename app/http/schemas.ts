@@ -1,0 +1,139 @@
+/**
+ * What the public routes take and give, for readers: the OpenAPI document is made from it (docs.ts). Nothing is checked by it, as
+ * events are judged one by one with a reason each; a test checks that the service does what it says. Loaded when somebody asks: a start
+ * does not wait for it.
+ */
+import type { FastifySchema } from 'fastify'
+import Type from 'typebox'
+import { DEFAULT_SOURCE, DEFAULT_TYPE, MAX_ATTRIBUTE_LENGTH } from '../event.ts'
+
+const Rejected = Type.Array(
+  Type.Object({
+    index: Type.Integer({ minimum: 0, description: 'Place of the event in the request, from 0.' }),
+    reason: Type.String(),
+    retryable: Type.Optional(
+      Type.Literal(true, { description: 'Present when the event is sound but was not stored: send it again.' }),
+    ),
+  }),
+  { description: 'Events that were not accepted, with the reason; absent when there are none.' },
+)
+
+const Problem = Type.Object(
+  {
+    type: Type.String({ description: 'urn:millrace:problem:<code>' }),
+    title: Type.String(),
+    status: Type.Integer(),
+    detail: Type.String({ description: 'What is wrong with this request, and what to do.' }),
+    rejected: Type.Optional(Rejected),
+  },
+  { $id: 'Problem', description: 'RFC 9457 problem details' },
+)
+
+const attribute = (description: string) =>
+  Type.String({
+    minLength: 1,
+    maxLength: MAX_ATTRIBUTE_LENGTH,
+    pattern: '^[^\\u0000-\\u001f\\u007f-\\u009f]+$',
+    description,
+  })
+const source = Type.String({
+  minLength: 1,
+  maxLength: MAX_ATTRIBUTE_LENGTH,
+  format: 'uri-reference',
+  description: `URI reference. Default: ${DEFAULT_SOURCE}.`,
+})
+const optional = {
+  subject: Type.Optional(attribute('Events with the same subject stay in order.')),
+  time: Type.Optional(Type.String({ format: 'date-time', description: 'Default: when it was written.' })),
+  datacontenttype: Type.Optional(attribute('Media type of data.')),
+}
+const ShortEvent = Type.Object(
+  {
+    id: Type.Optional(Type.Union([attribute('Default: made from the place in the log.'), Type.Integer()])),
+    source: Type.Optional(source),
+    type: Type.Optional(attribute(`Default: ${DEFAULT_TYPE}.`)),
+    ...optional,
+    data: Type.Unknown({ description: 'Any JSON value.' }),
+  },
+  { additionalProperties: false, description: 'Anything with data; missing attributes are filled in.' },
+)
+const CloudEvent = Type.Object(
+  {
+    specversion: Type.Literal('1.0'),
+    id: attribute('Unique within its source.'),
+    source,
+    type: attribute('Kind of event.'),
+    ...optional,
+    data: Type.Optional(Type.Unknown()),
+  },
+  { additionalProperties: false, description: 'CloudEvents 1.0; further attributes are extensions.' },
+)
+const Accepted = Type.Object(
+  {
+    accepted: Type.Integer({ minimum: 1, description: 'Events that are durable now.' }),
+    ack: Type.Optional(Type.Literal('memory', { description: 'Present when ACK=memory: queued, not yet durable.' })),
+    duplicates: Type.Optional(
+      Type.Integer({ minimum: 1, description: 'Of these, events that were stored before and were not stored again.' }),
+    ),
+    rejected: Type.Optional(Rejected),
+  },
+  { $id: 'Accepted' },
+)
+
+const problem = (description: string, headers?: Record<string, object>) => ({
+  description,
+  ...(headers && { headers }),
+  content: { 'application/problem+json': { schema: Type.Ref('Problem') } },
+})
+const retryAfter = { 'retry-after': { schema: { type: 'integer' }, description: 'Seconds.' } }
+
+const events = {
+  summary: 'Send events',
+  description: 'Answers once every accepted event is durable. Content-Encoding: gzip, deflate, br or zstd.',
+  tags: ['events'],
+  body: {
+    content: {
+      'application/json': {
+        schema: Type.Union([ShortEvent, CloudEvent, Type.Array(Type.Union([ShortEvent, CloudEvent]), { minItems: 1 })]),
+      },
+      'application/cloudevents+json': { schema: CloudEvent },
+      'application/cloudevents-batch+json': { schema: Type.Array(CloudEvent, { minItems: 1 }) },
+      'application/x-ndjson': {
+        schema: Type.String({ description: 'One event a line.', examples: ['{"data":1}\n{"data":2}\n'] }),
+      },
+    },
+  },
+  response: {
+    202: Type.Ref('Accepted'),
+    400: problem('The body is malformed.'),
+    401: problem('API key missing or unknown.'),
+    413: problem('Body too large, inflated too large, or too many events.'),
+    415: problem('Content type or encoding not supported.'),
+    422: problem('No event was acceptable; the reasons are listed.'),
+    429: problem('This client is over its rate limit or quota.', retryAfter),
+    503: problem('Channel, log or disk is full, or shutting down: nothing of the request was kept.', retryAfter),
+  },
+}
+
+const Live = Type.Object({ status: Type.Literal('live') })
+const Ready = Type.Object({
+  status: Type.Enum(['ready', 'not ready']),
+  reason: Type.Optional(Type.String({ description: 'Why not.' })),
+})
+
+/** What others refer to by their `$id`. */
+export const SHARED = [Problem, Accepted]
+
+export const ROUTES: readonly { method: 'GET' | 'POST'; url: string; schema: FastifySchema }[] = [
+  { method: 'POST', url: '/v1/events', schema: events },
+  {
+    method: 'GET',
+    url: '/health/live',
+    schema: { summary: 'The process runs', tags: ['health'], response: { 200: Live } },
+  },
+  {
+    method: 'GET',
+    url: '/health/ready',
+    schema: { summary: 'The service can take events', tags: ['health'], response: { 200: Ready, 503: Ready } },
+  },
+]
