@@ -152,6 +152,18 @@ describe('application/x-ndjson', () => {
         '{"data":1},{"data":2}',
         '{"data":{"a":1}',
         '{"b":2}}',
+        // With and without a comma behind an object, which decides how they are parsed.
+        '{"data":1}, 5',
+        '{"data":"}, "}',
+        '{"data":1,5,"x"}',
+        '{"data":"a',
+        'b"}',
+        '5',
+        '"data":2}',
+        '[{"data":1}',
+        '{"data":1}]',
+        '{"data":1} \t,\r{"data":2}',
+        '\u007b"data":{"a":1}}',
         '',
         ' ',
         '[]',
@@ -185,8 +197,14 @@ describe('application/x-ndjson', () => {
           expected.map((text) => JSON.parse(text).data),
         )
       }),
-      { numRuns: 500 },
+      { numRuns: 3000 },
     )
+  })
+
+  test('what goes over a line break is not made up for by elements that are no objects', () => {
+    const { lines, rejected } = read('{"data":[1\n2]}\n5,6\n{"data":"ok"}', NDJSON)
+    expect(lines).toEqual(['{"data":"ok"}'])
+    expect(rejected.map(({ index }) => index)).toEqual([0, 1, 2])
   })
 })
 
