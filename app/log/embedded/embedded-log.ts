@@ -4,9 +4,6 @@
  *     append ─▶ encode one group ─▶ write ─▶ fdatasync ─▶ durable: endOffset moves, waiting consumers wake
  *                    └─ segment full? seal it, create the next, sync the directory
  *
- *     active segment   │ header │ group │ group │ zeros: allocated, not used yet │
- *                                               ▲ segment.bytes                  ▲ #allocatedBytes
- *
  * Constraints it holds:
  *  - nothing is reported durable, and nothing is read, before fdatasync returned for it;
  *  - after a failed fdatasync the kernel may have dropped the dirty pages and will report success next time
@@ -20,11 +17,12 @@
  */
 import { MillraceError, messageOf, systemCode } from '../../errors.ts'
 import { type Batch, type Damage, type Log, type LogObserver, type Lost, NOTHING_LOST } from '../log.ts'
+import { ActiveFile, GroupBuffer } from './active-file.ts'
 import { ConsumerStore } from './consumer-store.ts'
 import { createSegment, diskFull, identify, takeLock, tooManyFiles, unusable } from './directory.ts'
 import { type ConsumerHost, EmbeddedConsumer } from './embedded-consumer.ts'
-import { type File, type Files, nodeFiles, writeFully } from './files.ts'
-import { GROUP_HEADER_BYTES, SEGMENT_HEADER_BYTES, writeGroupHeader } from './format.ts'
+import { type File, type Files, nodeFiles } from './files.ts'
+import { SEGMENT_HEADER_BYTES } from './format.ts'
 import { isNoSpace, SpaceReserve } from './reserve.ts'
 import { listSegments, recoverSegment, removeSegment, type Segment } from './segments.ts'
 import { SparseIndex } from './sparse-index.ts'
@@ -44,15 +42,6 @@ export interface EmbeddedLogOptions {
   readonly observer?: LogObserver
 }
 
-const NEWLINE = 0x0a
-/**
- * A small group that makes its segment longer takes zeros along, up to a multiple of this: to sync a file that has grown costs
- * a write of the file system's journal as well, and the groups that follow are spared it.
- */
-const ALLOCATE_BYTES = 256 * 1024
-/** A larger group would write half of the disk's bandwidth for nothing. */
-const SMALL_GROUP_BYTES = ALLOCATE_BYTES / 4
-
 export class EmbeddedLog implements Log, ConsumerHost {
   readonly id: string
   readonly keyed = false
@@ -64,13 +53,10 @@ export class EmbeddedLog implements Log, ConsumerHost {
   readonly #reserve: SpaceReserve
   readonly #segments: Segment[]
   readonly #consumers = new Map<string, EmbeddedConsumer>()
-  #file: File
-  /** Of the active segment's file: never less than the bytes in use. */
-  #allocatedBytes: number
+  #file: ActiveFile
   #index: SparseIndex
   #endOffset: number
-  /** Reused for every group; grows to the largest one met. */
-  #scratch = Buffer.allocUnsafeSlow(64 * 1024)
+  readonly #group = new GroupBuffer()
   #failure: MillraceError | undefined
   /** Since an append was refused for lack of space. */
   #lacksSpace = false
@@ -94,8 +80,7 @@ export class EmbeddedLog implements Log, ConsumerHost {
     this.#store = store
     this.#reserve = reserve
     this.#segments = segments
-    this.#file = active.file
-    this.#allocatedBytes = this.#active.bytes
+    this.#file = new ActiveFile(active.file, this.#active.bytes)
     this.#index = active.index
     this.#endOffset = active.endOffset
   }
@@ -181,14 +166,15 @@ export class EmbeddedLog implements Log, ConsumerHost {
   async append(batches: readonly Batch[]): Promise<readonly Lost[]> {
     if (this.#closed) throw new MillraceError('LOG_CLOSED', 'the log is closed')
     if (this.#failure) throw this.#failure
-    const { length, count } = this.#encode(batches)
+    this.#group.encode(batches, this.#endOffset)
+    const { length, count } = this.#group
     // Begun before this returns when there is room: the caller has something else to do meanwhile.
     if (!this.#hasRoom(length)) await this.#makeRoom(length)
 
     const segment = this.#active
     const position = segment.bytes
     try {
-      await this.#write(position, length)
+      await this.#file.write(this.#group, position, this.#limitBytes)
     } catch (error) {
       throw await this.#takeBack(position, error)
     }
@@ -229,8 +215,7 @@ export class EmbeddedLog implements Log, ConsumerHost {
     this.#closed = true
     this.#wake()
     for (const consumer of this.#consumers.values()) await consumer.close()
-    if (this.#failure === undefined) await this.#giveBack()
-    await this.#file.close()
+    await this.#file.close(this.#failure === undefined ? this.#active.bytes : undefined)
     await this.#lock.release()
   }
 
@@ -277,64 +262,11 @@ export class EmbeddedLog implements Log, ConsumerHost {
     return active
   }
 
-  /** Lays the group out in the scratch buffer, payload first, then the header in front of it. */
-  #encode(batches: readonly Batch[]): { length: number; count: number } {
-    let length = GROUP_HEADER_BYTES
-    let count = 0
-    for (const batch of batches) {
-      length += batch.payload.length + 1
-      count += batch.count
-    }
-    if (length > this.#scratch.length) this.#scratch = Buffer.allocUnsafeSlow(length)
-    let at = GROUP_HEADER_BYTES
-    for (const { payload } of batches) {
-      this.#scratch.set(payload, at)
-      at += payload.length
-      this.#scratch[at] = NEWLINE
-      at += 1
-    }
-    writeGroupHeader(this.#scratch, 0, length - GROUP_HEADER_BYTES, count, this.#endOffset, Date.now())
-    return { length, count }
-  }
-
-  /** Writes the group that the scratch buffer begins with, and zeros behind it when the file has to grow anyway. */
-  async #write(position: number, length: number): Promise<void> {
-    const padded = this.#padded(position, length)
-    if (padded > this.#scratch.length) this.#grow(padded)
-    this.#scratch.fill(0, length, padded)
-    let done = 0
-    try {
-      // Zeros that were not written are none that are missed.
-      while (done < length) done += await this.#file.write(this.#scratch, done, padded - done, position + done)
-    } catch (error) {
-      if (padded === length || !isNoSpace(error)) throw error
-      await writeFully(this.#file, this.#scratch, length, position)
-      done = length
-    }
-    this.#allocatedBytes = Math.max(this.#allocatedBytes, position + done)
-  }
-
-  /** Bytes to write for a group of `length`: with zeros up to the next step of the file, within every limit. */
-  #padded(position: number, length: number): number {
-    const end = position + length
-    if (end <= this.#allocatedBytes || length >= SMALL_GROUP_BYTES || this.#lacksSpace) return length
+  /** How long the active segment may become by what is allocated ahead. */
+  get #limitBytes(): number {
     const { segmentBytes, maxBytes } = this.#options
-    const step = Math.ceil(end / ALLOCATE_BYTES) * ALLOCATE_BYTES
-    const others = this.sizeBytes - position
-    return Math.max(length, Math.min(step, segmentBytes, maxBytes - others) - position)
-  }
-
-  /** A larger scratch buffer, with what is in this one. */
-  #grow(bytes: number): void {
-    const larger = Buffer.allocUnsafeSlow(bytes)
-    this.#scratch.copy(larger)
-    this.#scratch = larger
-  }
-
-  /** What is allocated and not used. Only tidies: a reader knows zeros for what they are. */
-  async #giveBack(): Promise<void> {
-    const { bytes } = this.#active
-    if (this.#allocatedBytes > bytes) await this.#file.truncate(bytes).catch(() => undefined)
+    const others = this.sizeBytes - this.#active.bytes
+    return this.#lacksSpace ? 0 : Math.min(segmentBytes, maxBytes - others)
   }
 
   /** Whether nothing has to be done before so many bytes can be written. */
@@ -378,14 +310,12 @@ export class EmbeddedLog implements Log, ConsumerHost {
     const file = await createSegment(this.files, this.directory, this.id, this.#endOffset)
     const sealed = this.#active
     sealed.sealed = true
-    await this.#giveBack()
-    await this.#file.close()
+    await this.#file.close(sealed.bytes)
     // Only an accelerator: a log without it works.
     await this.#index.save(this.files, this.directory, sealed.baseOffset).catch(() => undefined)
     const baseOffset = this.#endOffset
     this.#segments.push({ baseOffset, bytes: SEGMENT_HEADER_BYTES, sealed: false, lastAppendedAtMs: Date.now() })
-    this.#file = file
-    this.#allocatedBytes = SEGMENT_HEADER_BYTES
+    this.#file = new ActiveFile(file, SEGMENT_HEADER_BYTES)
     this.#index = new SparseIndex()
     this.#wake() // who still has the sealed one open would keep its space after it is deleted
     await this.progressed()
@@ -396,7 +326,6 @@ export class EmbeddedLog implements Log, ConsumerHost {
     if (!isNoSpace(cause)) return this.#fail('write', cause)
     try {
       await this.#file.truncate(position)
-      this.#allocatedBytes = position
     } catch (error) {
       return this.#fail('ftruncate', error)
     }
