@@ -14,9 +14,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
-import { type Answer, type Phase, quantile, startLoadProcess } from './support/open-load.ts'
+import { type Answer, type Phase, startLoadProcess } from './support/load-process.ts'
 import { chart } from './support/soak-chart.ts'
 import { judge, type Sample, takeSample } from './support/soak-samples.ts'
+import { quantile } from './support/statistics.ts'
 
 const HELP = `npm run soak -- [--minutes N] [--rate EVENTS_PER_SECOND]
 
@@ -115,10 +116,8 @@ while (performance.now() < deadline) {
   await sleep(1000 - ((performance.now() - startedAt) % 1000))
   for (const name of readdirSync(delivered)) if (name.startsWith('events-')) rmSync(join(delivered, name))
   if (latest.length > 0) {
-    clientP99Ms = quantile(
-      latest.splice(0).map(({ latencyMs }) => latencyMs),
-      0.99,
-    )
+    const latencies = latest.splice(0).map(({ latencyMs }) => latencyMs)
+    clientP99Ms = quantile(Float64Array.from(latencies).sort(), 0.99)
   }
   const sample = await takeSample(
     service.pid ?? 0,

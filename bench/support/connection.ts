@@ -24,11 +24,16 @@ export class Connection {
     this.#open()
   }
 
-  /** `onAnswer` is called once, never before this returns. */
-  send(request: string | Buffer, onAnswer: OnAnswer): void {
+  /**
+   * @param parts of one request, sent together.
+   * @param onAnswer called once, never before this returns.
+   */
+  send(parts: readonly (string | Buffer)[], onAnswer: OnAnswer): void {
     this.#onAnswer = onAnswer
     const socket = this.#socket?.writable ? this.#socket : this.#open()
-    socket.write(request)
+    socket.cork()
+    for (const part of parts) socket.write(part)
+    socket.uncork()
   }
 
   close(): void {

@@ -8,8 +8,8 @@
  */
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { openConnections } from './load.ts'
 
 export interface Phase {
   readonly url: string
@@ -74,12 +74,6 @@ export function startLoadProcess(): LoadProcess {
   }
 }
 
-/** The `share` quantile (0–1) of `values`, NaN of none. */
-export function quantile(values: readonly number[], share: number): number {
-  const sorted = values.toSorted((a, b) => a - b)
-  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN
-}
-
 /** Requests as two parts: a small one with its number, and the large rest that they share. */
 function requestsOf({
   contentType,
@@ -105,76 +99,12 @@ function requestsOf({
   }
 }
 
-/** Connections of which each has one request at a time. */
-class Connections {
-  readonly #url: URL
-  #idle: Socket[] = []
-  readonly #all = new Set<Socket>()
-  readonly #onAnswer = new Map<Socket, (status: number) => void>()
-
-  constructor(url: string) {
-    this.#url = new URL(url)
-  }
-
-  async open(count: number): Promise<void> {
-    const sockets = Array.from({ length: count }, () => this.#connect())
-    await Promise.all(
-      sockets.map((socket) => new Promise((resolve) => this.send(socket, [PROBE, Buffer.of()], resolve))),
-    )
-  }
-
-  take(): Socket | undefined {
-    return this.#idle.shift()
-  }
-
-  #connect(): Socket {
-    const socket = connect(Number(this.#url.port), this.#url.hostname).setNoDelay()
-    this.#all.add(socket)
-    let answer = ''
-    socket.setEncoding('latin1').on('data', (text) => {
-      answer += text
-      const body = answer.indexOf('\r\n\r\n') + 4
-      const length = Number(/\r\ncontent-length: (\d+)\r\n/i.exec(answer)?.[1] ?? Number.NaN)
-      if (body < 4 || !(answer.length >= body + length)) return
-      const status = Number(answer.slice(9, 12))
-      answer = ''
-      this.#idle.push(socket)
-      this.#settle(socket, status)
-    })
-    socket
-      .on('error', () => undefined)
-      .on('close', () => {
-        this.#all.delete(socket)
-        this.#idle = this.#idle.filter((idle) => idle !== socket)
-        this.#settle(socket, 0)
-      })
-    return socket
-  }
-
-  send(socket: Socket, [head, tail]: [string, Buffer], onAnswer: (status: number) => void): void {
-    this.#onAnswer.set(socket, onAnswer)
-    socket.cork()
-    socket.write(head)
-    socket.write(tail)
-    socket.uncork()
-  }
-
-  destroy(): void {
-    for (const socket of this.#all) socket.destroy()
-  }
-
-  #settle(socket: Socket, status: number): void {
-    const onAnswer = this.#onAnswer.get(socket)
-    this.#onAnswer.delete(socket)
-    onAnswer?.(status)
-  }
-}
-
 async function run(phase: Phase, next: () => number): Promise<Float64Array> {
   const { url, seconds, connections: count, requestsPerSecond: rate } = phase
   const requestOf = requestsOf(phase)
-  const connections = new Connections(url)
-  await connections.open(count)
+  const connections = openConnections(url, count)
+  await Promise.all(connections.map((one) => new Promise<void>((resolve) => one.send([PROBE], () => resolve()))))
+  const idle = [...connections]
   const values: number[] = []
   const startedAt = performance.now()
   const elapsed = () => performance.now() - startedAt
@@ -185,12 +115,13 @@ async function run(phase: Phase, next: () => number): Promise<Float64Array> {
     while (elapsed() < seconds * 1000) {
       const dueMs = isOpen ? (due / rate) * 1000 : elapsed()
       if (isOpen && dueMs > elapsed()) return
-      const socket = connections.take()
-      if (socket === undefined) return
+      const connection = idle.shift()
+      if (connection === undefined) return
       due += 1
       unanswered += 1
       const request = next()
-      connections.send(socket, requestOf(request), (status) => {
+      connection.send(requestOf(request), (status) => {
+        idle.push(connection)
         unanswered -= 1
         values.push(request, dueMs, elapsed() - dueMs, status)
         send()
@@ -202,7 +133,7 @@ async function run(phase: Phase, next: () => number): Promise<Float64Array> {
   await sleep(seconds * 1000)
   clearInterval(timer)
   while (unanswered > 0 && elapsed() < seconds * 1000 + LAST_ANSWER_MS) await sleep(TICK_MS)
-  connections.destroy()
+  for (const connection of connections) connection.close()
   return Float64Array.from(values)
 }
 

@@ -33,7 +33,7 @@ export function send(connections: readonly Connection[], payload: Payload, reque
     const next = (connection: Connection) => {
       if (toSend === 0) return
       toSend -= 1
-      connection.send(request, (status, body) => {
+      connection.send([request], (status, body) => {
         if (status !== 202 || body !== accepted) return reject(new Error(`not accepted: ${status} ${body}`))
         toAnswer -= 1
         if (toAnswer === 0) resolve()
@@ -48,7 +48,7 @@ export function send(connections: readonly Connection[], payload: Payload, reque
 export async function loadFor(url: string, payload: Payload, count: number, seconds: number): Promise<void> {
   const request = requestOf(payload)
   const connections = openConnections(url, count)
-  const again = (connection: Connection) => connection.send(request, () => again(connection))
+  const again = (connection: Connection) => connection.send([request], () => again(connection))
   for (const connection of connections) again(connection)
   await sleep(1000 * seconds)
   for (const connection of connections) connection.close()

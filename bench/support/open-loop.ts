@@ -87,7 +87,7 @@ export async function runOpenLoop(options: OpenLoop): Promise<Latencies> {
           if (connection === undefined) return
           const at = next++
           if (onTime && at >= skipped) ownDelays.push(nowMs - dueAtMs(at))
-          connection.send(request, (status, body) => {
+          connection.send([request], (status, body) => {
             if (status !== 202 && status !== 503) return reject(new Error(`answered ${status}: ${body}`))
             answered += 1
             lastAnswerMs = clockMs()

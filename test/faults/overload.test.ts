@@ -9,7 +9,8 @@
 import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
-import { type Answer, type Phase, quantile, startLoadProcess } from '../../bench/support/open-load.ts'
+import { type Answer, type Phase, startLoadProcess } from '../../bench/support/load-process.ts'
+import { quantile } from '../../bench/support/statistics.ts'
 import { rate } from '../support/load.ts'
 import { caughtUp, expectConserved, type Service, startService } from '../support/service.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
@@ -51,10 +52,7 @@ function startLoad(service: Service) {
 }
 
 const latency = (answers: readonly Answer[], share: number) =>
-  quantile(
-    answers.map(({ latencyMs }) => latencyMs),
-    share,
-  )
+  quantile(Float64Array.from(answers, ({ latencyMs }) => latencyMs).sort(), share)
 
 /** Which of the answers must be within a time limit. */
 const judged = (measured: Measured) => (measured.slowdown < 1.25 ? 0.99 : 0.5)
