@@ -173,7 +173,8 @@ function readLines(body: Buffer, maxEvents: number): Body {
   let end = body.length
   while (end > 0 && (body[end - 1] === NEWLINE || body[end - 1] === RETURN)) end -= 1
   const payload = body.subarray(0, end)
-  const events = AFTER_OBJECT.test(payload.toString('latin1')) ? parseSeparated(payload) : parseJoined(payload)
+  const isJoinable = payload.length <= scratch.length - 2 && !AFTER_OBJECT.test(payload.toString('latin1'))
+  const events = isJoinable ? parseJoined(payload) : parseSeparated(payload)
   if (events === undefined) return readLineByLine(payload.toString(), maxEvents)
   requireCount(events.length, maxEvents)
   const mightBeDeep = mayBeDeep(payload)
@@ -185,6 +186,8 @@ function readLines(body: Buffer, maxEvents: number): Body {
 
 /** A comma that follows an object on the same line, or a bracket in a string. */
 const AFTER_OBJECT = /\}[ \t\r]*,/
+/** For one body at a time, the same for all: a buffer each would be memory that is freed late. Larger ones go the other way. */
+const scratch = Buffer.allocUnsafeSlow(256 * 1024)
 
 /**
  * The events of lines in which no comma follows an object, with commas for line breaks: as many objects as lines are one a line.
@@ -192,16 +195,16 @@ const AFTER_OBJECT = /\}[ \t\r]*,/
  * only; when there are as many as lines, they end at each. That all are objects, {@link validate} says.
  */
 function parseJoined(payload: Buffer): unknown[] | undefined {
-  const joined = Buffer.allocUnsafe(payload.length + 2)
-  joined[0] = OPEN_BRACKET
-  joined.set(payload, 1)
-  joined[payload.length + 1] = CLOSE_BRACKET
+  scratch[0] = OPEN_BRACKET
+  scratch.set(payload, 1)
+  scratch[payload.length + 1] = CLOSE_BRACKET
   let lines = 1
-  for (let at = joined.indexOf(NEWLINE); at !== -1; at = joined.indexOf(NEWLINE, at + 1)) {
-    joined[at] = COMMA
+  const array = scratch.subarray(0, payload.length + 2)
+  for (let at = array.indexOf(NEWLINE); at !== -1; at = array.indexOf(NEWLINE, at + 1)) {
+    array[at] = COMMA
     lines += 1
   }
-  const events = parseArray(joined.toString())
+  const events = parseArray(array.toString())
   return events?.length === lines ? events : undefined
 }
 
