@@ -4,9 +4,6 @@
  *
  *     receiver ─recvMany─▶ group ─append─▶ log ─▶ every write of the group succeeds or fails together
  *
- * A group is answered while the next one is being made durable: else the disk would wait for the answers, and the answers
- * for the disk.
- *
  * Only a log of several partitions can keep a part of a group: each write then learns which of its events are lost.
  * With a window, what is in the log already is left out of the group; a log of several partitions has none.
  */
@@ -33,41 +30,24 @@ export async function groupCommit(
   log: Log,
   { maxGroupBytes, lingerMs = 0, window }: GroupCommitOptions,
 ): Promise<void> {
-  const limits = { maxBytes: maxGroupBytes, lingerMs }
-  let answer = () => {}
-  for (;;) {
-    // Nobody is kept waiting for a group that gathers first.
-    if (receiver.length === 0 || lingerMs > 0) {
-      answer()
-      answer = () => {}
+  const group: Write[] = []
+  while ((await receiver.recvMany(group, Number.POSITIVE_INFINITY, { maxBytes: maxGroupBytes, lingerMs })) > 0) {
+    let lost = NOTHING_LOST
+    let failure: unknown
+    try {
+      const sifted = window?.sift(group)
+      const batches = sifted?.batches ?? group
+      if (batches.length > 0) lost = await log.append(batches)
+      sifted?.keep()
+    } catch (error) {
+      failure = error
     }
-    const group: Write[] = []
-    if ((await receiver.recvMany(group, Number.POSITIVE_INFINITY, limits)) === 0) return
-    const committing = commit(group, log, window)
-    answer() // while the disk works on the next group
-    answer = await committing
-  }
-}
-
-/** Resolves to what answers the writes of the group, once it is known how. */
-async function commit(group: readonly Write[], log: Log, window: DeduplicationWindow | undefined): Promise<() => void> {
-  let lost = NOTHING_LOST
-  try {
-    const sifted = window?.sift(group)
-    const batches = sifted?.batches ?? group
-    if (batches.length > 0) lost = await log.append(batches)
-    sifted?.keep()
-  } catch (error) {
-    return () => {
-      for (const write of group) write.fail(error)
+    if (failure !== undefined) for (const write of group) write.fail(failure)
+    else if (lost.length === 0) for (const write of group) write.settle(NOTHING_LOST)
+    else {
+      const byWrite = Map.groupBy(lost, ({ batch }) => batch)
+      for (const [batch, write] of group.entries()) write.settle(byWrite.get(batch) ?? NOTHING_LOST)
     }
-  }
-  return () => {
-    if (lost.length === 0) {
-      for (const write of group) write.settle(NOTHING_LOST)
-      return
-    }
-    const byWrite = Map.groupBy(lost, ({ batch }) => batch)
-    for (const [batch, write] of group.entries()) write.settle(byWrite.get(batch) ?? NOTHING_LOST)
+    group.length = 0
   }
 }

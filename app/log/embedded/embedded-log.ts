@@ -168,7 +168,7 @@ export class EmbeddedLog implements Log, ConsumerHost {
     if (this.#failure) throw this.#failure
     this.#group.encode(batches, this.#endOffset)
     const { length, count } = this.#group
-    // Begun before this returns when there is room: the caller has something else to do meanwhile.
+    // Nearly always there is, and then nothing has to be waited for.
     if (!this.#hasRoom(length)) await this.#makeRoom(length)
 
     const segment = this.#active
