@@ -12,8 +12,8 @@ import { progress } from './support/progress.ts'
 import { inDirectory, type Server, startServer } from './support/server.ts'
 import { slope } from './support/statistics.ts'
 
-/** Most of a minute goes by until the heap has found its size. */
-const LOAD_SECONDS = 180
+/** Half a minute goes by until the heap has found its size. */
+const LOAD_SECONDS = 90
 const SAMPLE_MS = 500
 const SINGLES_PER_SECOND = 2000
 const BULK_PER_SECOND = 100

@@ -14,8 +14,8 @@ import { MillraceError } from '../errors.ts'
 const SMALL_BYTES = 4096
 /** Short, because Node accepts one connection a turn. */
 const SLICE_MS = 2
-/** Of parsing. A dozen clients that send the largest bodies as fast as they are answered stay below it. */
-const MAX_WAITING_MS = 100
+/** Of parsing. Ten clients that send the largest bodies as fast as they are answered stay below it. */
+const MAX_WAITING_MS = 60
 /** For the disk: one that takes longer is not just behind. */
 const MAX_HELD_MS = 1000
 /** What a byte takes where nothing was measured yet: the first bodies take many times as long, since code is compiled then. */

@@ -55,7 +55,7 @@ describe('many large bodies at once', () => {
     await run(turns, LARGE, () => busy(3)) // what one takes is measured
     const outcomes = await Promise.allSettled(Array.from({ length: 200 }, () => run(turns, LARGE, () => busy(3))))
     const refused = outcomes.filter(({ status }) => status === 'rejected')
-    // A tenth of a second of work waits; all of them are more than half a second.
+    // Less than a tenth of a second of work waits; all of them are more than half a second.
     expect(refused.length).toBeGreaterThan(50)
     expect(refused.length).toBeLessThan(199)
     expect(refused[0]).toMatchObject({ reason: { code: 'OVERLOADED', status: 503 } })
