@@ -184,7 +184,7 @@ function readLines(body: Buffer, maxEvents: number): Body {
   return { payload, count: events.length, rejected: [], events: () => events as ReceivedEvent[] }
 }
 
-/** A comma that follows an object on the same line, or a bracket in a string. */
+/** A comma that follows an object on the same line, or looks so within a string. */
 const AFTER_OBJECT = /\}[ \t\r]*,/
 /** For one body at a time, the same for all: a buffer each would be memory that is freed late. Larger ones go the other way. */
 const scratch = Buffer.allocUnsafeSlow(256 * 1024)

@@ -168,8 +168,7 @@ export class EmbeddedLog implements Log, ConsumerHost {
     if (this.#failure) throw this.#failure
     this.#group.encode(batches, this.#endOffset)
     const { length, count } = this.#group
-    // Nearly always there is, and then nothing has to be waited for.
-    if (!this.#hasRoom(length)) await this.#makeRoom(length)
+    await this.#makeRoom(length)
 
     const segment = this.#active
     const position = segment.bytes
@@ -267,13 +266,6 @@ export class EmbeddedLog implements Log, ConsumerHost {
     const { segmentBytes, maxBytes } = this.#options
     const others = this.sizeBytes - this.#active.bytes
     return this.#lacksSpace ? 0 : Math.min(segmentBytes, maxBytes - others)
-  }
-
-  /** Whether nothing has to be done before so many bytes can be written. */
-  #hasRoom(bytes: number): boolean {
-    const { segmentBytes, maxBytes } = this.#options
-    const fits = this.#active.bytes + bytes <= segmentBytes && this.sizeBytes + bytes <= maxBytes
-    return fits && !this.#lacksSpace && this.#reserve.isHeld
   }
 
   /** Rolls when the segment is full, and refuses when the whole log is. */

@@ -29,10 +29,6 @@ export class SpaceReserve {
     this.#directory = directory
   }
 
-  get isHeld(): boolean {
-    return this.#held
-  }
-
   /** @throws a system error when there is no space for it; none of it is taken then. */
   async hold(): Promise<void> {
     if (!this.#held) await this.#inTurn(() => this.#create())
