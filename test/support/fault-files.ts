@@ -33,8 +33,8 @@ const FAULTS: Readonly<Record<Call, readonly Fault[]>> = {
   truncate: ['EIO'],
   create: ['EIO', 'ENOSPC'],
   rename: ['EIO', 'ENOSPC'],
-  remove: ['EIO'],
-  syncDirectory: ['EIO'],
+  remove: ['EIO', 'ENOSPC'],
+  syncDirectory: ['EIO', 'ENOSPC'],
 }
 
 export class FaultFiles implements Files {
@@ -89,8 +89,8 @@ export class FaultFiles implements Files {
     return new Map([...this.#names].map(([path, { seen }]) => [path, Buffer.from(seen)]))
   }
 
-  static of(content: ReadonlyMap<string, Buffer>): FaultFiles {
-    const files = new FaultFiles(0)
+  static of(content: ReadonlyMap<string, Buffer>, seed = 0): FaultFiles {
+    const files = new FaultFiles(seed)
     for (const [path, durable] of content) files.#durableNames.set(path, { seen: durable, durable, changes: [] })
     files.restart(true)
     return files

@@ -62,7 +62,11 @@ async function readIdentity(files: Files, directory: string): Promise<{ version:
   }
 }
 
-/** The segment, its header and its name are durable when this returns. */
+/**
+ * The segment, its header and its name are durable when this returns, and gone for good when it throws a system error. Else the
+ * events that go on into the segment before would have its offsets too, and a power cut could bring it back between them and those
+ * who look for them. An error without a code: it may still be there, and nothing may be written before a start has cleared it.
+ */
 export async function createSegment(files: Files, directory: string, logId: string, baseOffset: number): Promise<File> {
   const path = join(directory, segmentName(baseOffset))
   const file = await files.open(path, 'create')
@@ -73,7 +77,12 @@ export async function createSegment(files: Files, directory: string, logId: stri
     return file
   } catch (error) {
     await file.close()
-    await files.remove(path) // or the next attempt finds it: what stays in the way is for a restart to clear
+    try {
+      await files.remove(path)
+      await files.syncDirectory(directory)
+    } catch (cause) {
+      throw new Error(`${messageOf(error)}; ${path} could not be removed again: ${messageOf(cause)}`, { cause })
+    }
     throw error
   }
 }

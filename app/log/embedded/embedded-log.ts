@@ -42,6 +42,8 @@ export interface EmbeddedLogOptions {
   readonly observer?: LogObserver
 }
 
+const isEmpty = ({ bytes }: Segment) => bytes < SEGMENT_HEADER_BYTES
+
 export class EmbeddedLog implements Log, ConsumerHost {
   readonly id: string
   readonly keyed = false
@@ -100,12 +102,12 @@ export class EmbeddedLog implements Log, ConsumerHost {
       const id = await identify(files, directory)
       const reserve = new SpaceReserve(files, directory)
       const store = await ConsumerStore.open(files, directory, reserve, onWarning)
-      const segments = await listSegments(files, directory, id, onWarning)
-      // A crash right after creation leaves a file without a whole header: it held nothing.
-      while ((segments.at(-1)?.bytes ?? SEGMENT_HEADER_BYTES) < SEGMENT_HEADER_BYTES) {
-        const empty = segments.pop()
-        if (empty) await removeSegment(files, directory, empty)
-      }
+      const found = await listSegments(files, directory, id, onWarning)
+      // A crash right after creation leaves a file without a whole header: it held nothing, and must not come back later between
+      // the events that are written now.
+      const [empty, segments] = [found.filter(isEmpty), found.filter((segment) => !isEmpty(segment))]
+      for (const segment of empty) await removeSegment(files, directory, segment)
+      if (empty.length > 0) await files.syncDirectory(directory)
       let last = segments.at(-1)
       // An offset is never used twice: not even one whose event a power cut took after a sink had confirmed it.
       const settled = Math.max(0, ...[...store.names].map((name) => store.get(name)?.offset ?? 0))

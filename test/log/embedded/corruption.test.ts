@@ -191,6 +191,53 @@ describe('segments that are not where they belong', () => {
       expect(found.events).toEqual(without())
     }
   })
+
+  test('an empty one in the middle: no event is read past', async () => {
+    const content = new Map(await written()).set(path(segmentName(COMMITTED)), Buffer.alloc(0))
+    const found = await open(content, 'a')
+    expect(found.events).toEqual([5, 6, 7, 8, 'next'])
+    expect(found.damages).toEqual([])
+  })
+})
+
+/** What a file system may do with a name that was made and taken away and never synced is up to the seed. */
+describe('a segment that was given up, and a power cut', () => {
+  const seeds = Array.from({ length: 32 }, (_, seed) => seed)
+  const payload = (id: number, length: number) => Buffer.from(JSON.stringify({ id, padding: 'x'.repeat(length) }))
+  const name = path(segmentName(1))
+
+  test('that found no room: it does not come back over the events that went into the one before', async () => {
+    for (const seed of seeds) {
+      const files = new FaultFiles(seed)
+      const log = await EmbeddedLog.open({ ...options, segmentBytes: 500, files })
+      await log.consumer('a')
+      await log.append([{ payload: payload(0, 200), count: 1 }])
+      const openFile = files.open.bind(files)
+      files.open = async (path, mode) => {
+        const file = await openFile(path, mode)
+        if (path !== name) return file
+        return { ...file, write: () => Promise.reject(Object.assign(new Error('ENOSPC: made up'), { code: 'ENOSPC' })) }
+      }
+      await expect(log.append([{ payload: payload(1, 200), count: 1 }])).rejects.toMatchObject({ code: 'DISK_FULL' })
+      await log.append([{ payload: payload(1, 0), count: 1 }])
+      files.restart(true)
+      expect([...files.content().keys()], `seed ${seed}`).not.toContain(name)
+    }
+  })
+
+  test('that a start found without its header: the same', async () => {
+    const log = new FaultFiles(0)
+    const first = await EmbeddedLog.open({ ...options, files: log })
+    await first.append([{ payload: payload(0, 0), count: 1 }])
+    await first.close()
+    for (const seed of seeds) {
+      const files = FaultFiles.of(log.content().set(name, Buffer.alloc(0)), seed)
+      const again = await EmbeddedLog.open({ ...options, files })
+      await again.append([{ payload: payload(1, 0), count: 1 }])
+      files.restart(true)
+      expect([...files.content().keys()], `seed ${seed}`).not.toContain(name)
+    }
+  })
 })
 
 describe('another version of the format', () => {
