@@ -17,7 +17,7 @@ import type { Handler } from '../app/handlers/handler.ts'
 import type { Sink } from '../app/sinks/sink.ts'
 import type { Context, Measured, Question } from './question.ts'
 import { Collected } from './support/bouts.ts'
-import { CLI, NODE_FLAGS } from './support/contenders.ts'
+import { CLI } from './support/contenders.ts'
 import { fillLog, openLogAt } from './support/fill-log.ts'
 import { SMALL_LINES } from './support/payloads.ts'
 import { progress } from './support/progress.ts'
@@ -81,7 +81,7 @@ async function run(way: Way, directory: string, events: number): Promise<number>
 }
 
 async function inChild(way: Way, directory: string, events: number): Promise<number> {
-  const child = fork(import.meta.filename, [way, directory, String(events)], { execArgv: [...NODE_FLAGS] })
+  const child = fork(import.meta.filename, [way, directory, String(events)])
   const [rate] = (await once(child, 'message')) as [number]
   await once(child, 'exit')
   return rate

@@ -57,27 +57,23 @@ const endpoint = createServer((request, response) => {
 })
 await new Promise<void>((resolve) => endpoint.listen(0, '127.0.0.1', resolve))
 const delivered = join(directory, 'delivered')
-const service = spawn(
-  process.execPath,
-  ['--max-semi-space-size=16', join(import.meta.dirname, '../app/cli.ts'), 'serve'],
-  {
-    env: {
-      PATH: process.env.PATH,
-      MALLOC_ARENA_MAX: '1',
-      PORT: '0',
-      ADMIN_PORT: '0',
-      DATA_DIR: join(directory, 'data'),
-      FILE_SINK_DIR: delivered,
-      FILE_SINK_ROLL_BYTES: String(4 * 2 ** 20),
-      SINKS: 'file,http',
-      HTTP_SINK_URL: `http://127.0.0.1:${(endpoint.address() as AddressInfo).port}/`,
-      LOG_SEGMENT_BYTES: String(2 * 2 ** 20),
-      LOG_MAX_BYTES: String(LOG_MAX_BYTES),
-      LOG_RETENTION_MS: '10000',
-    },
-    stdio: ['ignore', 'pipe', 'inherit'],
+const service = spawn(process.execPath, [join(import.meta.dirname, '../app/cli.ts'), 'serve'], {
+  env: {
+    PATH: process.env.PATH,
+    MALLOC_ARENA_MAX: '1',
+    PORT: '0',
+    ADMIN_PORT: '0',
+    DATA_DIR: join(directory, 'data'),
+    FILE_SINK_DIR: delivered,
+    FILE_SINK_ROLL_BYTES: String(4 * 2 ** 20),
+    SINKS: 'file,http',
+    HTTP_SINK_URL: `http://127.0.0.1:${(endpoint.address() as AddressInfo).port}/`,
+    LOG_SEGMENT_BYTES: String(2 * 2 ** 20),
+    LOG_MAX_BYTES: String(LOG_MAX_BYTES),
+    LOG_RETENTION_MS: '10000',
   },
-)
+  stdio: ['ignore', 'pipe', 'inherit'],
+})
 let output = ''
 service.stdout.setEncoding('utf8').on('data', (text) => {
   output = (output + text).slice(-10_000)

@@ -121,8 +121,7 @@ export const PEERS: readonly Peer[] = [
     missing: () => undefined,
     command: (port, directory) => ({
       command: process.execPath,
-      // As `npm start` has it.
-      args: ['--max-semi-space-size=16', join(import.meta.dirname, 'node-http', 'server.ts')],
+      args: [join(import.meta.dirname, 'node-http', 'server.ts')],
       env: environment(port, directory),
     }),
   },

@@ -5,7 +5,6 @@ import packageJson from '../../package.json' with { type: 'json' }
 import { PEERS, type Peer } from '../peers/peers.ts'
 
 /** As `npm start` has them. */
-export const NODE_FLAGS: readonly string[] = packageJson.scripts.start.match(/--\S+/g) ?? []
 const START_ENVIRONMENT: Environment = Object.fromEntries(
   packageJson.scripts.start.matchAll(/(\w+)=(\S+) /g).map(([, name, value]) => [name, value]),
 )
@@ -28,7 +27,7 @@ export function millrace(name: string, title: string, environment: Environment, 
     missing: () => undefined,
     command: (port, directory) => ({
       command: process.execPath,
-      args: [...NODE_FLAGS, ...flags, CLI, 'serve'],
+      args: [...flags, CLI, 'serve'],
       env: {
         ...START_ENVIRONMENT,
         PORT: String(port),

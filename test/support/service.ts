@@ -8,7 +8,6 @@ import { expect, onTestFinished } from 'vitest'
 import packageJson from '../../package.json' with { type: 'json' }
 
 /** As `npm start` has them. */
-const NODE_OPTIONS = packageJson.scripts.start.match(/--\S+/g) ?? []
 const START_ENVIRONMENT = Object.fromEntries(
   packageJson.scripts.start.matchAll(/(\w+)=(\S+) /g).map(([, name, value]) => [name, value]),
 )
@@ -38,7 +37,7 @@ export async function startService(
   environment: Record<string, string> = {},
   { readyWithinMs = START_TIMEOUT_MS, under = [] as readonly string[] } = {},
 ): Promise<Service> {
-  const [command = process.execPath, ...more] = [...under, process.execPath, ...NODE_OPTIONS, CLI, 'serve']
+  const [command = process.execPath, ...more] = [...under, process.execPath, CLI, 'serve']
   const child = spawn(command, more, {
     cwd: directory,
     env: {
