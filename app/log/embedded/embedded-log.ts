@@ -42,8 +42,6 @@ export interface EmbeddedLogOptions {
   readonly observer?: LogObserver
 }
 
-const isEmpty = ({ bytes }: Segment) => bytes < SEGMENT_HEADER_BYTES
-
 export class EmbeddedLog implements Log, ConsumerHost {
   readonly id: string
   readonly keyed = false
@@ -102,12 +100,7 @@ export class EmbeddedLog implements Log, ConsumerHost {
       const id = await identify(files, directory)
       const reserve = new SpaceReserve(files, directory)
       const store = await ConsumerStore.open(files, directory, reserve, onWarning)
-      const found = await listSegments(files, directory, id, onWarning)
-      // A crash right after creation leaves a file without a whole header: it held nothing, and must not come back later between
-      // the events that are written now.
-      const [empty, segments] = [found.filter(isEmpty), found.filter((segment) => !isEmpty(segment))]
-      for (const segment of empty) await removeSegment(files, directory, segment)
-      if (empty.length > 0) await files.syncDirectory(directory)
+      const segments = await listSegments(files, directory, id, onWarning)
       let last = segments.at(-1)
       // An offset is never used twice: not even one whose event a power cut took after a sink had confirmed it.
       const settled = Math.max(0, ...[...store.names].map((name) => store.get(name)?.offset ?? 0))
@@ -357,7 +350,7 @@ export class EmbeddedLog implements Log, ConsumerHost {
       const [oldest, next] = this.#segments
       if (oldest === undefined || next === undefined || next.baseOffset > settled || !may(oldest, next)) break
       this.#segments.shift()
-      await removeSegment(this.files, this.directory, oldest)
+      await removeSegment(this.files, this.directory, oldest.baseOffset)
       removed += 1
     }
     if (removed > 0) await this.files.syncDirectory(this.directory)

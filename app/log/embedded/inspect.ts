@@ -31,7 +31,7 @@ export interface InspectOptions {
 export async function* inspectLog(directory: string, options: InspectOptions = {}): AsyncGenerator<Inspected> {
   const { fromOffset = 0, onWarning = () => undefined, files = nodeFiles } = options
   const [logId = ''] = (await surveySegments(files, directory)).logIds
-  const segments = await listSegments(files, directory, logId, onWarning, { move: false })
+  const segments = await listSegments(files, directory, logId, onWarning, { clear: false })
   let expected: number | undefined
   for (const [at, { baseOffset, bytes }] of segments.entries()) {
     const next = segments[at + 1]

@@ -142,34 +142,42 @@ export async function surveySegments(
 }
 
 /**
- * Lists the segments that belong to this log. One of another log is moved aside (or with `move: false` only left out),
- * so that a mixed-up directory cannot deliver foreign events.
+ * Lists the segments that belong to this log. One of another log is moved aside, so that a mixed-up directory cannot deliver
+ * foreign events. One without a whole header is removed: a crash right after creation leaves it, and it holds nothing, but it
+ * must not come back between the events that are written from now on. With `clear: false` both are only left out.
  */
 export async function listSegments(
   files: Files,
   directory: string,
   logId: string,
   onWarning: (message: string) => void,
-  { move = true } = {},
+  { clear = true } = {},
 ): Promise<Segment[]> {
   const segments: Segment[] = []
+  let removed = false
   for (const { name, header: found, size, mtimeMs } of await readHeaders(files, directory)) {
     const path = join(directory, name)
     const baseOffset = parseSegmentName(name) ?? 0
+    if (size < SEGMENT_HEADER_BYTES) {
+      if (clear) await removeSegment(files, directory, baseOffset)
+      removed ||= clear
+      continue
+    }
     const header = found?.version === FORMAT_VERSION ? found : undefined // the directory has been asked already
     if (header !== undefined && (header.logId !== logId || header.baseOffset !== baseOffset)) {
       onWarning(
-        `${path} belongs to another log or another place in this one: ${move ? 'moved to quarantine/' : 'left out; a start, or log repair, moves it to quarantine/'}`,
+        `${path} belongs to another log or another place in this one: ${clear ? 'moved to quarantine/' : 'left out; a start, or log repair, moves it to quarantine/'}`,
       )
-      if (!move) continue
+      if (!clear) continue
       await files.makeDirectory(join(directory, QUARANTINE))
       await files.rename(path, join(directory, QUARANTINE, name))
       for (const changed of [join(directory, QUARANTINE), directory]) await files.syncDirectory(changed)
       continue
     }
-    if (header === undefined && size > 0) onWarning(`${path}: its header is damaged; its groups are read all the same`)
+    if (header === undefined) onWarning(`${path}: its header is damaged; its groups are read all the same`)
     segments.push({ baseOffset, bytes: size, sealed: true, lastAppendedAtMs: mtimeMs })
   }
+  if (removed) await files.syncDirectory(directory)
   return segments
 }
 
@@ -231,9 +239,9 @@ async function writeAgain(file: File, position: number, length: number): Promise
 }
 
 /** Removes a segment and its index; the index first, so that it never outlives its segment. */
-export async function removeSegment(files: Files, directory: string, segment: Segment): Promise<void> {
-  await files.remove(join(directory, indexName(segment.baseOffset))).catch(ignoreMissing)
-  await files.remove(join(directory, segmentName(segment.baseOffset))).catch(ignoreMissing)
+export async function removeSegment(files: Files, directory: string, baseOffset: number): Promise<void> {
+  await files.remove(join(directory, indexName(baseOffset))).catch(ignoreMissing)
+  await files.remove(join(directory, segmentName(baseOffset))).catch(ignoreMissing)
 }
 
 function ignoreMissing(error: unknown): void {
