@@ -77,7 +77,9 @@ export async function startApp(
   })
 
   const deliveries: Delivery[] = []
-  for (const route of routes) deliveries.push(await startDelivery(route, log, observer))
+  for (const route of routes) deliveries.push(await openDelivery(route, log, observer, onFailure))
+  // Once the log knows all that it is read by: it deletes what those have settled.
+  for (const delivery of deliveries) delivery.start()
   for (const name of log.idleConsumers) logger.warn(`sink ${name} is not used: what it has not taken may be deleted`)
 
   let url: string | undefined
@@ -164,19 +166,25 @@ function observe(
 }
 
 /** One route into a sink, with its own offset in the log and its own dead letters. */
-async function startDelivery(
+async function openDelivery(
   { name, filter, handlers, sink, config }: CheckedRoute,
   log: Log,
   observer: Required<LogObserver>,
+  onFailure: (error: Error) => void,
 ): Promise<Delivery> {
   // Syncs of dead letters are not what the metrics of the log are about.
   const deadLetterObserver = { ...observer, onSync: () => undefined }
   const { onWarning } = observer
   const retry = { baseMs: config.RETRY_BASE_MS, maxMs: config.RETRY_MAX_MS, maxAttempts: config.RETRY_MAX_ATTEMPTS }
-  return Delivery.start({
+  return Delivery.open({
     name,
     log,
-    sink: await openSink(sink, config, { name, backoffMs: (attempt) => backoffMs(attempt, retry), onWarning }),
+    sink: await openSink(sink, config, {
+      name,
+      backoffMs: (attempt) => backoffMs(attempt, retry),
+      onWarning,
+      onFailure,
+    }),
     deadLetterLog: await openDeadLetters(config, name, deadLetterObserver),
     filter,
     handlers,

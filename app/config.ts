@@ -460,6 +460,9 @@ export function isLoopback(host: string): boolean {
   return LOOPBACK.test(host)
 }
 
+/** An event is written out for a dead letter, where `1e20` has 21 digits; and there is why it failed. */
+const MAX_LETTER_GROWTH = 5
+
 /** What no single variable can get wrong. */
 function checkTogether(config: Values, apiKeys: ReadonlyMap<string, string>): void {
   if (apiKeys.size === 0 && !isLoopback(config.HOST) && !config.ALLOW_ANONYMOUS) {
@@ -483,6 +486,13 @@ function checkTogether(config: Values, apiKeys: ReadonlyMap<string, string>): vo
     if (config[name] < config.WORKERS * config.MAX_BODY_BYTES) {
       throw invalid(name, `${config[name]} cannot hold one body of MAX_BODY_BYTES=${config.MAX_BODY_BYTES}${each}`)
     }
+  }
+  const letterBytes = MAX_LETTER_GROWTH * config.MAX_BODY_BYTES
+  if (config.DEAD_LETTER_MAX_BYTES < letterBytes) {
+    throw invalid(
+      'DEAD_LETTER_MAX_BYTES',
+      `${config.DEAD_LETTER_MAX_BYTES} may not hold one event of MAX_BODY_BYTES=${config.MAX_BODY_BYTES} with why it failed, and its sink would wait for ever: at least ${letterBytes}`,
+    )
   }
   if (config.CHANNEL_CAPACITY_EVENTS < config.WORKERS) {
     throw invalid(

@@ -22,6 +22,10 @@ const HEAP_GROWING_PERCENT = 20
  */
 const MEMORY_FLAGS = [`--heap-growing-percent=${HEAP_GROWING_PERCENT}`, '--no-allocation-site-pretenuring']
 
+export function setMemoryFlags(): void {
+  for (const flag of MEMORY_FLAGS) setFlagsFromString(flag)
+}
+
 /** Room for what close does beside the grace and the drain, which have limits of their own. */
 export const CLOSE_MARGIN_MS = 10_000
 
@@ -31,7 +35,7 @@ export const CLOSE_MARGIN_MS = 10_000
  * configuration, data directory or port, with one line that says what to do.
  */
 export async function serve(environment: NodeJS.ProcessEnv): Promise<void> {
-  for (const flag of MEMORY_FLAGS) setFlagsFromString(flag)
+  setMemoryFlags()
   let config: Config
   try {
     config = loadConfig(environment)
@@ -40,12 +44,13 @@ export async function serve(environment: NodeJS.ProcessEnv): Promise<void> {
   }
   const logger = await createLogger(config)
   let failed: Error | undefined
+  let close: (() => void) | undefined
 
   try {
     const onFailure = (error: Error) => {
       failed = error
-      logger.fatal({ err: error }, 'the log failed: stopping, so that a restart can recover it')
-      closing.close()
+      logger.fatal({ err: error }, 'stopping, so that a restart can recover')
+      close?.()
     }
     const app = await startApp(config, logger, onFailure, {
       tracing: await startTracing(environment, packageJson.version),
@@ -65,6 +70,8 @@ export async function serve(environment: NodeJS.ProcessEnv): Promise<void> {
         process.exit(exitCode)
       },
     )
+    close = closing.close
+    if (failed) close()
     const does = app.url === undefined ? 'delivering' : `send events to ${app.url}/v1/events · docs ${app.url}/docs`
     logger.info(`ready: ${does} · live page ${app.adminUrl} · metrics ${app.adminUrl}/metrics`)
   } catch (error) {

@@ -1,4 +1,5 @@
 /** A route: some events, through handlers, into a sink. Declared in pipelines.ts, checked here at the start. */
+import { resolve } from 'node:path'
 import { type Config, type SinkName, withOptions } from './config.ts'
 import { MillraceError } from './errors.ts'
 import type { Filter, Handler } from './handlers/handler.ts'
@@ -48,9 +49,9 @@ export function checkRoutes(
       const own = withOptions(config, { ...options, SINKS: [sink] })
       const { FILE_SINK_DIR: directory } = own
       if (sink === 'file') {
-        const other = directories.get(directory)
+        const other = directories.get(resolve(directory))
         if (other !== undefined) throw invalid(`${other} writes to ${directory} already: give it a FILE_SINK_DIR`)
-        directories.set(directory, name)
+        directories.set(resolve(directory), name)
       }
       return { name, filter, handlers: pick(handlers, own.HANDLER_TIMEOUT_MS), sink, config: own }
     } catch (error) {

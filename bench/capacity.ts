@@ -9,19 +9,20 @@
  */
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { rmSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pino } from 'pino'
 import { startApp } from '../app/app.ts'
 import { POINTS, type Point } from '../app/cli/figures.ts'
 import { loadConfig } from '../app/config.ts'
+import { setMemoryFlags } from '../app/main.ts'
 import type { Question } from './question.ts'
 import { Collected } from './support/bouts.ts'
 import { openConnections, requestOf, send } from './support/load.ts'
 import { ndjson } from './support/payloads.ts'
 import { progress } from './support/progress.ts'
+import { makeDirectory } from './support/server.ts'
 
 const CONNECTIONS = 64
 /** Nobody listens there. */
@@ -37,6 +38,7 @@ async function serve(variables: NodeJS.ProcessEnv): Promise<void> {
   const fail = (error: Error) => {
     throw error
   }
+  setMemoryFlags()
   const app = await startApp(loadConfig(variables), pino({ level: 'silent' }), fail)
   process.on('message', () => process.send?.(process.cpuUsage()))
   process.on('disconnect', () => app.close(0).then(() => process.exit()))
@@ -157,7 +159,7 @@ export const capacityBench: Question = {
     for (const [name, point] of Object.entries(POINTS)) {
       for (let run = 0; run < (smoke ? 1 : 3); run++) {
         progress(`${name}, run ${run + 1}`)
-        const directory = mkdtempSync(join(tmpdir(), 'millrace-bench-'))
+        const directory = makeDirectory()
         try {
           const { rates, events } = await ingest(directory, point, smoke ? 1 : 5, smoke ? 0.05 : 1)
           for (const eventsPerCpuSecond of rates) collected.add(`ingest ${name}`, { eventsPerCpuSecond })

@@ -7,18 +7,19 @@
  */
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { pino } from 'pino'
 import { startApp } from '../app/app.ts'
 import { loadConfig } from '../app/config.ts'
+import { setMemoryFlags } from '../app/main.ts'
 import { IngestCounts, type Metrics } from '../app/metrics.ts'
 import type { Question } from './question.ts'
 import { Collected } from './support/bouts.ts'
 import { openConnections, send } from './support/load.ts'
 import { SMALL_EVENT } from './support/payloads.ts'
 import { type Case, takeTurns } from './support/rounds.ts'
+import { makeDirectory } from './support/server.ts'
 import { median } from './support/statistics.ts'
 
 const CONNECTIONS = 64
@@ -54,6 +55,7 @@ async function serve(directory: string, withMetrics: boolean): Promise<void> {
   const fail = (error: Error) => {
     throw error
   }
+  setMemoryFlags()
   const app = await startApp(config, pino({ level: 'silent' }), fail, withMetrics ? {} : { metrics: WITHOUT })
   process.on('message', () => process.send?.(process.cpuUsage()))
   process.on('disconnect', () => app.close(0).then(() => process.exit()))
@@ -69,7 +71,7 @@ interface Rig {
 }
 
 async function startRig(withMetrics: boolean): Promise<Rig> {
-  const directory = mkdtempSync(join(tmpdir(), 'millrace-bench-'))
+  const directory = makeDirectory()
   const child = fork(import.meta.filename, [directory, String(withMetrics)])
   const [{ url, adminUrl }] = (await once(child, 'message')) as [{ url: string; adminUrl: string }]
   const connections = openConnections(url, CONNECTIONS)

@@ -11,9 +11,9 @@ import { execFileSync, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { setFlagsFromString } from 'node:v8'
 import { Delivery } from '../app/delivery/delivery.ts'
 import type { Handler } from '../app/handlers/handler.ts'
+import { setMemoryFlags } from '../app/main.ts'
 import type { Sink } from '../app/sinks/sink.ts'
 import type { Context, Measured, Question } from './question.ts'
 import { Collected } from './support/bouts.ts'
@@ -27,8 +27,6 @@ import { missingTool } from './support/tools.ts'
 
 const EVENTS = 5_000_000
 const SMOKE_EVENTS = 50_000
-/** As app/main.ts has it. */
-const HEAP_GROWING_PERCENT = 20
 const POLL_MS = 5
 
 const WAYS = ['read', 'deliver', 'deliver, one handler'] as const
@@ -59,7 +57,7 @@ async function run(way: Way, directory: string, events: number): Promise<number>
     }
     const deadLetterLog = await openLogAt(scratch)
     const startedAt = performance.now()
-    const delivery = await Delivery.start({
+    const delivery = await Delivery.open({
       name,
       log,
       sink: NULL_SINK,
@@ -70,6 +68,7 @@ async function run(way: Way, directory: string, events: number): Promise<number>
       laneBytes: 2 * 2 ** 20,
       onWarning: (message) => console.error(message),
     })
+    delivery.start()
     while (delivery.lagEvents > 0) await new Promise((resolve) => setTimeout(resolve, POLL_MS))
     const rate = (1000 * events) / (performance.now() - startedAt)
     await delivery.close(0)
@@ -127,7 +126,7 @@ everything and does nothing; the same through a handler that returns its event. 
 }
 
 if (process.argv[1] === import.meta.filename) {
-  setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`)
+  setMemoryFlags()
   const [, , way, directory = '', events] = process.argv
   process.send?.(await run(way as Way, directory, Number(events)))
   process.disconnect?.()

@@ -43,6 +43,7 @@ describe('configuration', () => {
     [{ HOST: '0.0.0.0' }, /^HOST: 0\.0\.0\.0 is open to others and no key is set: set API_KEYS/],
     [{ CHANNEL_CAPACITY_BYTES: '2000' }, /^CHANNEL_CAPACITY_BYTES: 2000 cannot hold one body/],
     [{ IN_PROGRESS_MAX_BYTES: '2000' }, /^IN_PROGRESS_MAX_BYTES: 2000 cannot hold one body/],
+    [{ DEAD_LETTER_MAX_BYTES: '1048576' }, /^DEAD_LETTER_MAX_BYTES: 1048576 may not hold one event of MAX_BODY_BYTES/],
     [{ ROLE: 'ingest' }, /^ROLE: ingest shares its log with other processes: that needs LOG_ENGINE=kafka/],
     [{ LOG_ENGINE: 'kafka' }, /^KAFKA_BROKERS: LOG_ENGINE is kafka: name some brokers/],
     [

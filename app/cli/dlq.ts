@@ -6,7 +6,7 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { ADMIN_HEADER } from '../admin/server.ts'
 import { type DeadLetter, REPLAY_CONSUMER } from '../delivery/dead-letters.ts'
-import { MillraceError, messageOf } from '../errors.ts'
+import { MillraceError, messageOf, systemCode } from '../errors.ts'
 import { readPending } from '../log/embedded/inspect.ts'
 
 interface ListOptions {
@@ -86,6 +86,11 @@ async function ask(base: string, path: string, method: string): Promise<unknown>
     response = await fetch(new URL(path, base), { method, headers })
   } catch (error) {
     const cause = error instanceof Error ? (error.cause ?? error) : error
+    if (systemCode(cause) === 'UND_ERR_HEADERS_TIMEOUT') {
+      throw new Error(
+        `${base} is still at it after five minutes, and goes on: see what is left with \`millrace dlq list\``,
+      )
+    }
     throw new MillraceError(
       'LISTEN_FAILED',
       `no service answers on ${base} (${messageOf(cause)}): start it, or name it with --admin`,

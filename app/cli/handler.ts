@@ -1,11 +1,11 @@
 /** `millrace handler test`: what handlers make of events in a file, without a service: in → out, and what failed. */
 import { createReadStream } from 'node:fs'
-import { createInterface } from 'node:readline'
 import { handleBatch, type Task } from '../delivery/handle.ts'
 import { MillraceError, messageOf } from '../errors.ts'
 import { complete, type ReceivedEvent, validate } from '../event.ts'
 import type { Handler } from '../handlers/handler.ts'
 import { pickFrom, startThreads } from '../handlers/pick.ts'
+import { lines } from './lines.ts'
 
 export interface HandlerTestOptions {
   /** NDJSON, as it would be sent. */
@@ -86,7 +86,7 @@ function parse(line: string, number: number) {
 async function* linesOf(file: string): AsyncGenerator<{ line: string; number: number }> {
   let number = 0
   try {
-    for await (const line of createInterface({ input: createReadStream(file) })) {
+    for await (const line of lines(createReadStream(file))) {
       number += 1
       if (line.trim() !== '') yield { line, number }
     }

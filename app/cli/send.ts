@@ -5,10 +5,10 @@
  */
 import { createReadStream, statSync } from 'node:fs'
 import { createHistogram } from 'node:perf_hooks'
-import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Presets, SingleBar } from 'cli-progress'
 import { MillraceError, messageOf } from '../errors.ts'
+import { lines } from './lines.ts'
 
 export interface SendOptions {
   /** NDJSON file, `-` for standard input, undefined to generate. */
@@ -78,13 +78,13 @@ export async function send(options: SendOptions): Promise<boolean> {
   const seconds = (performance.now() - startedAt) / 1000
   const ms = (microseconds: number) => `${(microseconds / MICROSECONDS).toFixed(1)} ms`
   const { accepted, rejected, failed, retries, firstProblem } = tally
-  const lines = [
+  const summary = [
     `accepted ${accepted}, rejected ${rejected}, failed ${failed}; ${retries} requests were refused for a moment and sent again`,
     `${seconds.toFixed(2)} s, ${Math.round(accepted / seconds)} events/s`,
     `latency of a request: p50 ${ms(latency.percentile(50))}, p99 ${ms(latency.percentile(99))}, p99.9 ${ms(latency.percentile(99.9))}, max ${ms(latency.max)}`,
     ...(firstProblem === '' ? [] : [`first problem: ${firstProblem}`]),
   ]
-  process.stdout.write(`${lines.join('\n')}\n`)
+  process.stdout.write(`${summary.join('\n')}\n`)
   return rejected === 0 && failed === 0
 }
 
@@ -140,7 +140,7 @@ async function* readChunks(file: string, batch: number): AsyncGenerator<Chunk, v
   const input = file === '-' ? process.stdin : createReadStream(file)
   let body = ''
   let events = 0
-  for await (const line of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
+  for await (const line of lines(input)) {
     if (line.trim() === '') continue
     body += `${line}\n`
     events += 1

@@ -14,7 +14,7 @@ import type { Consumer, Group, Log, Position, Settled } from '../log/log.ts'
 import type { DeliveryView } from '../metrics.ts'
 import type { AttemptOutcome } from '../metrics-contract.ts'
 import type { Sink } from '../sinks/sink.ts'
-import type { RetryPolicy } from './backoff.ts'
+import { backoffMs, pause, type RetryPolicy } from './backoff.ts'
 import { type DeadLetter, DeadLetters, type ReplayResult, type Waiting } from './dead-letters.ts'
 import { decode } from './decode.ts'
 import type { Task } from './handle.ts'
@@ -51,15 +51,18 @@ export class Delivery implements DeliveryView {
   readonly #consumer: Consumer
   readonly #deadLetters: DeadLetters
   readonly #lanes: Lane[]
-  readonly #pumping: Promise<void>
-  readonly #running: Promise<unknown>
+  #pumping = Promise.resolve()
+  #running: Promise<unknown> = Promise.resolve()
   /** Aborted to stop reading; what is read is still delivered. */
   readonly #stopReading = new AbortController()
   /** Aborted to leave what is not settled for the next start. */
   readonly #stop = new AbortController()
   readonly #partitions = new Map<number, PartitionProgress>()
   #failingNoted = false
+  /** Why the log cannot be read, or undefined. */
+  #readFailure: string | undefined
   #commitFailing = false
+  #replaying: Promise<unknown> = Promise.resolve()
   #replayed = 0
   #filtered = 0
   #commitTimer: NodeJS.Timeout | undefined
@@ -77,14 +80,18 @@ export class Delivery implements DeliveryView {
       { length: options.sink.concurrency },
       (_, index) => new Lane({ ...this.#laneOptions(giveUp), index }),
     )
-    this.#running = Promise.all(this.#lanes.map((lane) => lane.run()))
-    this.#pumping = this.#pump()
   }
 
-  /** Opens the sink's consumer and begins to deliver. */
-  static async start(options: DeliveryOptions): Promise<Delivery> {
+  /** Opens the sink's consumer: from now on the log keeps what it has not settled. */
+  static async open(options: DeliveryOptions): Promise<Delivery> {
     const consumer = await options.log.consumer(options.name)
     return new Delivery(options, consumer, await DeadLetters.open(options.deadLetterLog))
+  }
+
+  /** Begins to deliver; once. */
+  start(): void {
+    this.#running = Promise.all(this.#lanes.map((lane) => lane.run()))
+    this.#pumping = this.#pump()
   }
 
   get settled(): Settled {
@@ -131,7 +138,8 @@ export class Delivery implements DeliveryView {
 
   /** Why the sink is being retried, or undefined. */
   get failure(): string | undefined {
-    return this.#lanes.find((lane) => lane.failure !== undefined)?.failure ?? this.#options.sink.failure
+    const inLane = this.#lanes.find((lane) => lane.failure !== undefined)?.failure
+    return this.#readFailure ?? inLane ?? this.#options.sink.failure
   }
 
   /**
@@ -164,13 +172,18 @@ export class Delivery implements DeliveryView {
       while (lane.pending > 0 && !this.#stop.signal.aborted) await sleep(10)
       this.#replayed += letters.length - (failedAgain - failedBefore)
     }
-    try {
-      const letters = await this.#deadLetters.replay(deliver, this.#stop.signal)
-      return { letters, failedAgain }
-    } finally {
-      lane.sender.close()
-      await running
+    const replay = async () => {
+      try {
+        const letters = await this.#deadLetters.replay(deliver, this.#stop.signal)
+        return { letters, failedAgain }
+      } finally {
+        lane.sender.close()
+        await running
+      }
     }
+    const replaying = replay()
+    this.#replaying = replaying.catch(() => undefined)
+    return replaying
   }
 
   /**
@@ -192,21 +205,34 @@ export class Delivery implements DeliveryView {
     const settled = this.#lanes.every((lane) => lane.pending === 0)
     clearTimeout(this.#commitTimer)
     const committed = await this.#commit()
-    await this.#options.sink.close()
+    this.#stop.abort() // a replay leaves the rest for another one
+    await this.#replaying
+    const closed = await this.#closeSink()
     await this.#deadLetters.close()
-    return committed && (settled || this.failing)
+    return committed && closed && (settled || this.failing)
+  }
+
+  async #closeSink(): Promise<boolean> {
+    try {
+      await this.#options.sink.close()
+      return true
+    } catch (error) {
+      this.#options.onWarning(`sink ${this.sink} could not be closed: ${messageOf(error)}`)
+      return false
+    }
   }
 
   async #pump(): Promise<void> {
     const { signal } = this.#stopReading
-    const { filter } = this.#options
+    const { filter, laneBytes } = this.#options
     for (;;) {
-      const group = await this.#consumer.read(signal)
+      const group = await this.#read(signal)
       if (group === undefined) return
       const { logId, baseOffset, count, payload, appendedAtMs } = group
       const progress = this.#progressOf(group)
       const events = decode(group)
-      const bytes = Math.ceil(payload.length / count)
+      // One that is larger than a lane, written under other limits or by others, has a lane for itself.
+      const bytes = Math.min(Math.ceil(payload.length / count), laneBytes)
       for (let index = Math.max(0, progress.next - baseOffset); index < events.length; index++) {
         if (signal.aborted) return
         if (progress.revoked) break
@@ -231,6 +257,27 @@ export class Delivery implements DeliveryView {
       progress.next = Math.max(progress.next, baseOffset + count)
       if (filter !== undefined) this.#commitSoon()
     }
+  }
+
+  /** What cannot be read now is read later: others have what they need from the log meanwhile. */
+  async #read(signal: AbortSignal): Promise<Group | undefined> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const group = await this.#consumer.read(signal)
+        this.#setReadFailure(undefined)
+        return group
+      } catch (error) {
+        if (signal.aborted) return undefined
+        this.#setReadFailure(`the log cannot be read: ${messageOf(error)}`)
+        await pause(backoffMs(attempt, this.#options.retry), signal)
+      }
+    }
+  }
+
+  #setReadFailure(failure: string | undefined): void {
+    if (failure === this.#readFailure) return
+    this.#readFailure = failure
+    this.#noteState()
   }
 
   /** Why the filter cannot say whether the event is for this delivery; {@link KEPT_OUT} when it is not. */
@@ -344,13 +391,16 @@ export class Delivery implements DeliveryView {
   }
 
   async #commitSettled(): Promise<boolean> {
+    // What is durable already, perhaps by a commit that failed afterwards, is not counted again.
+    for (const progress of this.#partitions.values()) {
+      progress.committed(this.#consumer.committedOffset(progress.partition))
+    }
     const positions = this.#uncommitted()
     if (positions.length === 0) return true
     this.#lastCommitMs = performance.now()
     try {
       if (this.#options.sink.durable === undefined) await this.#options.sink.flush?.()
       await this.#consumer.commit(positions)
-      for (const position of positions) this.#partitions.get(position.partition)?.committed(position)
       this.#commitFailing = false
       return true
     } catch (error) {

@@ -122,6 +122,7 @@ export class Lane {
           else if (++task.attempts < retry.maxAttempts && failure.retryable) again.push(task)
           else given.push({ task, letter: deadLetter(task, failure.reason) })
         }
+        open = open.filter((task) => failures.has(task)) // the others are not tried again, whatever comes
         if (given.length > 0) await giveUp(given.map(({ letter }) => letter))
         for (const { task } of given) task.progress?.giveUp(task.offset)
         for (const _ of given) onAttempt('dead_lettered')

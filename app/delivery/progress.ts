@@ -66,7 +66,7 @@ export class PartitionProgress {
   }
 
   /** What a commit has recorded is not counted again. */
-  committed({ offset }: Position): void {
+  committed(offset: number): void {
     this.#deadLettered = this.#deadLettered.filter((at) => at >= offset)
     this.#damaged = this.#damaged.filter((at) => at >= offset)
   }

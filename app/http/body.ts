@@ -264,6 +264,12 @@ function readLineByLine(text: string, maxEvents: number): Body {
   return { payload: Buffer.from(accepted.join('\n')), count: accepted.length, rejected, events: () => events }
 }
 
+/** What binary mode has elsewhere. */
+const NOT_IN_HEADERS: Readonly<Record<string, string>> = {
+  'ce-data': 'the data is the body',
+  'ce-data_base64': 'the data is the body',
+  'ce-datacontenttype': 'the type of the data is the content-type',
+}
 const JSON_TYPE = /^[^/]+\/(?:json|[^/]*\+json)$/
 
 /** Binary mode (CloudEvents HTTP binding 1.0.2, section 3.1): attributes in `ce-` headers, data in the body. */
@@ -271,6 +277,8 @@ function readBinaryMode(body: Buffer, type: string, headers: IncomingHttpHeaders
   const event: Record<string, unknown> = {}
   for (const [header, value] of Object.entries(headers)) {
     if (!header.startsWith('ce-')) continue
+    const instead = NOT_IN_HEADERS[header]
+    if (instead !== undefined) throw new MillraceError('MALFORMED', `header ${header}: in binary mode ${instead}`)
     try {
       // An own property whatever the name: a header is no way to a prototype.
       Object.defineProperty(event, header.slice(3), { value: decodeHeader(String(value)), enumerable: true })

@@ -14,6 +14,8 @@ import { withTraceparent } from './trace.ts'
 import type { Turns } from './turns.ts'
 
 const NO_BYTES = Buffer.alloc(0)
+/** What is written out again grows: `1e20` has 21 digits, base64 four bytes for three. */
+const MAX_GROWTH = 2
 
 export interface EventsOptions {
   readonly sender: Sender<Write>
@@ -22,6 +24,8 @@ export interface EventsOptions {
   readonly turns: Turns
   readonly ack: 'durable' | 'memory'
   readonly maxBodyBytes: number
+  /** What the log can hold at all. */
+  readonly maxLogBytes: number
   readonly maxRequestEvents: number
   /** Whether the log spreads events by key. */
   readonly keyed: boolean
@@ -33,8 +37,9 @@ export interface EventsOptions {
 }
 
 export function eventsRoute(app: FastifyInstance, options: EventsOptions): void {
-  const { sender, counts, quota, turns, ack, maxBodyBytes, maxRequestEvents, keyed, deduplicates } = options
-  const { isDraining, traceparentOf } = options
+  const { sender, counts, quota, turns, ack, maxBodyBytes, maxLogBytes, maxRequestEvents, keyed } = options
+  const { deduplicates, isDraining, traceparentOf } = options
+  const maxStoredBytes = Math.min(MAX_GROWTH * maxBodyBytes, maxLogBytes)
   app.removeAllContentTypeParsers()
   // The body stays bytes: every type, known or not, is judged in one place, with the headers at hand.
   // By an expression that all match: the parser for what no other is for, `*`, is looked up anew for each request.
@@ -67,6 +72,7 @@ export function eventsRoute(app: FastifyInstance, options: EventsOptions): void 
   function accept(body: Buffer, request: FastifyRequest, reply: FastifyReply, startedAt: number): void {
     const read = countInvalid(counts, () => readBody(body, request.headers, maxRequestEvents))
     const { count, rejected } = read
+    if (read.payload.length > maxStoredBytes) throw tooLarge(read.payload.length, maxStoredBytes)
     const trace = traceparentOf(request)
     const payload = trace === undefined ? read.payload : withTraceparent(read.payload, count, trace, maxBodyBytes)
     counts.received(count)
@@ -145,6 +151,11 @@ function countInvalid(counts: Counts, read: () => Body): Body {
     if (error instanceof Refusal) count(error.rejected)
     throw error
   }
+}
+
+function tooLarge(bytes: number, limit: number): MillraceError {
+  const message = `as they are stored, the events have ${bytes} bytes, the limit is ${limit}: send fewer at a time`
+  return new MillraceError('BODY_TOO_LARGE', message)
 }
 
 function refused(outcome: 'full' | 'closed'): MillraceError {

@@ -46,7 +46,19 @@ const optional = {
   subject: Type.Optional(attribute('Events with the same subject stay in order.')),
   time: Type.Optional(Type.String({ format: 'date-time', description: 'Default: when it was written.' })),
   datacontenttype: Type.Optional(attribute('Media type of data.')),
+  dataschema: Type.Optional(Type.String({ format: 'uri', description: 'What data adheres to.' })),
 }
+const base64 = Type.String({
+  pattern: '^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$',
+  description: 'Binary data (RFC 4648), instead of data.',
+})
+/** Their names are 1 to 64 lower-case letters and digits. */
+const extensions = Type.Union([
+  Type.String({ maxLength: MAX_ATTRIBUTE_LENGTH, pattern: '^[^\\u0000-\\u001f\\u007f-\\u009f]*$' }),
+  Type.Integer(),
+  Type.Boolean(),
+  Type.Null(),
+])
 const ShortEvent = Type.Object(
   {
     id: Type.Optional(Type.Union([attribute('Default: made from the place in the log.'), Type.Integer()])),
@@ -55,7 +67,7 @@ const ShortEvent = Type.Object(
     ...optional,
     data: Type.Unknown({ description: 'Any JSON value.' }),
   },
-  { additionalProperties: false, description: 'Anything with data; missing attributes are filled in.' },
+  { additionalProperties: extensions, description: 'Anything with data; missing attributes are filled in.' },
 )
 const CloudEvent = Type.Object(
   {
@@ -65,8 +77,13 @@ const CloudEvent = Type.Object(
     type: attribute('Kind of event.'),
     ...optional,
     data: Type.Optional(Type.Unknown()),
+    data_base64: Type.Optional(base64),
   },
-  { additionalProperties: false, description: 'CloudEvents 1.0; further attributes are extensions.' },
+  {
+    additionalProperties: extensions,
+    not: { required: ['data', 'data_base64'] },
+    description: 'CloudEvents 1.0; further attributes are extensions.',
+  },
 )
 const Accepted = Type.Object(
   {

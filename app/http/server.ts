@@ -48,6 +48,9 @@ export interface ServerOptions {
   readonly limits?: SharedLimits
 }
 
+/** Of segments and groups, with room to spare. */
+const LOG_HEADERS_BYTES = 1024
+
 export interface SharedLimits {
   readonly requests: SharedArrayBuffer
   readonly events: SharedArrayBuffer
@@ -71,7 +74,15 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
     forceCloseConnections: 'idle',
     // The grace of a shutdown still serves; what arrives after it is refused by the route, as a problem document.
     return503OnClosing: false,
+    frameworkErrors: (error, request, reply) => {
+      counts.refuseRequest('other')
+      return sendProblem(error, request, reply)
+    },
   })
+
+  // Here nobody is asked for a key and no body is counted: what is sent to a route that takes none stays unread.
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', (_request, _payload, done) => done(null))
 
   limitConnections(app, config.HTTP_SINK_CONCURRENCY + config.POSTGRES_SINK_CONCURRENCY, config.WORKERS)
 
@@ -114,6 +125,8 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
       quota: config.QUOTA_EVENTS_PER_SECOND > 0 ? openQuota(config.QUOTA_EVENTS_PER_SECOND, limits) : undefined,
       ack: config.ACK,
       maxBodyBytes: config.MAX_BODY_BYTES,
+      maxLogBytes:
+        config.LOG_ENGINE === 'embedded' ? config.LOG_MAX_BYTES - LOG_HEADERS_BYTES : Number.POSITIVE_INFINITY,
       maxRequestEvents: Math.min(config.MAX_REQUEST_EVENTS, config.CHANNEL_CAPACITY_EVENTS),
       keyed,
       deduplicates,

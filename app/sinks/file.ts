@@ -17,6 +17,8 @@ export interface FileSinkOptions {
   readonly rollBytes: number
   /** Milliseconds after which a file is closed. */
   readonly rollMs: number
+  /** Called once when a sync failed: what was written may be gone, and only a restart writes it again. */
+  readonly onFailure: (error: Error) => void
 }
 
 const CURRENT = 'current.ndjson'
@@ -32,6 +34,7 @@ export class FileSink implements Sink {
   #openedAtMs = 0
   #rolled = 0
   #timer: NodeJS.Timeout | undefined
+  #failure: Error | undefined
   /** One step at a time: a write, a flush and a roll never overlap. */
   #last: Promise<unknown> = Promise.resolve()
 
@@ -62,8 +65,7 @@ export class FileSink implements Sink {
 
   flush(): Promise<void> {
     return this.#next(async () => {
-      await this.#file?.datasync()
-      return undefined
+      if (this.#file) await this.#sync(this.#file)
     })
   }
 
@@ -73,7 +75,11 @@ export class FileSink implements Sink {
 
   /** What goes wrong here (permission, space) is the sink's trouble, never an event's. */
   #next<T>(step: () => Promise<T>): Promise<T> {
-    const result = this.#last.then(step).catch((cause: unknown) => {
+    const unlessFailed = () => {
+      if (this.#failure) throw this.#failure
+      return step()
+    }
+    const result = this.#last.then(unlessFailed).catch((cause: unknown) => {
       throw new SinkUnavailable(`cannot write to ${this.#options.directory} (${messageOf(cause)})`, { cause })
     })
     this.#last = result.catch(() => undefined)
@@ -114,11 +120,23 @@ export class FileSink implements Sink {
     return file
   }
 
+  /** The kernel may call pages clean that it could not write: the next sync would succeed without them. */
+  async #sync(file: FileHandle): Promise<void> {
+    try {
+      await file.datasync()
+    } catch (cause) {
+      const message = `fdatasync failed in ${this.#options.directory} (${messageOf(cause)}): check the disk, then restart`
+      this.#failure = new Error(message, { cause })
+      this.#options.onFailure(this.#failure)
+      throw this.#failure
+    }
+  }
+
   async #roll(): Promise<void> {
     const file = this.#file
     if (file === undefined) return
     clearTimeout(this.#timer)
-    await file.datasync()
+    await this.#sync(file)
     await file.close()
     this.#file = undefined
     if (this.#bytes === 0) return

@@ -9,6 +9,8 @@ export interface SinkContext {
   /** Wait after the `attempt`th failure, milliseconds. */
   readonly backoffMs: (attempt: number) => number
   readonly onWarning: (message: string) => void
+  /** Called once when only a restart helps. */
+  readonly onFailure: (error: Error) => void
 }
 
 export async function openSink(sink: SinkName, config: Config, context: SinkContext): Promise<Sink> {
@@ -19,6 +21,7 @@ export async function openSink(sink: SinkName, config: Config, context: SinkCont
         directory: config.FILE_SINK_DIR,
         rollBytes: config.FILE_SINK_ROLL_BYTES,
         rollMs: config.FILE_SINK_ROLL_MS,
+        onFailure: context.onFailure,
       })
     }
     case 'stdout': {

@@ -84,7 +84,7 @@ const SHARE = 0.1
 /** Other work on the machine makes as much of a difference. */
 const LATENCY_FACTOR = 2
 const LAG_SECONDS = 10
-const SHORT_MINUTES = 5
+export const SHORT_MINUTES = 5
 
 export interface Verdict {
   readonly isFlat: boolean

@@ -188,6 +188,12 @@ describe('send', () => {
       /^accepted 1, rejected 0/,
     )
 
+    // A line ends at a line feed only: JSON may hold U+2028 and U+2029 as they are.
+    const separators = '{"id":"s1","data":"a\u2028b\u2029c"}\r\n{"id":"s2","data":1}\n'
+    expect((await millrace(['send', '-', ...url], { cwd, input: separators })).stdout).toMatch(
+      /^accepted 2, rejected 0/,
+    )
+
     const bad = await millrace(['send', '-', ...url], { cwd, input: '{"id":"b1","data":1}\n{"id":"b2"}\n' })
     expect([bad.code, bad.stdout]).toEqual([
       1,
@@ -200,7 +206,7 @@ describe('send', () => {
       0,
       expect.stringMatching(/segment 0{20}\.seg[\s\S]*offsets 250–251[\s\S]*\{"id":"f1","data":1\}/),
     ])
-    expect((await millrace(['log', 'verify'], { cwd })).stdout).toMatch(/254 events, .*\nsound: every checksum matches/)
+    expect((await millrace(['log', 'verify'], { cwd })).stdout).toMatch(/256 events, .*\nsound: every checksum matches/)
     const replayed = await millrace(['log', 'replay', '--from', '249', '--to', '252'], { cwd })
     expect(
       replayed.stdout
@@ -209,7 +215,7 @@ describe('send', () => {
         .map((line) => JSON.parse(line)),
     ).toMatchObject([{ id: '250' }, { specversion: '1.0', id: 'f1' }, { id: 'f2' }])
     expect((await millrace(['send', '-', ...url], { cwd, input: replayed.stdout })).stdout).toMatch(/^accepted 3/)
-    await until(() => deliveredIn(join(cwd, 'data/delivered')).length === 257, 5000, 'all delivered')
+    await until(() => deliveredIn(join(cwd, 'data/delivered')).length === 259, 5000, 'all delivered')
     expect(await service.stop()).toBe(0)
   }, 30_000)
 

@@ -229,6 +229,93 @@ describe('at least once and in order per key', () => {
     await again.close()
   })
 
+  test('nothing is delivered before it is started: then the log knows all that it must keep events for', async () => {
+    const directory = temporaryDirectory()
+    const log = await openLog(join(directory, 'log'))
+    const [slow, fast] = [new ScriptedSink({ name: 'slow' }), new ScriptedSink({ name: 'fast' })]
+    const one = await startDelivery(directory, fast, { log, start: false })
+    const payload = Buffer.from(JSON.stringify({ data: 'x'.repeat(20_000) }))
+    for (let event = 0; event < 10; event++) await log.append([{ payload, count: 1 }])
+    const other = await startDelivery(directory, slow, { log, start: false })
+    expect([fast.ids.length, log.firstOffset]).toEqual([0, 0])
+    for (const { delivery } of [one, other]) delivery.start()
+    for (const { delivery } of [one, other]) await settled(delivery)
+    expect([fast.ids.length, slow.ids.length]).toEqual([10, 10])
+    await one.close()
+    await other.close()
+    await log.close()
+  })
+
+  test('an event larger than a lane, stored under other limits, is delivered like any other', async () => {
+    const sink = new ScriptedSink()
+    const rig = await startDelivery(temporaryDirectory(), sink, { laneBytes: 10_000 })
+    const large = Buffer.from(JSON.stringify({ id: 'large', data: 'x'.repeat(40_000) }))
+    await rig.log.append([numbered(0, 3), { payload: large, count: 1 }])
+    await rig.log.append([{ payload: large, count: 1 }])
+    await rig.log.append([numbered(3, 6)])
+    await settled(rig.delivery)
+    expect(sink.ids).toEqual(['0', '1', '2', 'large', 'large', '3', '4', '5'])
+    expect(await rig.close()).toBe(true)
+  })
+
+  test('while the log cannot be read it is tried again, and says so; nothing is left out', async () => {
+    const log = await openLog(temporaryDirectory())
+    const open = log.consumer.bind(log)
+    let broken = true
+    log.consumer = async (name) => {
+      const consumer = await open(name)
+      const read = consumer.read.bind(consumer)
+      consumer.read = (signal) => (broken ? Promise.reject(new Error('EIO: made up')) : read(signal))
+      return consumer
+    }
+    const sink = new ScriptedSink()
+    const rig = await startDelivery(temporaryDirectory(), sink, { log })
+    await log.append([numbered(0, 5)])
+    await until(() => rig.delivery.failing, 2000, 'failing')
+    expect(rig.delivery.failure).toBe('the log cannot be read: EIO: made up')
+    broken = false
+    await settled(rig.delivery)
+    expect([rig.delivery.failing, sink.ids]).toEqual([false, ['0', '1', '2', '3', '4']])
+    expect(rig.warnings).toEqual([expect.stringMatching(/fails.*EIO/), 'sink scripted works again'])
+    await rig.close()
+    await log.close()
+  })
+
+  test('a commit that is durable and fails all the same is not counted twice', async () => {
+    const log = await openLog(temporaryDirectory())
+    const open = log.consumer.bind(log)
+    let failures = 3
+    log.consumer = async (name) => {
+      const consumer = await open(name)
+      const commit = consumer.commit.bind(consumer)
+      consumer.commit = async (positions) => {
+        await commit(positions)
+        if (failures-- > 0) throw new Error('EIO: made up')
+      }
+      return consumer
+    }
+    const sink = new ScriptedSink({ maxBatchEvents: 1 })
+    sink.behaviour = async () => [{ index: 0, reason: 'broken', retryable: false }]
+    const rig = await startDelivery(temporaryDirectory(), sink, { log })
+    for (let event = 0; event < 6; event += 2) {
+      await log.append([numbered(event, event + 2)])
+      await settled(rig.delivery)
+    }
+    expect(rig.delivery.settled).toEqual({ delivered: 0, deadLettered: 6, damaged: 0 })
+    await rig.close()
+    await log.close()
+  })
+
+  test('a sink that cannot be closed is said, and what is beside it is closed all the same', async () => {
+    const directory = temporaryDirectory()
+    const sink = new ScriptedSink()
+    sink.close = () => Promise.reject(new Error('EACCES: made up'))
+    const rig = await startDelivery(directory, sink)
+    expect(await rig.close()).toBe(false)
+    expect(rig.warnings).toEqual(['sink scripted could not be closed: EACCES: made up'])
+    await (await openLog(join(directory, 'dead/scripted'))).close() // its lock is free
+  })
+
   test('the offset is committed only after the sink is flushed', async () => {
     const directory = temporaryDirectory()
     const sink = new ScriptedSink()
@@ -337,6 +424,22 @@ describe('dead letters', () => {
     const letters = (await readPending(join(directory, 'dead/scripted'), 'replay', 100)) as { event: Event }[]
     expect(new Set([...healed.ids, ...letters.map(({ event }) => event.id)]).size).toBe(20)
     await again.close()
+  })
+
+  test('while their log is full, what the sink has taken is not sent again', async () => {
+    const sink = new ScriptedSink({ maxBatchEvents: 10 })
+    let calls = 0
+    sink.behaviour = async (events) => {
+      calls += 1
+      return events.flatMap(({ id }, index) =>
+        id === '3' ? [{ index, reason: 'x'.repeat(200_000), retryable: false }] : [],
+      )
+    }
+    const rig = await startDelivery(temporaryDirectory(), sink, { deadLetterMaxBytes: 100_000 })
+    await rig.log.append([numbered(0, 10)])
+    await until(() => calls > 5, 5000, 'tried again and again')
+    expect(sink.ids).toEqual(['0', '1', '2', '4', '5', '6', '7', '8', '9'])
+    await rig.close(0)
   })
 
   test('a replay delivers them; what fails again waits for the next one', async () => {

@@ -33,6 +33,44 @@ function raw({ url }: Harness, bytes: string, { end = false } = {}): Promise<str
   })
 }
 
+describe('what binary mode has elsewhere than in headers', () => {
+  test.each(['ce-data', 'ce-data_base64', 'ce-datacontenttype'])(
+    '%s is refused with where it belongs',
+    async (header) => {
+      const ce = { 'ce-specversion': '1.0', 'ce-id': '1', 'ce-source': '/s', 'ce-type': 't', [header]: 'dGV4dA==' }
+      const http = await startHttp()
+      for (const body of ['{}', undefined]) {
+        await expectProblem(
+          await post(http, body as string, { ...ce, 'content-type': 'application/json' }),
+          400,
+          'malformed',
+          /^header ce-data\w*: in binary mode /,
+        )
+      }
+      expect(await http.stored()).toEqual([])
+    },
+  )
+})
+
+describe('what no route is for', () => {
+  test('its body is not read: nobody is asked for a key there', async () => {
+    const http = await startHttp({ API_KEYS: 'me:a-key-of-16-letters', IN_PROGRESS_MAX_BYTES: '1048576' })
+    const head = 'POST /nope HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1000000\r\n\r\n'
+    const answers = await Promise.all(Array.from({ length: 20 }, () => raw(http, `${head}not json`, { end: true })))
+    for (const answer of answers) expect(answer).toMatch(/^HTTP\/1.1 404 .*urn:millrace:problem:not-found/s)
+  })
+
+  test('a path that cannot be decoded gets a problem document', async () => {
+    const http = await startHttp()
+    const response = await fetch(`${http.url}/%zz`)
+    expect([response.status, response.headers.get('content-type')]).toEqual([
+      400,
+      expect.stringContaining('application/problem+json'),
+    ])
+    expect(await response.json()).toMatchObject({ status: 400, title: 'Bad request' })
+  })
+})
+
 describe('accepted', () => {
   test('one event: durable when answered, the list of rejected ones absent', async () => {
     const http = await startHttp()
@@ -130,6 +168,25 @@ describe('refused for good', () => {
         { index: 1, reason: expect.stringMatching(/^time/) },
       ],
     })
+  })
+
+  test('events that grow past the limit when they are written out: 1e20 has 21 digits', async () => {
+    const http = await startHttp({ MAX_BODY_BYTES: '20000' })
+    const numbers = `{"data":[${'1e20,'.repeat(3000)}1]}`
+    expect((await post(http, numbers)).status).toBe(202) // kept as it came
+    await expectProblem(
+      await post(http, `[${numbers}]`),
+      413,
+      'body-too-large',
+      /^as they are stored, the events have 6/,
+    )
+    expect(await http.stored()).toEqual([numbers])
+  })
+
+  test('what the log can never hold', async () => {
+    const http = await startHttp({ LOG_MAX_BYTES: '262144' })
+    const body = JSON.stringify({ data: 'x'.repeat(300_000) })
+    await expectProblem(await post(http, body), 413, 'body-too-large', /the limit is 261120: send fewer/)
   })
 
   test('a body over the limit, with its length and chunked', async () => {

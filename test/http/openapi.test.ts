@@ -31,6 +31,7 @@ function inline(schema: unknown, document: Document): unknown {
 /** Values that a JSON schema allows; knows the keywords that the document uses and says so when there are others. */
 function valuesOf(schema: Json): fc.Arbitrary<unknown> {
   const { type, anyOf, const: constant, enum: values, properties, required = [], items, pattern, format } = schema
+  const { additionalProperties, not } = schema
   if (constant !== undefined) return fc.constant(constant)
   if (values !== undefined) return fc.constantFrom(...(values as unknown[]))
   if (anyOf !== undefined) return fc.oneof(...(anyOf as Json[]).map(valuesOf))
@@ -39,9 +40,14 @@ function valuesOf(schema: Json): fc.Arbitrary<unknown> {
       return fc.jsonValue()
     case 'integer':
       return fc.maxSafeInteger()
+    case 'boolean':
+      return fc.boolean()
+    case 'null':
+      return fc.constant(null)
     case 'string': {
       if (format === 'date-time')
         return fc.date({ noInvalidDate: true, min: new Date(0), max: new Date(4e12) }).map((date) => date.toISOString())
+      if (format === 'uri') return fc.webUrl()
       if (format === 'uri-reference')
         return fc.oneof(
           fc.webUrl(),
@@ -58,7 +64,16 @@ function valuesOf(schema: Json): fc.Arbitrary<unknown> {
       const record = Object.fromEntries(
         Object.entries(properties as Record<string, Json>).map(([name, value]) => [name, valuesOf(value)]),
       )
-      return fc.record(record, { requiredKeys: required as string[] })
+      const known = fc.record(record, { requiredKeys: required as string[] })
+      const name = fc.stringMatching(/^[a-z0-9]{1,20}$/).filter((one) => !(one in record) && one !== 'specversion')
+      const others = additionalProperties
+        ? fc.dictionary(name, valuesOf(additionalProperties as Json), { maxKeys: 2 })
+        : fc.constant({})
+      const excluded = (not as { required: string[] } | undefined)?.required
+      return fc
+        .tuple(others, known)
+        .map(([some, more]) => ({ ...some, ...more }))
+        .filter((value) => excluded === undefined || !excluded.every((one) => one in value))
     }
     default:
       throw new Error(`no generator for type ${type}`)

@@ -1,6 +1,7 @@
 import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import type { Event } from '../../app/event.ts'
 import { FileSink } from '../../app/sinks/file.ts'
 import { items } from '../support/delivery.ts'
@@ -22,10 +23,14 @@ const idsIn = (path: string) =>
     .map((line) => JSON.parse(line).id)
 const finished = (directory: string) => readdirSync(directory).filter((name) => name.startsWith('events-'))
 
+const onFailure = (error: Error) => {
+  throw error
+}
+
 describe('file sink', () => {
   test('writes complete CloudEvents, one a line, and finishes the file by rename when it is closed', async () => {
     const directory = temporaryDirectory()
-    const sink = await FileSink.open({ directory, rollBytes: 1e6, rollMs: 1e6 })
+    const sink = await FileSink.open({ directory, rollBytes: 1e6, rollMs: 1e6, onFailure })
     await sink.write(items(event(1), event(2)))
     await sink.flush()
     const lines = readFileSync(join(directory, 'current.ndjson'), 'utf8')
@@ -37,7 +42,7 @@ describe('file sink', () => {
 
   test('rolls by size, and by age without further events', async () => {
     const directory = temporaryDirectory()
-    const sink = await FileSink.open({ directory, rollBytes: 1024, rollMs: 100 })
+    const sink = await FileSink.open({ directory, rollBytes: 1024, rollMs: 100, onFailure })
     for (let id = 0; id < 40; id++) await sink.write(items(event(id)))
     const bySize = finished(directory).length
     expect(bySize).toBeGreaterThan(2)
@@ -56,10 +61,10 @@ describe('file sink', () => {
 
   test('after a crash goes on behind the last whole line', async () => {
     const directory = temporaryDirectory()
-    const crashed = await FileSink.open({ directory, rollBytes: 1e6, rollMs: 1e6 })
+    const crashed = await FileSink.open({ directory, rollBytes: 1e6, rollMs: 1e6, onFailure })
     await crashed.write(items(...events(0, 3)))
     appendFileSync(join(directory, 'current.ndjson'), '{"specversion":"1.0","id":"ha')
-    const sink = await FileSink.open({ directory, rollBytes: 1e6, rollMs: 1e6 })
+    const sink = await FileSink.open({ directory, rollBytes: 1e6, rollMs: 1e6, onFailure })
     await sink.write(items(event(3)))
     expect(idsIn(join(directory, 'current.ndjson'))).toEqual(['0', '1', '2', '3'])
     await sink.close()
@@ -68,7 +73,7 @@ describe('file sink', () => {
   test('what is left of only half a line begins anew', async () => {
     const directory = temporaryDirectory()
     writeFileSync(join(directory, 'current.ndjson'), 'x'.repeat(200_000))
-    const sink = await FileSink.open({ directory, rollBytes: 1e6, rollMs: 1e6 })
+    const sink = await FileSink.open({ directory, rollBytes: 1e6, rollMs: 1e6, onFailure })
     await sink.write(items(event(1)))
     expect(idsIn(join(directory, 'current.ndjson'))).toEqual(['1'])
     await sink.close()
@@ -76,7 +81,7 @@ describe('file sink', () => {
 
   test('writes at the same time do not mix, and flushes and rolls come between them', async () => {
     const directory = temporaryDirectory()
-    const sink = await FileSink.open({ directory, rollBytes: 5000, rollMs: 1e6 })
+    const sink = await FileSink.open({ directory, rollBytes: 5000, rollMs: 1e6, onFailure })
     await Promise.all(
       Array.from({ length: 50 }, (_, at) => [sink.write(items(...events(at * 10, at * 10 + 10))), sink.flush()]).flat(),
     )
@@ -88,7 +93,7 @@ describe('file sink', () => {
   test('a directory that cannot be used is refused at the start, with what to do', async () => {
     const path = join(temporaryDirectory(), 'file')
     writeFileSync(path, '')
-    await expect(FileSink.open({ directory: path, rollBytes: 1, rollMs: 1 })).rejects.toMatchObject({
+    await expect(FileSink.open({ directory: path, rollBytes: 1, rollMs: 1, onFailure })).rejects.toMatchObject({
       code: 'DATA_DIR_UNUSABLE',
       message: expect.stringMatching(/set FILE_SINK_DIR/),
     })
@@ -96,7 +101,7 @@ describe('file sink', () => {
 
   test('what goes wrong later is the trouble of the sink, not of an event, and it recovers', async () => {
     const directory = join(temporaryDirectory(), 'out')
-    const sink = await FileSink.open({ directory, rollBytes: 1e6, rollMs: 1e6 })
+    const sink = await FileSink.open({ directory, rollBytes: 1e6, rollMs: 1e6, onFailure })
     rmSync(directory, { recursive: true })
     writeFileSync(directory, 'in the way')
     await expect(sink.write(items(event(1)))).rejects.toThrow(/cannot write to/)
@@ -105,5 +110,32 @@ describe('file sink', () => {
     await sink.write(items(event(1)))
     expect(idsIn(join(directory, 'current.ndjson'))).toEqual(['1'])
     await sink.close()
+  })
+
+  test('after a failed sync nothing is called durable any more, and only a restart is left', async () => {
+    const directory = temporaryDirectory()
+    const failures: string[] = []
+    const sink = await FileSink.open({
+      directory,
+      rollBytes: 1e6,
+      rollMs: 1e6,
+      onFailure: ({ message }) => void failures.push(message),
+    })
+    await sink.write(items(event(1)))
+    const probe = await open(join(directory, 'current.ndjson'), 'r')
+    const datasync = vi.spyOn(Object.getPrototypeOf(probe), 'datasync').mockRejectedValueOnce(new Error('EIO: made up'))
+    onTestFinished(() => datasync.mockRestore())
+    await probe.close()
+    // The kernel would say yes the second time.
+    for (const step of [
+      () => sink.flush(),
+      () => sink.flush(),
+      () => sink.write(items(event(2))),
+      () => sink.close(),
+    ]) {
+      await expect(step()).rejects.toThrow(/fdatasync failed in .*EIO: made up\): check the disk, then restart/)
+    }
+    expect(datasync).toHaveBeenCalledTimes(1)
+    expect(failures).toHaveLength(1)
   })
 })

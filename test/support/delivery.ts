@@ -98,13 +98,17 @@ export async function startDelivery(
     retry?: RetryPolicy
     log?: EmbeddedLog
     deadLetterMaxBytes?: number
+    /** Default: 1 MiB. */
+    laneBytes?: number
+    /** Default: true; else the test does it. */
+    start?: boolean
     handlerTimeoutMs?: number
   } = {},
 ): Promise<Rig> {
   const log = options.log ?? (await openLog(join(directory, 'log')))
   const warnings: string[] = []
   const { deadLetterMaxBytes } = options
-  const delivery = await Delivery.start({
+  const delivery = await Delivery.open({
     name: sink.name,
     log,
     filter: options.filter,
@@ -116,9 +120,10 @@ export async function startDelivery(
     handlers: (options.handlers ?? []).map((handler) => withTimeLimit(handler, options.handlerTimeoutMs ?? 30_000)),
     handlerConcurrency: 4,
     retry: options.retry ?? QUICK,
-    laneBytes: 1024 * 1024,
+    laneBytes: options.laneBytes ?? 1024 * 1024,
     onWarning: (message) => warnings.push(message),
   })
+  if (options.start ?? true) delivery.start()
   return {
     log,
     delivery,

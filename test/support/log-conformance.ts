@@ -274,7 +274,7 @@ export function logConformance(of: () => EngineUnderTest): void {
     const deliver = async (name: string, sink: ScriptedSink) => {
       const log = await of().open(name)
       const warnings: string[] = []
-      const delivery = await Delivery.start({
+      const delivery = await Delivery.open({
         name: sink.name,
         log,
         sink,
@@ -285,6 +285,7 @@ export function logConformance(of: () => EngineUnderTest): void {
         laneBytes: 1024 * 1024,
         onWarning: (message) => void warnings.push(message),
       })
+      delivery.start()
       return { log, delivery, warnings }
     }
 

@@ -113,14 +113,14 @@ export class EmbeddedConsumer implements Consumer {
   async #commit({ offset, deadLettered, damaged }: Position): Promise<void> {
     const before = this.progress
     if (offset < before.offset) return
-    const passed = this.#gaps.filter((gap) => gap.endOffset <= offset)
+    const passed = this.#gaps.filter((gap) => gap.endOffset > before.offset && gap.endOffset <= offset)
     await this.#store.set(this.name, {
       offset,
       startOffset: before.startOffset,
       deadLettered: before.deadLettered + deadLettered,
       damaged: before.damaged + damaged + passed.reduce((sum, gap) => sum + gap.events, 0),
     })
-    this.#gaps = this.#gaps.filter((gap) => !passed.includes(gap))
+    this.#gaps = this.#gaps.filter((gap) => gap.endOffset > offset)
     await this.#host.progressed()
   }
 

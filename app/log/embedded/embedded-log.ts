@@ -60,6 +60,7 @@ export class EmbeddedLog implements Log, ConsumerHost {
   #failure: MillraceError | undefined
   /** Since an append was refused for lack of space. */
   #lacksSpace = false
+  #retainFailing = false
   #closed = false
   #waiting: (() => void)[] = []
 
@@ -266,14 +267,15 @@ export class EmbeddedLog implements Log, ConsumerHost {
   /** Rolls when the segment is full, and refuses when the whole log is. */
   async #makeRoom(bytes: number): Promise<void> {
     const { segmentBytes, maxBytes } = this.#options
+    const lacksRoom = this.#lacksSpace || this.sizeBytes + bytes > maxBytes
     // One that every consumer is past can go, once it is not the last.
-    const isSettled = this.#lacksSpace && this.#settledOffset() === this.#endOffset
+    const isSettled = lacksRoom && this.#settledOffset() === this.#endOffset
     const rolls = this.#active.bytes > SEGMENT_HEADER_BYTES && (isSettled || this.#active.bytes + bytes > segmentBytes)
     const needed = bytes + (rolls ? SEGMENT_HEADER_BYTES : 0)
     if (this.sizeBytes + needed > maxBytes) {
       await this.#retain(() => this.sizeBytes + needed > maxBytes)
     }
-    if (this.sizeBytes + needed > maxBytes) {
+    if ((isSettled ? 0 : this.sizeBytes) + needed > maxBytes) {
       const slowest = [...this.#consumers.values()].sort((a, b) => b.lagEvents - a.lagEvents)[0]
       throw new MillraceError(
         'LOG_FULL',
@@ -284,6 +286,7 @@ export class EmbeddedLog implements Log, ConsumerHost {
     try {
       if (isSettled) await this.#reserve.giveUp() // the next segment takes a block before this one can go
       if (rolls) await this.#roll()
+      if (isSettled) await this.#retain(() => this.sizeBytes + bytes > maxBytes)
       await this.#reserve.hold()
     } catch (error) {
       // Nothing is written yet, so nothing is in doubt.
@@ -346,14 +349,23 @@ export class EmbeddedLog implements Log, ConsumerHost {
   async #retain(may: (segment: Segment, next: Segment) => boolean): Promise<void> {
     const settled = this.#settledOffset()
     let removed = 0
-    for (;;) {
-      const [oldest, next] = this.#segments
-      if (oldest === undefined || next === undefined || next.baseOffset > settled || !may(oldest, next)) break
-      this.#segments.shift()
-      await removeSegment(this.files, this.directory, oldest.baseOffset)
-      removed += 1
+    try {
+      for (;;) {
+        const [oldest, next] = this.#segments
+        if (oldest === undefined || next === undefined || next.baseOffset > settled || !may(oldest, next)) break
+        await removeSegment(this.files, this.directory, oldest.baseOffset)
+        if (this.#segments[0] === oldest) this.#segments.shift() // commits and appends may be here at the same time
+        removed += 1
+      }
+      if (removed > 0) await this.files.syncDirectory(this.directory)
+      this.#retainFailing = false
+    } catch (error) {
+      // It keeps its room, which costs nobody an event: tried again with the next one.
+      if (!this.#retainFailing) {
+        this.#options.observer?.onWarning?.(`a segment in ${this.directory} cannot be deleted: ${messageOf(error)}`)
+      }
+      this.#retainFailing = true
     }
-    if (removed > 0) await this.files.syncDirectory(this.directory)
   }
 
   #wake(): void {

@@ -3,7 +3,7 @@
  * not synced, tears writes, or returns ENOSPC and EIO.
  */
 import { type FileHandle, mkdir, open, readdir, rename, unlink } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { tryLock } from 'fs-native-extensions'
 
 export interface File {
@@ -68,22 +68,29 @@ class NodeFile implements File {
   }
 }
 
+async function syncDirectory(directory: string): Promise<void> {
+  const handle = await open(directory, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
 export const nodeFiles: Files = {
   open: async (path, mode) => new NodeFile(await open(path, FLAGS[mode])),
   list: (directory) => readdir(directory),
   makeDirectory: async (directory) => {
-    await mkdir(directory, { recursive: true })
+    const first = await mkdir(directory, { recursive: true })
+    if (first === undefined) return
+    // Its name is durable with the directory that it is in, and so on up to one that was there.
+    for (let made = resolve(directory); made.startsWith(resolve(first)); made = dirname(made)) {
+      await syncDirectory(dirname(made)).catch(() => undefined) // one that may be entered and not read
+    }
   },
   rename,
   remove: unlink,
-  syncDirectory: async (directory) => {
-    const handle = await open(directory, 'r')
-    try {
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
-  },
+  syncDirectory,
   lock: async (path, note) => {
     const handle = await open(path, 'a+')
     if (!tryLock(handle.fd)) {

@@ -248,6 +248,43 @@ describe('segments and retention', () => {
     expect(await readAll(consumer, log)).toEqual([accepted])
   })
 
+  test('a consumed log takes whatever fits into an empty one', async () => {
+    const log = await open(temporaryDirectory(), { segmentBytes: 1024, maxBytes: 4096 })
+    const consumer = await log.consumer('a')
+    const large = { payload: Buffer.from(JSON.stringify({ id: 'large', data: 'x'.repeat(2500) })), count: 1 }
+    for (let at = 1; at <= 5; at++) {
+      await log.append([large])
+      expect(log.sizeBytes).toBeLessThanOrEqual(4096)
+      expect(await readAll(consumer, log)).toEqual(['large'])
+      await consumer.commit(settledUpTo(at))
+    }
+  })
+
+  test('a segment that cannot be deleted fails nothing; it goes when it can be', async () => {
+    const directory = temporaryDirectory()
+    let broken = true
+    const remove = async (path: string) => {
+      if (broken && path.endsWith('.seg')) throw systemError('EPERM')
+      await nodeFiles.remove(path)
+    }
+    const warnings: string[] = []
+    const observer = { onWarning: (message: string) => void warnings.push(message) }
+    const log = await open(directory, { segmentBytes: 1024, files: { ...nodeFiles, remove }, observer })
+    const consumer = await log.consumer('a')
+    for (let id = 0; id < 50; id++) {
+      await log.append([batchOf(id)])
+      await consumer.commit(settledUpTo(id + 1))
+    }
+    expect(log.failure).toBeUndefined()
+    expect(segmentsIn(directory).length).toBeGreaterThan(3)
+    expect(log.sizeBytes).toBeGreaterThan(3 * 900) // what is there counts
+    expect(warnings).toEqual([expect.stringMatching(/^a segment in .* cannot be deleted: EPERM/)])
+    broken = false
+    await log.append([batchOf('last')])
+    await consumer.commit(settledUpTo(51))
+    expect(segmentsIn(directory).length).toBeLessThanOrEqual(2)
+  })
+
   test('a consumed log is not full, however old what it keeps', async () => {
     const log = await open(temporaryDirectory(), { segmentBytes: 1024, maxBytes: 4096, retentionMs: 1e9 })
     const consumer = await log.consumer('a')
