@@ -6,8 +6,9 @@
  * A finished file appears by rename, whole and synced, and is never written again. After a crash `current.ndjson` goes
  * on behind its last whole line; what was not committed by then is delivered again, so lines can repeat (same id).
  */
-import { access, constants, type FileHandle, mkdir, open, rename } from 'node:fs/promises'
+import { access, constants, type FileHandle, mkdir, open, rename, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { tryLock } from 'fs-native-extensions'
 import { MillraceError, messageOf } from '../errors.ts'
 import { type Item, type Sink, SinkUnavailable } from './sink.ts'
 
@@ -111,13 +112,27 @@ export class FileSink implements Sink {
       await created.close() // positions are ours from here on: append mode would ignore them
       return open(join(directory, CURRENT), 'r+')
     })
-    this.#bytes = await endOfLastLine(file)
-    await file.truncate(this.#bytes)
+    try {
+      await this.#lock(file)
+      this.#bytes = await endOfLastLine(file)
+      await file.truncate(this.#bytes)
+    } catch (error) {
+      await file.close()
+      throw error
+    }
     await syncDirectory(directory)
     this.#openedAtMs = Date.now()
     this.#timer = setTimeout(() => void this.#next(() => this.#roll()).catch(() => undefined), rollMs).unref()
     this.#file = file
     return file
+  }
+
+  /** Each writer has its own idea of where the file ends. Gone with the process, however that ends. */
+  async #lock(file: FileHandle): Promise<void> {
+    const path = join(this.#options.directory, CURRENT)
+    // Who had the lock may have given the file its final name since it was opened here.
+    if (tryLock(file.fd) && (await file.stat()).ino === (await stat(path)).ino) return
+    throw new Error('another process writes there: give each a FILE_SINK_DIR of its own')
   }
 
   /** The kernel may call pages clean that it could not write: the next sync would succeed without them. */
@@ -137,14 +152,17 @@ export class FileSink implements Sink {
     if (file === undefined) return
     clearTimeout(this.#timer)
     await this.#sync(file)
-    await file.close()
-    this.#file = undefined
-    if (this.#bytes === 0) return
-    const { directory } = this.#options
-    this.#rolled += 1
-    const stamp = new Date(this.#openedAtMs).toISOString().replaceAll(/[-:]/g, '')
-    await rename(join(directory, CURRENT), join(directory, `events-${stamp}-${this.#rolled}.ndjson`))
-    await syncDirectory(directory)
+    try {
+      if (this.#bytes === 0) return
+      const { directory } = this.#options
+      this.#rolled += 1
+      const stamp = new Date(this.#openedAtMs).toISOString().replaceAll(/[-:]/g, '')
+      await rename(join(directory, CURRENT), join(directory, `events-${stamp}-${this.#rolled}.ndjson`))
+      await syncDirectory(directory)
+    } finally {
+      this.#file = undefined
+      await file.close() // with the lock: nobody else gets it before it has its final name
+    }
   }
 }
 

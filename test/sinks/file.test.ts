@@ -1,4 +1,4 @@
-import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
@@ -61,9 +61,8 @@ describe('file sink', () => {
 
   test('after a crash goes on behind the last whole line', async () => {
     const directory = temporaryDirectory()
-    const crashed = await FileSink.open({ directory, rollBytes: 1e6, rollMs: 1e6, onFailure })
-    await crashed.write(items(...events(0, 3)))
-    appendFileSync(join(directory, 'current.ndjson'), '{"specversion":"1.0","id":"ha')
+    const whole = events(0, 3).map((event) => `${JSON.stringify(event)}\n`)
+    writeFileSync(join(directory, 'current.ndjson'), `${whole.join('')}{"specversion":"1.0","id":"ha`)
     const sink = await FileSink.open({ directory, rollBytes: 1e6, rollMs: 1e6, onFailure })
     await sink.write(items(event(3)))
     expect(idsIn(join(directory, 'current.ndjson'))).toEqual(['0', '1', '2', '3'])
@@ -110,6 +109,25 @@ describe('file sink', () => {
     await sink.write(items(event(1)))
     expect(idsIn(join(directory, 'current.ndjson'))).toEqual(['1'])
     await sink.close()
+  })
+
+  test('of two that write to one directory each waits for the other, and no line is lost', async () => {
+    const directory = temporaryDirectory()
+    const options = { directory, rollBytes: 1e6, rollMs: 1e6, onFailure }
+    const [one, other] = [await FileSink.open(options), await FileSink.open(options)]
+    await one.write(items(event(1)))
+    await expect(other.write(items(event(2)))).rejects.toThrow(
+      /another process writes there: give each a FILE_SINK_DIR/,
+    )
+    await one.write(items(event(3)))
+    await one.close()
+    await other.write(items(event(2)))
+    await expect(one.write(items(event(4)))).rejects.toThrow(/another process/)
+    await other.close()
+    await one.write(items(event(4)))
+    await one.close()
+    const ids = finished(directory).flatMap((name) => idsIn(join(directory, name)))
+    expect(ids.sort()).toEqual(['1', '2', '3', '4'])
   })
 
   test('after a failed sync nothing is called durable any more, and only a restart is left', async () => {
