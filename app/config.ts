@@ -158,7 +158,12 @@ const SCHEMA = {
     'durable',
     'When a request is answered: `durable` after fdatasync; `memory` once queued, and the answer says so: a crash then loses what was not yet written.',
   ),
-  MAX_BODY_BYTES: integer(KIB, 64 * MIB, MIB, 'Largest request body, before and after decompression.'),
+  MAX_BODY_BYTES: integer(
+    KIB,
+    64 * MIB,
+    MIB,
+    'Largest request body, before and after decompression; as it is stored, twice that.',
+  ),
   MAX_REQUEST_EVENTS: integer(
     1,
     1_000_000,

@@ -4,9 +4,12 @@ export async function* lines(input: AsyncIterable<Buffer>): AsyncGenerator<strin
   const decoder = new TextDecoder()
   let rest = ''
   for await (const bytes of input) {
-    const whole = (rest + decoder.decode(bytes, { stream: true })).split('\n')
-    rest = whole.pop() ?? ''
-    for (const line of whole) yield withoutReturn(line)
+    const [first = '', ...more] = decoder.decode(bytes, { stream: true }).split('\n')
+    rest += first
+    for (const next of more) {
+      yield withoutReturn(rest)
+      rest = next
+    }
   }
   rest += decoder.decode()
   if (rest !== '') yield withoutReturn(rest)
