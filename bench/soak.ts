@@ -28,7 +28,7 @@ Flat, and exit code 0, is when over the second half of the run, by linear regres
   resident memory grows by less than 24 MB an hour, or by less than 3 MB within the run;
   the live heap and open files grow by less than a tenth of their mean;
   the p99 of a write, median of the last quarter, is less than twice that of the second quarter;
-  nothing was refused, no sink is further behind than 10 s of load, and the log stays within its limit.
+  nothing was refused, at the end no sink is further behind than 10 s of load, and the log stays within its limit.
 A run of less than ${SHORT_MINUTES} minutes is too short for slopes: it shows that everything works, judges the rest, and writes nothing.`
 
 const { values } = parseArgs({

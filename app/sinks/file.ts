@@ -32,6 +32,7 @@ export class FileSink implements Sink {
   readonly #options: FileSinkOptions
   #file: FileHandle | undefined
   #bytes = 0
+  #syncedBytes = 0
   #openedAtMs = 0
   #rolled = 0
   #timer: NodeJS.Timeout | undefined
@@ -114,7 +115,7 @@ export class FileSink implements Sink {
     })
     try {
       await this.#lock(file)
-      this.#bytes = await endOfLastLine(file)
+      this.#bytes = this.#syncedBytes = await endOfLastLine(file)
       await file.truncate(this.#bytes)
     } catch (error) {
       await file.close()
@@ -139,7 +140,10 @@ export class FileSink implements Sink {
   async #sync(file: FileHandle): Promise<void> {
     try {
       await file.datasync()
+      this.#syncedBytes = this.#bytes
     } catch (cause) {
+      // The next process writes it again, and must not find it in between, in pages that a power cut takes.
+      await file.truncate(this.#syncedBytes).catch(() => undefined)
       const message = `fdatasync failed in ${this.#options.directory} (${messageOf(cause)}): check the disk, then restart`
       this.#failure = new Error(message, { cause })
       this.#options.onFailure(this.#failure)

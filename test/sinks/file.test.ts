@@ -140,6 +140,8 @@ describe('file sink', () => {
       onFailure: ({ message }) => void failures.push(message),
     })
     await sink.write(items(event(1)))
+    await sink.flush()
+    await sink.write(items(event(2)))
     const probe = await open(join(directory, 'current.ndjson'), 'r')
     const datasync = vi.spyOn(Object.getPrototypeOf(probe), 'datasync').mockRejectedValueOnce(new Error('EIO: made up'))
     onTestFinished(() => datasync.mockRestore())
@@ -148,12 +150,13 @@ describe('file sink', () => {
     for (const step of [
       () => sink.flush(),
       () => sink.flush(),
-      () => sink.write(items(event(2))),
+      () => sink.write(items(event(3))),
       () => sink.close(),
     ]) {
       await expect(step()).rejects.toThrow(/fdatasync failed in .*EIO: made up\): check the disk, then restart/)
     }
     expect(datasync).toHaveBeenCalledTimes(1)
     expect(failures).toHaveLength(1)
+    expect(idsIn(join(directory, 'current.ndjson'))).toEqual(['1']) // what is in doubt is written again
   })
 })
