@@ -59,7 +59,7 @@ export async function startApp(
   const directory = config.LOG_ENGINE === 'embedded' ? config.DATA_DIR : undefined
   const { metrics = new Metrics(directory, version, role), tracing } = parts
   const observer = observe(logger, metrics, onFailure)
-  const handlerThreads = await startThreads(role === 'ingest' ? 0 : config.HANDLER_THREADS)
+  const handlerThreads = await startThreads(role === 'ingest' ? 0 : config.HANDLER_THREADS, observer.onWarning)
   const routes = role === 'ingest' ? [] : checkRoutes(config, pickFrom(handlerThreads))
   const log = await openLog(config, observer)
   metrics.restore(log.committedEvents)

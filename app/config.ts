@@ -514,6 +514,13 @@ function checkTogether(config: Values, apiKeys: ReadonlyMap<string, string>): vo
   if (config.HTTP_SINK_URL !== '' && !/^https?:$/.test(URL.parse(config.HTTP_SINK_URL)?.protocol ?? '')) {
     throw invalid('HTTP_SINK_URL', 'it must begin with http:// or https://')
   }
+  const { username, password } = URL.parse(config.HTTP_SINK_URL) ?? {}
+  if (username || password) {
+    throw invalid(
+      'HTTP_SINK_URL',
+      'it holds a user or a password, which no request can carry: sign with HTTP_SINK_SECRET',
+    )
+  }
   if (config.SINKS.includes('s3')) checkS3(config)
   if (config.SINKS.includes('postgres')) checkPostgres(config)
   if (!/^(whsec_)?[A-Za-z0-9+/]*={0,2}$/.test(config.HTTP_SINK_SECRET)) {

@@ -75,6 +75,14 @@ const UPPER_Z = 0x5a
 /** With nine digits of a second's fraction. */
 const MAX_PLAIN_TIME_LENGTH = 30
 
+/** Version, trace, span, flags; `ff` and all zeros are invalid. */
+const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/
+
+/** Whether it can go on as a header (https://www.w3.org/TR/trace-context/); an event may bring any text under that name. */
+export function isTraceparent(value: unknown): value is string {
+  return typeof value === 'string' && TRACEPARENT.test(value)
+}
+
 /** Sources repeat: the last good one is not matched again. */
 let lastGoodSource = DEFAULT_SOURCE
 
@@ -213,8 +221,7 @@ function isPlainTime(text: string): boolean {
 function isTime(text: string): boolean {
   if (isPlainTime(text)) return true
   if (!RFC3339.test(text) || Number.isNaN(Date.parse(text))) return false
-  const day = Number(text.slice(8, 10))
-  return day <= 28 || day <= new Date(Date.UTC(Number(text.slice(0, 4)), Number(text.slice(5, 7)), 0)).getUTCDate()
+  return digits(text, 8, 2) <= daysIn(digits(text, 0, 4), digits(text, 5, 2))
 }
 
 function checkText(name: string, value: unknown): string | undefined {

@@ -8,14 +8,17 @@
  *
  * Source: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyPluginAsync, FastifyPluginCallback, FastifyRequest } from 'fastify'
+
+const STOP_WITHIN_MS = 2000
 
 export interface Tracing {
   /** Makes a span of each request. */
   readonly plugin: FastifyPluginCallback | FastifyPluginAsync
   /** The span of a request, as a `traceparent`. */
   traceparentOf(request: FastifyRequest): string | undefined
-  /** Sends what is left. */
+  /** Sends what is left, if the collector takes it within {@link STOP_WITHIN_MS}. */
   stop(): Promise<void>
 }
 
@@ -53,6 +56,8 @@ export async function startTracing(environment: NodeJS.ProcessEnv, version: stri
       const span = request.opentelemetry().span?.spanContext()
       return span && `00-${span.traceId}-${span.spanId}-0${span.traceFlags & 1}`
     },
-    stop: () => provider.shutdown(),
+    // A collector that is away keeps nobody from stopping.
+    stop: () =>
+      Promise.race([provider.shutdown().catch(() => undefined), sleep(STOP_WITHIN_MS, undefined, { ref: false })]),
   }
 }

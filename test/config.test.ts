@@ -40,6 +40,10 @@ describe('configuration', () => {
     [{ SINKS: 'file,file' }, /^SINKS: "file,file" is not a list without repetitions/],
     [{ SINKS: 'http' }, /^HTTP_SINK_URL: SINKS has http/],
     [{ SINKS: 'http', HTTP_SINK_URL: 'ftp://example.com' }, /^HTTP_SINK_URL: it must begin with http/],
+    [
+      { SINKS: 'http', HTTP_SINK_URL: 'https://user:secret@example.com/?token=t' },
+      /^HTTP_SINK_URL: it holds a user or a password, which no request can carry: sign with HTTP_SINK_SECRET$/,
+    ],
     [{ HOST: '0.0.0.0' }, /^HOST: 0\.0\.0\.0 is open to others and no key is set: set API_KEYS/],
     [{ CHANNEL_CAPACITY_BYTES: '2000' }, /^CHANNEL_CAPACITY_BYTES: 2000 cannot hold one body/],
     [{ IN_PROGRESS_MAX_BYTES: '2000' }, /^IN_PROGRESS_MAX_BYTES: 2000 cannot hold one body/],

@@ -22,7 +22,7 @@ const LOG_ID = 'test'
 
 /** @returns whether no event was invalid and no handler failed. */
 export async function testHandlers(options: HandlerTestOptions): Promise<boolean> {
-  const threads = await startThreads(options.threads)
+  const threads = await startThreads(options.threads, (message) => console.error(message))
   try {
     return await run(options.file, pickFrom(threads)(options.handlers, options.timeoutMs))
   } finally {

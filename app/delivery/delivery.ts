@@ -158,6 +158,9 @@ export class Delivery implements DeliveryView {
       onSettled: () => undefined,
     })
     const running = lane.run()
+    const stopped = new Promise<void>((resolve) =>
+      this.#stop.signal.addEventListener('abort', () => resolve(), { once: true }),
+    )
     const deliver = async ({ letters, logId, firstOffset, appendedAtMs }: Waiting) => {
       const failedBefore = failedAgain
       for (const [index, letter] of letters.entries()) {
@@ -168,7 +171,7 @@ export class Delivery implements DeliveryView {
         if (!(lane.trySend(task) || (await lane.send(task)))) return
       }
       while (lane.pending > lane.gathered && !this.#stop.signal.aborted) await sleep(10)
-      await this.#options.sink.flush?.()
+      await Promise.race([this.#options.sink.flush?.(), stopped])
       while (lane.pending > 0 && !this.#stop.signal.aborted) await sleep(10)
       this.#replayed += letters.length - (failedAgain - failedBefore)
     }

@@ -44,6 +44,9 @@ export interface LaneOptions {
 /** Handlers may take long: a small batch keeps the way from the first handler to the sink short. */
 const HANDLER_BATCH_EVENTS = 32
 
+/** A handler may throw the whole event as its message: the letter would be twice as large as what the log takes. */
+const MAX_REASON_CHARACTERS = 8192
+
 export class Lane {
   readonly sender: Sender<Task>
   readonly #receiver: Receiver<Task>
@@ -238,5 +241,5 @@ const HELD = { reason: 'waits for an earlier event with the same key', retryable
 function deadLetter(task: Task, reason: string): DeadLetter {
   const { event, letter, attempts } = task
   const { offset } = letter ?? task
-  return { event, offset, attempts, reason, failedAt: new Date().toISOString() }
+  return { event, offset, attempts, reason: reason.slice(0, MAX_REASON_CHARACTERS), failedAt: new Date().toISOString() }
 }

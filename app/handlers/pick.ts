@@ -23,8 +23,11 @@ export function pickFrom(threads?: HandlerThreads): PickHandlers {
 }
 
 /** @param count 0: none. */
-export async function startThreads(count: number): Promise<HandlerThreads | undefined> {
+export async function startThreads(
+  count: number,
+  onWarning: (message: string) => void,
+): Promise<HandlerThreads | undefined> {
   if (count === 0) return undefined
   const { HandlerThreads } = await import('./threads.ts')
-  return new HandlerThreads(count)
+  return new HandlerThreads(count, onWarning)
 }

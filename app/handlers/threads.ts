@@ -7,6 +7,7 @@
  */
 import { Piscina } from 'piscina'
 import { channel } from '../channel/channel.ts'
+import { messageOf } from '../errors.ts'
 import type { Handler, HandlerContext } from './handler.ts'
 import { withTimeLimit } from './time-limit.ts'
 
@@ -21,7 +22,8 @@ export class HandlerThreads {
   /** A permit is a free thread: the time of a call begins when it runs, not when it queues. */
   readonly #free: ReturnType<typeof channel<object>>
 
-  constructor(threads: number) {
+  /** @param onWarning told when a thread ended by itself, such as by a timer that a handler had left behind; another one is there. */
+  constructor(threads: number, onWarning: (message: string) => void) {
     this.#pool = new Piscina({
       filename: new URL('./worker.ts', import.meta.url).href,
       minThreads: threads,
@@ -29,6 +31,7 @@ export class HandlerThreads {
       // A thread that waits for its next call goes on with its own timers and sockets.
       atomics: 'disabled',
     })
+    this.#pool.on('error', (error) => onWarning(`a thread of handlers ended between two calls: ${messageOf(error)}`))
     this.#free = channel(threads)
   }
 

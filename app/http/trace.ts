@@ -4,9 +4,7 @@
  * there handlers and the http sink have it.
  */
 import type { IncomingHttpHeaders } from 'node:http'
-
-/** Version, trace, span, flags; `ff` and all zeros are invalid. */
-const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/
+import { isTraceparent } from '../event.ts'
 
 const NEWLINE = 0x0a
 const BRACE = 0x7b
@@ -14,7 +12,7 @@ const BRACE = 0x7b
 /** The header when it is valid. A broken one is as good as none: the trace is not worth an event. */
 export function traceparentOf(headers: IncomingHttpHeaders): string | undefined {
   const { traceparent } = headers
-  return typeof traceparent === 'string' && TRACEPARENT.test(traceparent) ? traceparent : undefined
+  return isTraceparent(traceparent) ? traceparent : undefined
 }
 
 export function traceIdOf(traceparent: string): string {

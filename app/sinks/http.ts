@@ -10,7 +10,7 @@
  */
 import { Webhook } from 'standardwebhooks'
 import { messageOf } from '../errors.ts'
-import type { Event } from '../event.ts'
+import { type Event, isTraceparent } from '../event.ts'
 import { type Failure, type Item, type Sink, SinkUnavailable } from './sink.ts'
 
 export interface HttpSinkOptions {
@@ -52,6 +52,12 @@ export class HttpSink implements Sink {
   async #post(event: Event, signal: AbortSignal): Promise<Omit<Failure, 'index'> | undefined> {
     const { url, timeoutMs } = this.#options
     const body = JSON.stringify(event)
+    let headers: Headers
+    try {
+      headers = this.#headers(event, body)
+    } catch (error) {
+      return { reason: `no headers can be made for it: ${messageOf(error)}`, retryable: false }
+    }
     let response: Response
     let text: string
     const abort = new AbortController()
@@ -63,7 +69,7 @@ export class HttpSink implements Sink {
     try {
       response = await fetch(url, {
         method: 'POST',
-        headers: this.#headers(event, body),
+        headers,
         body,
         redirect: 'manual', // a signed event goes where it was configured to go, nowhere else
         signal: abort.signal,
@@ -86,17 +92,17 @@ export class HttpSink implements Sink {
     return { reason, retryable: status < 400 || status >= 500 }
   }
 
-  #headers(event: Event, body: string): Record<string, string> {
-    const headers: Record<string, string> = { 'content-type': 'application/cloudevents+json', 'user-agent': 'millrace' }
+  #headers(event: Event, body: string): Headers {
+    const headers = new Headers({ 'content-type': 'application/cloudevents+json', 'user-agent': 'millrace' })
     // The trace goes on where the event goes (W3C Trace Context).
-    if (typeof event.traceparent === 'string') headers.traceparent = event.traceparent
+    if (isTraceparent(event.traceparent)) headers.set('traceparent', event.traceparent)
     if (this.#webhook === undefined) return headers
     const now = new Date()
     // An id may hold what a header cannot.
     const id = encodeURIComponent(event.id)
-    headers['webhook-id'] = id
-    headers['webhook-timestamp'] = String(Math.floor(now.getTime() / 1000))
-    headers['webhook-signature'] = this.#webhook.sign(id, now, body)
+    headers.set('webhook-id', id)
+    headers.set('webhook-timestamp', String(Math.floor(now.getTime() / 1000)))
+    headers.set('webhook-signature', this.#webhook.sign(id, now, body))
     return headers
   }
 }

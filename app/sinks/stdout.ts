@@ -16,11 +16,16 @@ export class StdoutSink implements Sink {
   }
 
   /** Resolves when the reader of the pipe has taken it. */
-  write(items: readonly Item[]): Promise<undefined> {
+  write(items: readonly Item[], signal?: AbortSignal): Promise<undefined> {
     let text = ''
     for (const { event } of items) text += `${JSON.stringify(event)}\n`
     return new Promise((resolve, reject) => {
+      // A reader that has stopped reading must not keep the process from stopping.
+      const stop = () => reject(new SinkUnavailable('standard output has not taken everything'))
+      if (signal?.aborted) return stop()
+      signal?.addEventListener('abort', stop, { once: true })
       this.#stream.write(text, (cause) => {
+        signal?.removeEventListener('abort', stop)
         if (cause) reject(new SinkUnavailable(`standard output takes nothing (${cause.message})`, { cause }))
         else resolve(undefined)
       })

@@ -426,6 +426,39 @@ describe('dead letters', () => {
     await again.close()
   })
 
+  test('a stop does not wait for a sink that cannot make durable what a replay has given it', async () => {
+    const sink = new ScriptedSink()
+    sink.behaviour = async (events) => events.map((_, index) => ({ index, reason: 'never', retryable: false }))
+    const rig = await startDelivery(temporaryDirectory(), sink)
+    await rig.log.append([numbered(0, 4)])
+    await until(() => rig.delivery.deadLettersPending === 4, 2000, 'all are dead letters')
+    await settled(rig.delivery)
+    sink.behaviour = async () => undefined
+    let flushing = false
+    sink.flush = () => {
+      flushing = true
+      return new Promise(() => undefined)
+    }
+    const replay = rig.delivery.replay()
+    await until(() => flushing, 2000, 'the replay waits for the sink')
+    expect(await rig.close(100)).toBe(true)
+    expect(await replay).toEqual({ letters: 0, failedAgain: 0 })
+  })
+
+  test('the reason of one is cut: a handler may throw all of its event', async () => {
+    const directory = temporaryDirectory()
+    const throws: Handler = (event) => {
+      throw new Error(JSON.stringify(event).repeat(1000))
+    }
+    const rig = await startDelivery(directory, new ScriptedSink(), { handlers: [throws] })
+    await rig.log.append([numbered(0, 1)])
+    await settled(rig.delivery)
+    const [letter] = await readPending(join(directory, 'dead/scripted'), 'replay', 10)
+    expect(letter).toMatchObject({ reason: expect.stringMatching(/^Error: /) })
+    expect((letter as { reason: string }).reason).toHaveLength(8192)
+    await rig.close()
+  })
+
   test('while their log is full, what the sink has taken is not sent again', async () => {
     const sink = new ScriptedSink({ maxBatchEvents: 10 })
     let calls = 0
@@ -435,7 +468,7 @@ describe('dead letters', () => {
         id === '3' ? [{ index, reason: 'x'.repeat(200_000), retryable: false }] : [],
       )
     }
-    const rig = await startDelivery(temporaryDirectory(), sink, { deadLetterMaxBytes: 100_000 })
+    const rig = await startDelivery(temporaryDirectory(), sink, { deadLetterMaxBytes: 4000 })
     await rig.log.append([numbered(0, 10)])
     await until(() => calls > 5, 5000, 'tried again and again')
     expect(sink.ids).toEqual(['0', '1', '2', '4', '5', '6', '7', '8', '9'])

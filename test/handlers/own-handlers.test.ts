@@ -132,6 +132,19 @@ test('on a thread a handler that never gives back the CPU is ended in time: its 
   expect(await service.stop()).toBe(0)
 })
 
+test('a timer that a handler leaves behind on its thread and that throws ends nothing but the thread', async () => {
+  const project = copyProject()
+  project.handler('stray', `(event) => {\n  setTimeout(() => { throw new Error('stray') }, 50)\n  return event\n}`)
+  const service = await project.start({ HANDLERS: 'stray', HANDLER_THREADS: '1' })
+  for (const id of [1, 2, 3]) {
+    await send(service.url, [{ id, data: 1 }])
+    await noLag(service)
+    await until(() => service.output().split('ended between two calls: stray').length > id, 5000, 'it is said')
+  }
+  expect(idsIn(join(project.directory, 'data/delivered')).sort()).toEqual([1, 2, 3])
+  expect(await service.stop()).toBe(0)
+})
+
 test('routes of the own table: filtered, through their handlers, each with its own offsets', async () => {
   const project = copyProject()
   project.handler('stamp', '(event) => ({ ...event, stamped: true })')

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { KafkaLog } from '../../app/log/kafka/kafka-log.ts'
 import type { TopicRequirements } from '../../app/log/kafka/topic.ts'
-import type { Damage } from '../../app/log/log.ts'
+import type { Consumer, Damage } from '../../app/log/log.ts'
 import { batchOf } from '../support/batch.ts'
 import { Kafka, missing } from '../support/kafka.ts'
 import { until } from '../support/service.ts'
@@ -76,6 +76,37 @@ describe.skipIf(reason !== undefined)('the topic', () => {
     await late.commit([{ partition: 0, offset: 100, deadLettered: 0, damaged: 0 }])
     expect(late.settled).toEqual({ delivered: 40, deadLettered: 0, damaged: 50 })
     await until(() => late.lagEvents === 0, 5000, 'no lag')
+  })
+
+  test('where one partition has lost its oldest events, the others go on where they were', async () => {
+    const name = 'short-in-one'
+    const log = await open({ name, partitions: 3 })
+    const ids = Array.from({ length: 90 }, (_, id) => id)
+    await log.append([{ ...batchOf(...ids), keys: ids.map((id) => `k${id}`) }])
+    /** Where each partition's first group began, and how many events it has. */
+    const readAll = async (consumer: Consumer, events: number) => {
+      const found = new Map<number, { from: number; count: number }>()
+      for (let read = 0; read < events; ) {
+        const group = await consumer.read(AbortSignal.timeout(10_000))
+        if (group === undefined) throw new Error(`only ${read} of ${events} came`)
+        const { from = group.baseOffset, count = 0 } = found.get(group.partition) ?? {}
+        found.set(group.partition, { from, count: count + group.count })
+        read += group.count
+      }
+      return found
+    }
+    const first = await log.consumer('late')
+    const ends = await readAll(first, ids.length)
+    expect([...ends.values()].every(({ from, count }) => from === 0 && count > 10)).toBe(true)
+    await first.commit([0, 1, 2].map((partition) => ({ partition, offset: 5, deadLettered: 0, damaged: 0 })))
+    await first.close()
+    const admin = kafka.admin()
+    await admin.deleteRecords({ topics: [{ name, partitions: [{ partition: 1, offset: 8n }] }] })
+    await admin.close()
+    const late = await log.consumer('late')
+    const again = await readAll(late, ids.length - 5 - 8 - 5)
+    expect([0, 1, 2].map((partition) => again.get(partition)?.from)).toEqual([5, 8, 5])
+    for (const partition of [0, 2]) expect(late.committedOffset(partition)).toBe(5)
   })
 
   test('an event that it cannot hold is refused by itself; those beside it are stored', async () => {

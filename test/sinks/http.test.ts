@@ -57,6 +57,26 @@ describe('http sink', () => {
     expect(traces).toEqual([traceparent, undefined])
   })
 
+  test('what an event brings as its trace and is none is no header, and no reason not to send it', async () => {
+    const traces: unknown[] = []
+    const url = await endpoint((request, response) => {
+      traces.push(request.headers.traceparent)
+      response.writeHead(204).end()
+    })
+    for (const traceparent of ['日本', 'a\r\nb: c', '', 7, '00-0'])
+      expect(await sinkTo(url).write(items({ ...event, traceparent }), never)).toEqual([])
+    expect(traces).toEqual([undefined, undefined, undefined, undefined, undefined])
+  })
+
+  test('an event that no headers can be made for is given up, and holds up nothing', async () => {
+    const url = await endpoint((_request, response) => void response.writeHead(204).end())
+    const secret = Buffer.from('another secret, long enough').toString('base64')
+    const broken = { ...event, id: '\ud800' } // what others write to a Kafka topic
+    expect(await sinkTo(url, { secret }).write(items(broken, event), never)).toEqual([
+      { index: 0, reason: expect.stringMatching(/^no headers can be made for it: URI malformed/), retryable: false },
+    ])
+  })
+
   test('a changed body does not verify', async () => {
     const secret = Buffer.from('another secret, long enough').toString('base64')
     let error: unknown

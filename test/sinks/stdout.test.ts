@@ -31,3 +31,12 @@ test('a reader that went away makes the sink unavailable and does not end the pr
   stream.destroy(Object.assign(new Error('EPIPE'), { code: 'EPIPE' }))
   await expect(sink.write(items(event))).rejects.toMatchObject({ name: 'SinkUnavailable' })
 })
+
+test('a reader that has stopped reading does not keep it from stopping', async () => {
+  const sink = new StdoutSink(new Writable({ write: () => undefined }))
+  const abort = new AbortController()
+  const writing = sink.write(items(event), abort.signal)
+  abort.abort()
+  await expect(writing).rejects.toMatchObject({ name: 'SinkUnavailable' })
+  await expect(sink.write(items(event), abort.signal)).rejects.toMatchObject({ name: 'SinkUnavailable' })
+})

@@ -61,7 +61,8 @@ export class GroupConsumer implements Consumer {
         return Buffer.alloc(0)
       },
     })
-    this.#offsets = new Client({ ...clientOptions(connection, `offsets-${name}`), groupId, retries: 1 })
+    // Without a retry: before one, the client would join the group by itself.
+    this.#offsets = new Client({ ...clientOptions(connection, `offsets-${name}`), groupId, retries: 0 })
     this.#fetching = new Client({ ...clientOptions(connection, `fetch-${name}`), groupId, retries: 1 })
     this.#fetcher = new Fetcher({
       client: this.#fetching,
@@ -107,6 +108,7 @@ export class GroupConsumer implements Consumer {
     const ahead = this.#places.ahead(positions)
     if (ahead.length === 0) return
     const topic = this.#options.topic.name
+    if (this.#member.memberId === null) throw new Error('this process is not in the group at the moment')
     this.#offsets.memberId = this.#member.memberId
     this.#offsets.generationId = this.#member.generationId
     await this.#offsets.commit({
@@ -199,7 +201,14 @@ export class GroupConsumer implements Consumer {
 
   /** The brokers have deleted what comes next, or the topic was made anew: on with the first event there is. */
   async #skip(partition: number, offset: number): Promise<number> {
-    const first = (await this.#ends([partition], ListOffsetTimestamps.EARLIEST)).get(partition) ?? 0
+    const [first, end] = await Promise.all(
+      [ListOffsetTimestamps.EARLIEST, ListOffsetTimestamps.LATEST].map(
+        async (timestamp) => (await this.#ends([partition], timestamp)).get(partition) ?? 0,
+      ),
+    )
+    if (first === undefined || end === undefined) return offset
+    // Another partition of the same request was out of range.
+    if (offset >= first && offset <= end) return offset
     const where = `${this.#options.topic.name}, partition ${partition}`
     if (first > offset) {
       this.#places.skip(partition, offset, first)
@@ -212,9 +221,13 @@ export class GroupConsumer implements Consumer {
       })
     } else {
       this.#options.observer?.onWarning?.(
-        `${where} ends before offset ${offset}: it was made anew, starting at ${first}`,
+        `${where} ends before offset ${offset}: it was made anew, or has lost its end; starting at ${first}`,
       )
+      // From here on offsets mean other events: what was read ahead is dropped, and delivery begins anew.
+      this.#fetcher.remove([partition])
+      await this.onRevoke?.([partition])
       this.#places.add(partition, first)
+      this.#fetcher.add(partition, first)
     }
     return first
   }

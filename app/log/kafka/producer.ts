@@ -52,6 +52,8 @@ export class ProduceError extends Error {
 /** The brokers do not know this producer, or not this far: it begins anew, with another identity. */
 const STATE_LOST = new Set(['UNKNOWN_PRODUCER_ID', 'OUT_OF_ORDER_SEQUENCE_NUMBER', 'INVALID_PRODUCER_EPOCH'])
 const RETRYABLE = new Set([...STATE_LOST, 'UNKNOWN_TOPIC_OR_PARTITION', 'REQUEST_TIMED_OUT'])
+/** They begin again at 0 (Kafka: DefaultRecordBatch.incrementSequence). */
+const SEQUENCES = 2 ** 31
 const RETRY_BASE_MS = 20
 const RETRY_MAX_MS = 500
 
@@ -90,7 +92,8 @@ export class IdempotentProducer {
       for (const [partition, error] of await this.#attempt(open, attempt > 0)) {
         const batch = open.get(partition)
         if (error === undefined || error.apiId === 'DUPLICATE_SEQUENCE_NUMBER') {
-          this.#sequences.set(partition, (this.#sequences.get(partition) ?? 0) + (batch?.length ?? 0))
+          const next = (this.#sequences.get(partition) ?? 0) + (batch?.length ?? 0)
+          this.#sequences.set(partition, next % SEQUENCES)
           open.delete(partition)
         } else if (!error.retryable || performance.now() > deadline) {
           failures.set(partition, error)
