@@ -9,6 +9,7 @@ import { isLoopback } from '../config.ts'
 import type { ReplayResult } from '../delivery/dead-letters.ts'
 import { MillraceError } from '../errors.ts'
 import { healthRoutes } from '../http/health.ts'
+import { NO_SCHEMAS } from '../http/no-schemas.ts'
 import { sendProblem } from '../http/problem.ts'
 import { type LiveOptions, livePage } from './live.ts'
 
@@ -39,6 +40,7 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
   const { logger, host, notReady, scrape, status, live, token, sinks, deadLetters, replay } = options
   const app = fastify({
     loggerInstance: logger,
+    schemaController: NO_SCHEMAS,
     logController: new LogController({ disableRequestLogging: true }),
     forceCloseConnections: true,
   })

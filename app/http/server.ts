@@ -18,6 +18,7 @@ import { limitConnections } from './connections.ts'
 import { docsRoutes } from './docs.ts'
 import { eventsRoute } from './events.ts'
 import { healthRoutes } from './health.ts'
+import { NO_SCHEMAS } from './no-schemas.ts'
 import { sendProblem, toProblem } from './problem.ts'
 import { Quota } from './quota.ts'
 import { SharedQuota, sharedStore } from './shared-limits.ts'
@@ -61,6 +62,7 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
     options
   const app = fastify({
     loggerInstance: logger,
+    schemaController: NO_SCHEMAS,
     // Lines about a request can be found by its trace. One that is not traced needs no logger of its own.
     childLoggerFactory: (parent, bindings, options, raw) => {
       const trace = traceparentOf(raw.headers)
