@@ -16,6 +16,6 @@ The machine that the target was set on gave the Rust peer 1.8M events a second; 
 Zeros behind small groups took a tenth off. GROUP_LINGER_MS=10 takes ten events together and is in the table; the Rust peer pays for a sync an event as well, and misses the target too.`,
   'growth-file-sink': `The heap is still finding its size; the peak is in the row above. Over a quarter of an hour of steady load \`npm run soak\` has 4 MB an hour ([plot](../bench/results/soak.svg)).`,
   'growth-stalled-sink': `As above. 300 s against a full log with a stalled sink (\`npm run test:long\`) stay under 200 MB.`,
-  start: `It was 640 ms: schemas are compiled for nobody now, and the OpenAPI document and its library are loaded when it is asked for, a fifth less. Node's compile cache would take off another tenth, and is not used: it loops for ever where its directory cannot be made (seen under /proc). Of what is left about 60 ms are Fastify, 70 removing types.`,
+  start: `It was 640 ms: the OpenAPI document and its library are loaded when it is asked for, Fastify's compilers of schemas not at all, and Node may use the compiled code of its own modules, as no flag of V8 is set ([decision 20](decisions/0020-hot-path.md)). Of what is left about 60 ms are Fastify, 70 removing types.`,
   'backlog-start': `Each of the 160 segments of 10 GB is opened twice for its header, 32 at a time; the last segment is checked as a whole, whatever the backlog.`,
 }

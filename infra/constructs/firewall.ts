@@ -1,4 +1,4 @@
-/** Web application firewall: what is known to be bad, and too much from one address, never reaches a task. Logged. */
+/** Web application firewall: what is known to be bad, and too much from one address, never reaches a task. What it refuses is logged. */
 import { CloudwatchLogGroup } from '@cdktf/provider-aws/lib/cloudwatch-log-group/index.js'
 import { Wafv2WebAcl } from '@cdktf/provider-aws/lib/wafv2-web-acl/index.js'
 import { Wafv2WebAclAssociation } from '@cdktf/provider-aws/lib/wafv2-web-acl-association/index.js'
@@ -16,7 +16,8 @@ export interface FirewallOptions {
 /** Groups of AWS in the order they are asked; `count`: rules that would refuse what we are made for. */
 const MANAGED: readonly { readonly group: string; readonly count?: readonly string[] }[] = [
   { group: 'AWSManagedRulesAmazonIpReputationList' },
-  { group: 'AWSManagedRulesKnownBadInputsRuleSet' },
+  // One event with such a text, from whoever collects attacks, must not cost the others in its request.
+  { group: 'AWSManagedRulesKnownBadInputsRuleSet', count: ['Log4JRCE_BODY', 'JavaDeserializationRCE_BODY'] },
   // Bulk bodies are larger than 8 KiB; events may hold text that looks like a script; machines send without a user agent.
   {
     group: 'AWSManagedRulesCommonRuleSet',
@@ -30,6 +31,9 @@ const MANAGED: readonly { readonly group: string; readonly count?: readonly stri
     ],
   },
 ]
+
+/** A fifth of the window that it counts in. */
+const RETRY_AFTER_SECONDS = '60'
 
 export class Firewall extends Construct {
   constructor(scope: Construct, id: string, { name, environment, kmsKeyArn, balancerArn }: FirewallOptions) {
@@ -62,7 +66,14 @@ export class Firewall extends Construct {
         {
           name: 'too-many-requests',
           priority: 0,
-          action: { block: { customResponse: { responseCode: 429 } } },
+          action: {
+            block: {
+              customResponse: {
+                responseCode: 429,
+                responseHeader: [{ name: 'retry-after', value: RETRY_AFTER_SECONDS }],
+              },
+            },
+          },
           statement: {
             rate_based_statement: {
               limit: environment.requestsPerFiveMinutesPerAddress,
@@ -85,6 +96,11 @@ export class Firewall extends Construct {
       resourceArn: acl.arn,
       logDestinationConfigs: [logs.arn],
       redactedFields: [{ singleHeader: { name: 'authorization' } }],
+      // What was let through is in the metrics of the service: a line for each would cost more than the tasks.
+      loggingFilter: {
+        defaultBehavior: 'DROP',
+        filter: [{ behavior: 'KEEP', requirement: 'MEETS_ANY', condition: [{ actionCondition: { action: 'BLOCK' } }] }],
+      },
     })
   }
 }

@@ -59,7 +59,11 @@ export class GithubRoles extends Construct {
       policyArn: 'arn:aws:iam::aws:policy/job-function/ViewOnlyAccess',
     })
     new IamRolePolicy(this, 'plan-state', { role: plan.id, policy: state })
-    new IamRolePolicy(this, 'plan-refresh', { role: plan.id, policy: policy(...REFRESH) })
+    const collectors = `arn:aws:ssm:*:${account.id}:parameter/millrace/*/collector`
+    new IamRolePolicy(this, 'plan-refresh', {
+      role: plan.id,
+      policy: policy(...REFRESH, { Action: 'ssm:GetParameter', Resource: collectors }),
+    })
 
     const apply = this.#role(
       'apply',
@@ -195,13 +199,18 @@ const REFRESH = [
     Action: [
       'acm:DescribeCertificate',
       'acm:ListTagsForCertificate',
+      'application-autoscaling:DescribeScalableTargets',
+      'application-autoscaling:DescribeScalingPolicies',
+      'application-autoscaling:DescribeScheduledActions',
       'application-autoscaling:ListTagsForResource',
       'aps:DescribeAlertManagerDefinition',
+      'aps:DescribeLoggingConfiguration',
       'aps:DescribeRuleGroupsNamespace',
       'aps:DescribeWorkspace',
       'aps:ListTagsForResource',
       'budgets:ListTagsForResource',
       'budgets:ViewBudget',
+      'cloudwatch:DescribeAlarms',
       'cloudwatch:GetDashboard',
       'cloudwatch:ListTagsForResource',
       'ecr:DescribeRepositories',
@@ -210,9 +219,15 @@ const REFRESH = [
       'ecs:DescribeClusters',
       'ecs:DescribeServices',
       'ecs:DescribeTaskDefinition',
+      'elasticfilesystem:DescribeAccessPoints',
       'elasticfilesystem:DescribeFileSystemPolicy',
       'elasticfilesystem:DescribeBackupPolicy',
+      'elasticfilesystem:DescribeLifecycleConfiguration',
+      'elasticfilesystem:DescribeMountTargets',
+      'elasticfilesystem:DescribeMountTargetSecurityGroups',
+      'elasticloadbalancing:DescribeListenerAttributes',
       'elasticloadbalancing:DescribeTags',
+      'elasticloadbalancing:DescribeTargetGroupAttributes',
       'iam:GetOpenIDConnectProvider',
       'iam:GetPolicy',
       'iam:GetPolicyVersion',
@@ -226,6 +241,7 @@ const REFRESH = [
       'kms:DescribeKey',
       'kms:GetKeyPolicy',
       'kms:GetKeyRotationStatus',
+      'kms:ListAliases',
       'kms:ListResourceTags',
       'logs:ListTagsForResource',
       'route53:GetHostedZone',
@@ -236,10 +252,13 @@ const REFRESH = [
       's3:GetLifecycleConfiguration',
       's3:GetReplicationConfiguration',
       'secretsmanager:DescribeSecret',
+      'secretsmanager:GetRandomPassword',
       'secretsmanager:GetResourcePolicy',
       'sns:GetSubscriptionAttributes',
       'sns:GetTopicAttributes',
       'sns:ListTagsForResource',
+      'ssm:DescribeParameters',
+      'ssm:ListTagsForResource',
       'wafv2:GetLoggingConfiguration',
       'wafv2:GetWebACL',
       'wafv2:GetWebACLForResource',

@@ -52,6 +52,8 @@ export class Scaling extends Construct {
       minCapacity: tasks.minTasks,
       maxCapacity: tasks.maxTasks,
       dependsOn: [service.service],
+      // The schedule sets both: a deploy in between must not take the floor of a peak away.
+      ...(tasks.peaks && { lifecycle: { ignoreChanges: ['min_capacity', 'max_capacity'] } }),
     })
     const published = (metricName: string) => ({
       customizedMetricSpecification: {
