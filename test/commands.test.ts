@@ -184,13 +184,13 @@ afterAll(() => {
 /** Pages that start the service themselves; the others are read while one runs. */
 const GUIDES = ['README.md', 'docs/first-hour.md']
 
-test.each(GUIDES)('%s: every command works, one after the other', { timeout: 60_000 }, async (page) => {
+test.each(GUIDES)('%s: every command works, one after the other', { timeout: 120_000 }, async (page) => {
   const newcomer = new Newcomer()
   writeExamples(newcomer, page)
   await runAll(newcomer, commandsOf(page))
 })
 
-test('the other pages: every command works beside a service that has seen trouble', { timeout: 60_000 }, async () => {
+test('the other pages: every command works beside a service that has seen trouble', { timeout: 120_000 }, async () => {
   const commands = PAGES.filter((page) => !GUIDES.includes(page)).flatMap(commandsOf)
   const newcomer = new Newcomer()
   await prepare(newcomer)
