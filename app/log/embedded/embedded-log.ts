@@ -275,14 +275,7 @@ export class EmbeddedLog implements Log, ConsumerHost {
     if (this.sizeBytes + needed > maxBytes) {
       await this.#retain(() => this.sizeBytes + needed > maxBytes)
     }
-    if ((isSettled ? 0 : this.sizeBytes) + needed > maxBytes) {
-      const slowest = [...this.#consumers.values()].sort((a, b) => b.lagEvents - a.lagEvents)[0]
-      throw new MillraceError(
-        'LOG_FULL',
-        `the log holds ${this.sizeBytes} of ${maxBytes} bytes and sink ${slowest?.name ?? '-'} has ` +
-          `${slowest?.lagEvents ?? 0} events to go: try again later`,
-      )
-    }
+    if ((isSettled ? 0 : this.sizeBytes) + needed > maxBytes) throw this.#full()
     try {
       if (isSettled) await this.#reserve.giveUp() // the next segment takes a block before this one can go
       if (rolls) await this.#roll()
@@ -294,6 +287,16 @@ export class EmbeddedLog implements Log, ConsumerHost {
       if (!isNoSpace(error)) throw this.#fail('creating a file', error)
       throw await this.#outOfSpace(error)
     }
+    if (isSettled && this.sizeBytes + bytes > maxBytes) throw this.#full() // what is settled could not be deleted
+  }
+
+  #full(): MillraceError {
+    const slowest = [...this.#consumers.values()].sort((a, b) => b.lagEvents - a.lagEvents)[0]
+    return new MillraceError(
+      'LOG_FULL',
+      `the log holds ${this.sizeBytes} of ${this.#options.maxBytes} bytes and sink ${slowest?.name ?? '-'} has ` +
+        `${slowest?.lagEvents ?? 0} events to go: try again later`,
+    )
   }
 
   async #roll(): Promise<void> {

@@ -279,9 +279,18 @@ describe('segments and retention', () => {
     expect(segmentsIn(directory).length).toBeGreaterThan(3)
     expect(log.sizeBytes).toBeGreaterThan(3 * 900) // what is there counts
     expect(warnings).toEqual([expect.stringMatching(/^a segment in .* cannot be deleted: EPERM/)])
+    const large = { payload: Buffer.from(JSON.stringify({ data: 'x'.repeat(60_000) })), count: 1 }
+    const tooMuch = async () => {
+      for (let at = 51; ; at++) {
+        await log.append([large])
+        await consumer.commit(settledUpTo(at))
+      }
+    }
+    await expect(tooMuch()).rejects.toMatchObject({ code: 'LOG_FULL' })
+    expect(log.sizeBytes).toBeLessThanOrEqual(SMALL.maxBytes)
     broken = false
     await log.append([batchOf('last')])
-    await consumer.commit(settledUpTo(51))
+    await consumer.commit(settledUpTo(log.endOffset))
     expect(segmentsIn(directory).length).toBeLessThanOrEqual(2)
   })
 
