@@ -29,7 +29,7 @@ const lines = ({ body }: Payload) => Buffer.from(body.trimEnd())
 
 function parsing(payload: Payload): Task {
   const body = bytes(payload)
-  const headers = { 'content-type': payload.contentType }
+  const headers = { headers: { 'content-type': payload.contentType }, headersDistinct: {} }
   return { events: payload.events, run: () => readBody(body, headers, MAX_EVENTS) }
 }
 

@@ -51,6 +51,100 @@ describe('validate', () => {
     expect(validate(event)).toMatch(reason)
   })
 
+  test.each([
+    '2016-12-31T23:59:60Z',
+    '1990-12-31T15:59:60-08:00',
+    '1991-01-01T05:29:60+05:30',
+    '2015-06-30T23:59:60.5Z',
+    '2017-01-01T08:59:60+09:00',
+    '2024-02-29t23:59:59z',
+    '0000-01-01T00:00:00-00:00',
+    '9999-12-31T23:59:59.999999999999999999999Z',
+    '2026-01-31T00:00:00+23:59',
+  ])('accepts the time %s', (time) => {
+    expect(validate({ time, data: 1 })).toBeUndefined()
+  })
+
+  test.each([
+    '2026-01-31T24:00:00Z',
+    '2026-01-31T24:00:00+01:00',
+    '2026-01-31T23:60:00Z',
+    '2026-01-31T23:59:61Z',
+    '2026-01-15T23:59:60Z',
+    '2016-12-31T22:59:60Z',
+    '2016-12-31T23:59:60+01:00',
+    '2026-00-10T00:00:00Z',
+    '2026-01-00T00:00:00Z',
+    '2026-04-31T00:00:00Z',
+    '1900-02-29T00:00:00Z',
+    '2026-01-31 00:00:00Z',
+    '2026-01-31T00:00:00',
+    '2026-01-31T00:00:00.Z',
+    '2026-01-31T00:00:00,5Z',
+    '2026-01-31T00:00:00+0100',
+    '2026-01-31T00:00:00+24:00',
+    '2026-01-31T00:00:00+01:60',
+    '2026-01-31T00:00:00Z ',
+    '2026-01-31T00:00Z',
+    '+02026-01-31T00:00:00Z',
+    '2026-1-31T00:00:00Z',
+    '2026-01-31T00:00:0\u0660Z',
+  ])('refuses the time %s', (time) => {
+    expect(validate({ time, data: 1 })).toMatch(/^time must be/)
+  })
+
+  test.each([
+    'http://[v1.a]/x',
+    'http://[V7f.a:b]/',
+    'http://[::1]:80/',
+    'http://[fe80::1%25en0]/',
+    '//[::]',
+    'urn:a:b',
+    '',
+  ])('takes %j for a URI reference, if it is not empty', (source) => {
+    if (source === '') expect(validate({ source, data: 1 })).toMatch(/must not be empty/)
+    else expect(validate({ source, data: 1 })).toBeUndefined()
+  })
+
+  test.each([
+    'http://[v1]/',
+    'http://[v.a]/',
+    'http://[1.2.3.4]/',
+    'http://[:::]/',
+    'http://[::1',
+    'http://[::g]/',
+    '/a b',
+    '%zz',
+  ])('takes %j for no URI reference', (source) => {
+    expect(validate({ source, data: 1 })).toMatch(/^source must be a URI reference/)
+  })
+
+  test.each([
+    '\ufffe',
+    '\uffff',
+    '\ufdd0',
+    '\ufdef',
+    '\u{1fffe}',
+    '\u{10ffff}',
+    '\u007f',
+    '\u0085',
+    '\ud800',
+    '\udc00\ud800',
+  ])('no attribute holds %j', (character) => {
+    for (const name of ['id', 'type', 'subject', 'ext']) {
+      expect(validate({ [name]: `a${character}b`, data: 1 })).toMatch(`${name} holds a control character`)
+    }
+    expect(validate({ data: character })).toBeUndefined()
+  })
+
+  test.each([-(2 ** 31), 2 ** 31 - 1, 0, true, '2147483648'])('an extension can be %j', (priority) => {
+    expect(validate({ priority, data: 1 })).toBeUndefined()
+  })
+
+  test.each([-(2 ** 31) - 1, 2 ** 31, 1e20, 1.5])('an extension cannot be %j', (priority) => {
+    expect(validate({ priority, data: 1 })).toMatch(/^priority must be/)
+  })
+
   test('strict takes only complete CloudEvents', () => {
     expect(validate({ data: 1 }, 'strict')).toMatch(/specversion is missing/)
     expect(validate(cloudEvent, 'strict')).toBeUndefined()

@@ -6,7 +6,8 @@ import { MillraceError } from '../errors.ts'
 import { identityOfReceived, keyOfReceived } from '../event.ts'
 import { reasonOf } from '../metrics-contract.ts'
 import { type Lost, NOTHING_LOST, type OnSettled, Write } from '../write.ts'
-import { type Body, readBody } from './body.ts'
+import { readBody } from './body.ts'
+import type { Body } from './checked-events.ts'
 import { inflate } from './inflate.ts'
 import { Refusal, type Rejected } from './problem.ts'
 import type { Quota } from './quota.ts'
@@ -14,6 +15,7 @@ import { withTraceparent } from './trace.ts'
 import type { Turns } from './turns.ts'
 
 const NO_BYTES = Buffer.alloc(0)
+const ANSWER_TYPE = 'application/json; charset=utf-8'
 /** What is written out again grows: `1e20` has 21 digits, base64 four bytes for three. */
 const MAX_GROWTH = 2
 
@@ -70,8 +72,12 @@ export function eventsRoute(app: FastifyInstance, options: EventsOptions): void 
 
   /** @throws MillraceError when the request is refused at once. */
   function accept(body: Buffer, request: FastifyRequest, reply: FastifyReply, startedAt: number): void {
-    const read = countInvalid(counts, () => readBody(body, request.headers, maxRequestEvents))
+    const read = countInvalid(counts, () => readBody(body, request.raw, maxRequestEvents))
     const { count, rejected } = read
+    if (count === 0) {
+      reply.code(202).type(ANSWER_TYPE).send('{"accepted":0}')
+      return
+    }
     if (read.payload.length > maxStoredBytes) throw tooLarge(read.payload.length, maxStoredBytes)
     const trace = traceparentOf(request)
     const payload = trace === undefined ? read.payload : withTraceparent(read.payload, count, trace, maxBodyBytes)
@@ -83,7 +89,7 @@ export function eventsRoute(app: FastifyInstance, options: EventsOptions): void 
       const all = lost.length === 0 ? rejected : withLost(rejected, lost, count)
       reply
         .code(202)
-        .type('application/json; charset=utf-8')
+        .type(ANSWER_TYPE)
         .send(
           all.length === 0 && duplicates === 0 && ack === 'durable'
             ? `{"accepted":${count}}`

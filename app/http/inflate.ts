@@ -86,7 +86,7 @@ export async function inflate(header: string, body: Buffer, maxBytes: number): P
   if (decode === undefined) {
     throw new MillraceError(
       'UNSUPPORTED_ENCODING',
-      `content encoding ${JSON.stringify(name)} is not supported: use one of gzip, deflate, br, zstd`,
+      `content encoding ${JSON.stringify(name.slice(0, 100))} is not supported: use one of gzip, deflate, br, zstd`,
     )
   }
   try {

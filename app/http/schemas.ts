@@ -9,7 +9,10 @@ import { DEFAULT_SOURCE, DEFAULT_TYPE, MAX_ATTRIBUTE_LENGTH } from '../event.ts'
 
 const Rejected = Type.Array(
   Type.Object({
-    index: Type.Integer({ minimum: 0, description: 'Place of the event in the request, from 0.' }),
+    index: Type.Integer({
+      minimum: 0,
+      description: 'Place of the event in the request, from 0; in NDJSON, blank lines are not counted.',
+    }),
     reason: Type.String(),
     retryable: Type.Optional(
       Type.Literal(true, { description: 'Present when the event is sound but was not stored: send it again.' }),
@@ -29,11 +32,13 @@ const Problem = Type.Object(
   { $id: 'Problem', description: 'RFC 9457 problem details' },
 )
 
+/** No control characters, and none of the noncharacters; those beyond U+FFFF are refused, too. */
+const CHARACTER = '[^\\u0000-\\u001f\\u007f-\\u009f\\ufdd0-\\ufdef\\ufffe\\uffff]'
 const attribute = (description: string) =>
   Type.String({
     minLength: 1,
     maxLength: MAX_ATTRIBUTE_LENGTH,
-    pattern: '^[^\\u0000-\\u001f\\u007f-\\u009f]+$',
+    pattern: `^${CHARACTER}+$`,
     description,
   })
 const source = Type.String({
@@ -54,8 +59,8 @@ const base64 = Type.String({
 })
 /** Their names are 1 to 64 lower-case letters and digits. */
 const extensions = Type.Union([
-  Type.String({ maxLength: MAX_ATTRIBUTE_LENGTH, pattern: '^[^\\u0000-\\u001f\\u007f-\\u009f]*$' }),
-  Type.Integer(),
+  Type.String({ maxLength: MAX_ATTRIBUTE_LENGTH, pattern: `^${CHARACTER}*$` }),
+  Type.Integer({ minimum: -(2 ** 31), maximum: 2 ** 31 - 1 }),
   Type.Boolean(),
   Type.Null(),
 ])
@@ -87,7 +92,7 @@ const CloudEvent = Type.Object(
 )
 const Accepted = Type.Object(
   {
-    accepted: Type.Integer({ minimum: 1, description: 'Events that are durable now.' }),
+    accepted: Type.Integer({ minimum: 0, description: 'Events that are durable now; 0 for an empty array.' }),
     ack: Type.Optional(Type.Literal('memory', { description: 'Present when ACK=memory: queued, not yet durable.' })),
     duplicates: Type.Optional(
       Type.Integer({ minimum: 1, description: 'Of these, events that were stored before and were not stored again.' }),
@@ -106,17 +111,22 @@ const retryAfter = { 'retry-after': { schema: { type: 'integer' }, description: 
 
 const events = {
   summary: 'Send events',
-  description: 'Answers once every accepted event is durable. Content-Encoding: gzip, deflate, br or zstd.',
+  description:
+    'Answers once every accepted event is durable. Content-Encoding: gzip, deflate, br or zstd; several gzip members or ' +
+    'zstd frames are one body. Text is UTF-8. With ce-* headers, the body is the data of one CloudEvent, of any type.',
   tags: ['events'],
   body: {
     content: {
       'application/json': {
-        schema: Type.Union([ShortEvent, CloudEvent, Type.Array(Type.Union([ShortEvent, CloudEvent]), { minItems: 1 })]),
+        schema: Type.Union([ShortEvent, CloudEvent, Type.Array(Type.Union([ShortEvent, CloudEvent]))]),
       },
       'application/cloudevents+json': { schema: CloudEvent },
-      'application/cloudevents-batch+json': { schema: Type.Array(CloudEvent, { minItems: 1 }) },
+      'application/cloudevents-batch+json': { schema: Type.Array(CloudEvent) },
       'application/x-ndjson': {
-        schema: Type.String({ description: 'One event a line.', examples: ['{"data":1}\n{"data":2}\n'] }),
+        schema: Type.String({
+          description: 'One event a line; also as application/ndjson or application/jsonl.',
+          examples: ['{"data":1}\n{"data":2}\n'],
+        }),
       },
     },
   },

@@ -3,19 +3,20 @@ import { describe, expect, test } from 'vitest'
 import { decode } from '../../app/delivery/decode.ts'
 import { MAX_DEPTH, mayBeDeep } from '../../app/event.ts'
 import { readBody } from '../../app/http/body.ts'
+import { headersOf } from '../support/http.ts'
 
 const NDJSON = { 'content-type': 'application/x-ndjson' }
 const JSON_TYPE = { 'content-type': 'application/json' }
 const LIMIT = 1000
 
 function read(text: string | Buffer, headers: Record<string, string>, limit = LIMIT) {
-  const { payload, count, rejected } = readBody(Buffer.from(text), headers, limit)
+  const { payload, count, rejected } = readBody(Buffer.from(text), headersOf(headers), limit)
   return { lines: payload.toString().split('\n'), count, rejected }
 }
 
 /** What delivery makes of a body. */
-function delivered(text: string, headers: Record<string, string>) {
-  const { payload, count } = readBody(Buffer.from(text), headers, LIMIT)
+function delivered(text: string | Buffer, headers: Record<string, string>) {
+  const { payload, count } = readBody(Buffer.from(text), headersOf(headers), LIMIT)
   const group = { logId: 'log', partition: 0, baseOffset: 0, appendedAtMs: 0 }
   return decode({ ...group, payload: Buffer.concat([payload, Buffer.from('\n')]), count })
 }
@@ -86,7 +87,6 @@ describe('application/json', () => {
 
   test.each([
     ['', 'MALFORMED', /empty/],
-    ['[]', 'NO_VALID_EVENT', /array is empty/],
     ['{"id":1}', 'NO_VALID_EVENT', /event 0: data is missing/],
     ['"text"', 'NO_VALID_EVENT', /must be a JSON object/],
   ])('%j is refused as %s', (body, code, message) => {
@@ -106,7 +106,9 @@ describe('application/json', () => {
   })
 
   test('a charset other than UTF-8 is refused', () => {
-    expect(() => read('{"data":1}', { 'content-type': 'application/json; charset=latin1' })).toThrow(/charset "latin1"/)
+    expect(() => read('{"data":1}', { 'content-type': 'application/json; charset=latin1' })).toThrow(
+      /no charset but UTF-8/,
+    )
     expect(read('{"data":1}', { 'content-type': 'application/json; charset=UTF-8' }).count).toBe(1)
   })
 })
@@ -231,6 +233,14 @@ describe('CloudEvents', () => {
     ['{"x":1}', 'application/vnd.acme+json', { data: { x: 1 } }],
     ['plain', 'text/plain', { data: 'plain' }],
     ['\u0001', 'application/octet-stream', { data_base64: 'AQ==' }],
+    ['caf\u00e9', 'text/plain; charset=UTF-8', { data: 'caf\u00e9' }],
+    [Buffer.from('caf\xe9', 'latin1'), 'text/plain; charset=iso-8859-1', { data_base64: 'Y2Fm6Q==' }],
+    ['plain', 'text/plain; charset="iso-8859-1"', { data_base64: 'cGxhaW4=' }],
+    ['plain', 'Text/Plain; title="a; charset=latin1"', { data: 'plain' }],
+    ['{"x":1}', 'application/json; charset=utf-16', { data_base64: 'eyJ4IjoxfQ==' }],
+    ['<a/>', 'application/xml', { data_base64: 'PGEvPg==' }],
+    ['PNG', 'image/png', { data_base64: 'UE5H' }],
+    ['{"data":1}\n', 'application/x-ndjson', { data_base64: 'eyJkYXRhIjoxfQo=' }],
   ])('binary mode: %s as %s', (body, type, expected) => {
     expect(delivered(body, { ...headers, 'content-type': type })).toMatchObject([
       { id: 'a', source: '/s', datacontenttype: type, ...expected },
@@ -239,7 +249,52 @@ describe('CloudEvents', () => {
 
   test('binary mode decodes percent-encoded headers and refuses broken ones', () => {
     expect(delivered('', { ...headers, 'ce-subject': 'Euro%20%E2%82%AC' })).toMatchObject([{ subject: 'Euro €' }])
-    expect(() => read('', { ...headers, 'ce-subject': '%E2%82' })).toThrow(/ce-subject is not sound percent-encoding/)
+    expect(() => read('', { ...headers, 'ce-subject': '%E2%82' })).toThrow(/ce-subject is not valid percent-encoding/)
+  })
+
+  const asNodeReads = (value: string) => Buffer.from(value).toString('latin1')
+  test.each([
+    [asNodeReads('é'), 'é'],
+    [asNodeReads('€ 5'), '€ 5'],
+    [asNodeReads('日本'), '日本'],
+    [asNodeReads('😀%20😀'), '😀 😀'],
+    [asNodeReads('"é\\"€"'), 'é"€'],
+    ['a+b', 'a+b'],
+    ['%F0%9F%98%80', '😀'],
+  ])('binary mode reads a header of the bytes %j as %j', (sent, subject) => {
+    expect(delivered('', { ...headers, 'ce-subject': sent })).toMatchObject([{ subject }])
+  })
+
+  test.each([
+    ['\xe9', /ce-subject is not UTF-8/],
+    ['\xc3', /ce-subject is not UTF-8/],
+    ['\xc0\xaf', /ce-subject is not UTF-8/],
+    ['\xed\xa0\x80', /ce-subject is not UTF-8/],
+    ['%FF', /ce-subject is not valid percent-encoding/],
+    ['%C0%AF', /ce-subject is not valid percent-encoding/],
+    ['100%', /ce-subject is not valid percent-encoding: write a percent sign as %25/],
+  ])('binary mode refuses a header of the bytes %j: no other text is made of it', (sent, reason) => {
+    expect(() => read('', { ...headers, 'ce-subject': sent })).toThrow(reason)
+    const bytes = Buffer.from(sent, 'latin1')
+    if (bytes.includes(0x25)) return
+    expect(() => read('x', { ...headers, 'content-type': `text/plain; title=${sent}` })).toThrow(/UTF-8|cannot be read/)
+  })
+
+  test('binary mode: a header that is there twice is refused', () => {
+    for (const header of ['ce-id', 'ce-subject', 'ce-ext', 'content-type']) {
+      const all = headersOf({ ...headers, 'content-type': 'application/json', [header]: 'application/json' })
+      const twice = { ...all, headersDistinct: { ...all.headersDistinct, [header]: ['a', 'b'] } }
+      expect(() => readBody(Buffer.from('1'), twice, LIMIT)).toThrow(`header ${header} is there twice`)
+    }
+  })
+
+  test.each(['ce-id', 'ce-type', 'ce-ext'])('%s without ce-specversion is refused, not left out', (header) => {
+    for (const type of [JSON_TYPE, NDJSON, {}]) {
+      expect(() => read('{"data":1}', { ...type, [header]: 'x' })).toThrow(`header ${header} without ce-specversion`)
+    }
+    // Structured mode may repeat attributes as headers.
+    const event = '{"specversion":"1.0","id":"a","source":"/s","type":"t"}'
+    expect(read(event, { 'content-type': 'application/cloudevents+json', [header]: 'x' }).count).toBe(1)
   })
 
   test('binary mode: a header cannot reach a prototype', () => {
@@ -248,6 +303,43 @@ describe('CloudEvents', () => {
     )
   })
 })
+
+test.each([
+  ['application/json', '[]'],
+  ['application/json', ' [\n] '],
+  ['application/cloudevents-batch+json', '[]'],
+])('%s: %j is a batch of no events', (type, body) => {
+  expect(readBody(Buffer.from(body), headersOf({ 'content-type': type }), LIMIT)).toMatchObject({
+    count: 0,
+    rejected: [],
+  })
+})
+
+test.each(['x-ndjson', 'ndjson', 'jsonl', 'x-jsonl', 'jsonlines', 'x-jsonlines'])(
+  'application/%s is NDJSON',
+  (name) => {
+    expect(read('{"data":1}\n{"data":2}\n', { 'content-type': `application/${name}; charset=utf-8` }).count).toBe(2)
+  },
+)
+
+test('NDJSON: the place of a rejected event counts lines that are not blank', () => {
+  const body = '\n{"data":1}\r\n \t\n{"bad":1}\n\n{"data":2}\n'
+  expect(read(body, NDJSON)).toMatchObject({ count: 2, rejected: [{ index: 1 }] })
+})
+
+test('NDJSON: one byte that is not UTF-8 refuses all of it, with its place', () => {
+  const body = Buffer.concat([Buffer.from('{"data":1}\n{"data":"'), Buffer.from([0xe9]), Buffer.from('"}\n')])
+  expect(() => read(body, NDJSON)).toThrow(/not UTF-8: see byte 20/)
+})
+
+test.each(['application/json, text/plain', 'json', 'application/json; charset', 'a/b;\x80'])(
+  'content type %j cannot be read and is refused',
+  (type) => {
+    for (const others of [{}, { 'ce-specversion': '1.0', 'ce-id': 'a', 'ce-source': '/s', 'ce-type': 't' }]) {
+      expect(() => read('{"data":1}', { 'content-type': type, ...others })).toThrow(/cannot be read/)
+    }
+  },
+)
 
 test('an unknown type is refused with the known ones', () => {
   expect(() => read('a=1', { 'content-type': 'application/x-www-form-urlencoded' })).toThrow(/use application\/json/)

@@ -38,8 +38,10 @@ function valuesOf(schema: Json): fc.Arbitrary<unknown> {
   switch (type) {
     case undefined:
       return fc.jsonValue()
-    case 'integer':
-      return fc.maxSafeInteger()
+    case 'integer': {
+      const { minimum = Number.MIN_SAFE_INTEGER, maximum = Number.MAX_SAFE_INTEGER } = schema as Record<string, number>
+      return fc.integer({ min: minimum, max: maximum })
+    }
     case 'boolean':
       return fc.boolean()
     case 'null':

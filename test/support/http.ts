@@ -6,6 +6,7 @@ import { Histogram, Registry } from 'prom-client'
 import { onTestFinished } from 'vitest'
 import { channel } from '../../app/channel/channel.ts'
 import { loadConfig } from '../../app/config.ts'
+import type { Headers } from '../../app/http/binary-mode.ts'
 import { createServer } from '../../app/http/server.ts'
 import { EmbeddedLog } from '../../app/log/embedded/embedded-log.ts'
 import { groupCommit } from '../../app/log/group-commit.ts'
@@ -92,4 +93,10 @@ export function post(
     headers: { 'content-type': 'application/json', ...headers },
     body,
   })
+}
+
+/** Headers as Node gives them to a request. */
+export function headersOf(headers: Readonly<Record<string, string>>): Headers {
+  const distinct = Object.entries(headers).map(([name, value]) => [name, [value]])
+  return { headers, headersDistinct: Object.fromEntries(distinct) }
 }

@@ -1,0 +1,44 @@
+/** One JSON text in a body, and what is wrong with one that is none. */
+import { isUtf8 } from 'node:buffer'
+import { type ParseError, parse as parseTolerant, printParseErrorCode } from 'jsonc-parser'
+import { MillraceError } from '../errors.ts'
+
+/** @throws MillraceError MALFORMED with the first byte that is not UTF-8. */
+export function requireUtf8(body: Buffer): void {
+  if (isUtf8(body)) return
+  const text = body.toString()
+  let at = 0
+  // Decoding put U+FFFD where the bytes are wrong; one that was sent as such is sound.
+  for (let found = text.indexOf('\ufffd'); found !== -1; found = text.indexOf('\ufffd', found + 1)) {
+    at = Buffer.byteLength(text.slice(0, found))
+    if (body.toString('hex', at, at + 3) !== 'efbfbd') break
+  }
+  throw new MillraceError('MALFORMED', `the body is not UTF-8: see byte ${at}`)
+}
+
+/** @throws MillraceError MALFORMED with the place. */
+export function parseJson(body: Buffer): unknown {
+  const text = body.toString()
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new MillraceError('MALFORMED', whereMalformed(text))
+  }
+}
+
+/** V8 does not always say where; a tolerant parser does. Only ever runs on what is already known to be malformed. */
+export function whereMalformed(text: string): string {
+  const errors: ParseError[] = []
+  try {
+    parseTolerant(text, errors, { disallowComments: true, allowTrailingComma: false, allowEmptyContent: false })
+  } catch {
+    return 'malformed JSON, nested too deep to say where' // it calls itself for each level
+  }
+  const offset = Math.min(errors[0]?.offset ?? 0, text.length)
+  const before = text.slice(0, offset)
+  const line = before.split('\n').length
+  const column = offset - before.lastIndexOf('\n')
+  const problem = errors[0] ? printParseErrorCode(errors[0].error) : 'invalid token'
+  const words = problem.replace(/([a-z])([A-Z])/g, '$1 $2').toLowerCase()
+  return `malformed JSON at position ${offset} (line ${line}, column ${column}): ${words}`
+}
