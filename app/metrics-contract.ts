@@ -33,6 +33,11 @@ export const REFUSE_REASONS = {
   unsupported_encoding: 'client',
   no_valid_event: 'client',
   channel_item_too_large: 'client',
+  expectation_failed: 'client',
+  headers_too_large: 'client',
+  method_not_allowed: 'client',
+  request_timeout: 'client',
+  unsupported_transfer_coding: 'client',
   over_quota: 'client',
   other: 'client',
   overloaded: 'service',
@@ -253,7 +258,11 @@ export function metricName(key: MetricKey): string {
 }
 
 export function reasonOf(error: unknown): RefuseReason {
-  return error instanceof MillraceError ? labelOf(error.code) : 'internal'
+  return error instanceof MillraceError ? reasonOfCode(error.code) : 'internal'
+}
+
+export function reasonOfCode(code: ErrorCode): RefuseReason {
+  return labelOf(code)
 }
 
 function labelOf(code: ErrorCode): Lowercase<ErrorCode> {

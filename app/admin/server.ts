@@ -10,7 +10,9 @@ import type { ReplayResult } from '../delivery/dead-letters.ts'
 import { MillraceError } from '../errors.ts'
 import { healthRoutes } from '../http/health.ts'
 import { NO_SCHEMAS } from '../http/no-schemas.ts'
+import { answerParserErrors } from '../http/parser-errors.ts'
 import { sendProblem } from '../http/problem.ts'
+import { answerUnknownRoutes } from '../http/unknown-routes.ts'
 import { type LiveOptions, livePage } from './live.ts'
 
 export interface AdminOptions {
@@ -43,12 +45,10 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
     schemaController: NO_SCHEMAS,
     logController: new LogController({ disableRequestLogging: true }),
     forceCloseConnections: true,
+    clientErrorHandler: answerParserErrors(() => undefined),
   })
   app.setErrorHandler(sendProblem)
-  app.setNotFoundHandler((request, reply) => {
-    const error = new MillraceError('NOT_FOUND', `no ${request.method} ${request.url}: see / for what there is`)
-    return sendProblem(error, request, reply)
-  })
+  answerUnknownRoutes(app, '/')
   if (isLoopback(host)) {
     // DNS rebinding: a foreign name that resolves to this address is not us.
     app.addHook('onRequest', (request, _reply, done) => {

@@ -10,7 +10,7 @@ import { readBody } from './body.ts'
 import type { Body } from './checked-events.ts'
 import { inflate } from './inflate.ts'
 import { Refusal, type Rejected } from './problem.ts'
-import type { Quota } from './quota.ts'
+import type { EventQuota } from './quota.ts'
 import { withTraceparent } from './trace.ts'
 import type { Turns } from './turns.ts'
 
@@ -22,7 +22,7 @@ const MAX_GROWTH = 2
 export interface EventsOptions {
   readonly sender: Sender<Write>
   readonly counts: Counts
-  readonly quota: Pick<Quota, 'take'> | undefined
+  readonly quota: EventQuota | undefined
   readonly turns: Turns
   readonly ack: 'durable' | 'memory'
   readonly maxBodyBytes: number
@@ -100,8 +100,11 @@ export function eventsRoute(app: FastifyInstance, options: EventsOptions): void 
               }),
         )
     }
+    const { client } = request
     const onSettled: OnSettled = (error, lost) => {
       counts.inFlight -= count
+      // Nobody pays for what was not stored.
+      if (error !== undefined || lost.length > 0) quota?.giveBack(client, error ? count : lost.length)
       for (const { error } of lost) counts.reject(reasonOf(error), 1)
       if (error !== undefined) counts.reject(reasonOf(error), count)
       else if (write.duplicates.length > 0) counts.reject('duplicate', write.duplicates.length)
@@ -116,14 +119,17 @@ export function eventsRoute(app: FastifyInstance, options: EventsOptions): void 
     const identities = deduplicates ? read.events().map(identityOfReceived) : undefined
     const write = new Write(payload, count, onSettled, keys, identities)
     try {
-      quota?.take(request.client, count)
+      quota?.take(client, count)
       const outcome = sender.trySend(write)
-      if (outcome !== 'sent') throw refused(outcome)
+      if (outcome === 'sent') counts.inFlight += count
+      else {
+        quota?.giveBack(client, count)
+        throw refused(outcome)
+      }
     } catch (error) {
       counts.reject(reasonOf(error), count)
       throw error
     }
-    counts.inFlight += count
     if (ack === 'memory') answer(NOTHING_LOST)
   }
 }

@@ -8,6 +8,9 @@ export const BURST_SECONDS = 10
 /** Idle clients beyond this are forgotten, the longest idle first; a forgotten one starts with a full bucket. */
 const MAX_CLIENTS = 10_000
 
+/** What a route does with one. */
+export type EventQuota = Pick<Quota, 'take' | 'giveBack'>
+
 export class Quota {
   readonly #eventsPerSecond: number
   readonly #clients = new Map<string, { tokens: number; atMs: number }>()
@@ -31,6 +34,12 @@ export class Quota {
     this.#clients.set(client, { tokens: events <= tokens ? tokens - events : tokens, atMs: nowMs })
     if (this.#clients.size > MAX_CLIENTS) this.#clients.delete(this.#clients.keys().next().value ?? client)
     if (events > tokens) throw overQuota(this.#eventsPerSecond)
+  }
+
+  /** Undoes a `take` of events that were not stored: a client pays for what was accepted. */
+  giveBack(client: string, events: number): void {
+    const bucket = this.#clients.get(client)
+    if (bucket) bucket.tokens += events // the next `take` knows how many there can be
   }
 }
 

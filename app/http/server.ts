@@ -6,24 +6,28 @@
  */
 import { type FastifyBaseLogger, type FastifyError, type FastifyInstance, fastify, LogController } from 'fastify'
 import type { Sender } from '../channel/channel.ts'
-import type { Config } from '../config.ts'
+import { type Config, isLoopback } from '../config.ts'
 import type { Counts } from '../counts.ts'
-import { MillraceError } from '../errors.ts'
-import { reasonOf } from '../metrics-contract.ts'
+import { type ErrorCode, MillraceError } from '../errors.ts'
+import { reasonOf, reasonOfCode } from '../metrics-contract.ts'
 import type { Tracing } from '../telemetry.ts'
 import type { Write } from '../write.ts'
 import { boundRequestsInProgress } from './admission.ts'
 import { requireKey } from './auth.ts'
+import { isEnding } from './close-in-stages.ts'
 import { limitConnections } from './connections.ts'
 import { docsRoutes } from './docs.ts'
 import { eventsRoute } from './events.ts'
+import { checkFraming } from './framing.ts'
 import { healthRoutes } from './health.ts'
 import { NO_SCHEMAS } from './no-schemas.ts'
+import { answerExpectations, answerParserErrors } from './parser-errors.ts'
 import { sendProblem, toProblem } from './problem.ts'
-import { Quota } from './quota.ts'
+import { type EventQuota, Quota } from './quota.ts'
 import { SharedQuota, sharedStore } from './shared-limits.ts'
 import { traceIdOf, traceparentOf } from './trace.ts'
 import { Turns } from './turns.ts'
+import { answerUnknownRoutes } from './unknown-routes.ts'
 
 export const KEEP_ALIVE_TIMEOUT_MS = 72_000
 export const HEADERS_TIMEOUT_MS = 75_000
@@ -60,6 +64,7 @@ export interface SharedLimits {
 export async function createServer(options: ServerOptions): Promise<FastifyInstance> {
   const { config, logger, sender, keyed, deduplicates, counts, version, notReady, isDraining, tracing, limits } =
     options
+  const refused = (code: ErrorCode) => counts.refuseRequest(reasonOfCode(code))
   const app = fastify({
     loggerInstance: logger,
     schemaController: NO_SCHEMAS,
@@ -72,7 +77,12 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
     bodyLimit: config.MAX_BODY_BYTES,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     requestTimeout: REQUEST_TIMEOUT_MS,
-    http: { headersTimeout: HEADERS_TIMEOUT_MS },
+    http: {
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      joinDuplicateHeaders: true, // of two, none is left out without a word
+      requireHostHeader: false, // Node would answer without a problem document: framing.ts
+    },
+    clientErrorHandler: answerParserErrors(refused),
     forceCloseConnections: 'idle',
     // The grace of a shutdown still serves; what arrives after it is refused by the route, as a problem document.
     return503OnClosing: false,
@@ -94,9 +104,13 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
     counts.refuseRequest(isClients ? 'other' : reasonOf(problem))
     return sendProblem(error, request, reply)
   })
-  app.setNotFoundHandler((request, reply) => {
-    const error = new MillraceError('NOT_FOUND', `no ${request.method} ${request.url}: see /docs for what there is`)
-    return sendProblem(error, request, reply)
+  answerUnknownRoutes(app, '/docs')
+  answerExpectations(app.server, config.MAX_BODY_BYTES, refused)
+  const isOpenToThisMachine = config.apiKeys.size === 0 && isLoopback(config.HOST) && !config.ALLOW_ANONYMOUS
+  app.addHook('onRequest', ({ raw }, reply, done) => {
+    if (isEnding(raw.socket)) return void reply.hijack()
+    checkFraming(raw, isOpenToThisMachine)
+    done()
   })
 
   if (tracing) await app.register(tracing.plugin)
@@ -139,6 +153,6 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
   return app
 }
 
-function openQuota(eventsPerSecond: number, limits: SharedLimits | undefined): Pick<Quota, 'take'> {
+function openQuota(eventsPerSecond: number, limits: SharedLimits | undefined): EventQuota {
   return limits ? new SharedQuota(eventsPerSecond, limits.events) : new Quota(eventsPerSecond)
 }

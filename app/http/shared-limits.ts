@@ -99,6 +99,12 @@ export class SharedQuota {
     })
     if (!taken) throw overQuota(perSecond)
   }
+
+  giveBack(client: string, events: number, nowMs: number = now()): void {
+    this.#table.change(client, nowMs, (cell) => {
+      cell[EXPIRES_AT_MS] = Math.max(nowMs, (cell[EXPIRES_AT_MS] as number) - (1000 * events) / this.#eventsPerSecond)
+    })
+  }
 }
 
 type Incremented = (error: Error | null, result?: { current: number; ttl: number }) => void

@@ -79,7 +79,7 @@ test.skipIf(tooFew !== '')(
 
 test('2,000 slow clients and 500 half-open ones: others are served, and each is cut off in time', async () => {
   const service = await startService(temporaryDirectory())
-  const head = 'POST /v1/events HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n'
+  const head = 'POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n'
   const slowHeaders = await hold(service, 1000, (socket) => socket.write(head))
   const slowBodies = await hold(service, 1000, (socket) => socket.write(`${head}content-length: 1000\r\n\r\n{"data":"`))
   const silent = await hold(service, 500, (socket) => socket.write('POST /v1/ev'))
@@ -109,7 +109,7 @@ test('2,000 slow clients and 500 half-open ones: others are served, and each is 
 
 test('large bodies that do not come: those who announced them give way to those who send', async () => {
   const service = await startService(temporaryDirectory(), { IN_PROGRESS_MAX_BYTES: String(16 * MIB) })
-  const head = `POST /v1/events HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: ${MIB}\r\n\r\n{`
+  const head = `POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: ${MIB}\r\n\r\n{`
   const held = await hold(service, 16, (socket) => socket.write(head))
   await sleep(100)
   const statuses = new Map<number, number>()

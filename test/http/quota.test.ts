@@ -41,3 +41,13 @@ test('what is refused costs nothing, and comes through when enough time has pass
 test('what is more than any burst can never come through', () => {
   expect(() => new Quota(RATE).take('a', BURST + 1, 0)).toThrow(expect.objectContaining({ code: 'TOO_MANY_EVENTS' }))
 })
+
+test('what is given back can be taken again, and no more than that', () => {
+  const quota = new Quota(RATE)
+  quota.take('a', BURST, 0)
+  quota.giveBack('a', 30)
+  expect(() => quota.take('a', 31, 0)).toThrow(expect.objectContaining({ code: 'OVER_QUOTA' }))
+  quota.take('a', 30, 0)
+  quota.giveBack('b', 30) // never seen: its bucket is full
+  expect(() => quota.take('b', BURST + 1, 0)).toThrow(expect.objectContaining({ code: 'TOO_MANY_EVENTS' }))
+})

@@ -59,3 +59,11 @@ test('requests of a window are counted over all threads, and the next window beg
   count(0, 'a')
   expect(counted).toEqual([1, 2, 3, 4, 1, 1])
 })
+
+test('what is given back can be taken again, and no more than that', () => {
+  const quota = new SharedQuota(8, limitMemory())
+  quota.take('a', 80, 1000)
+  quota.giveBack('a', 30, 1000)
+  expect(() => quota.take('a', 31, 1000)).toThrow(/over 8 events a second/)
+  quota.take('a', 30, 1000)
+})

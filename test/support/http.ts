@@ -1,4 +1,5 @@
 /** The public listener with a real channel, group commit and log, without a process around it. */
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import { pino } from 'pino'
@@ -99,4 +100,19 @@ export function post(
 export function headersOf(headers: Readonly<Record<string, string>>): Headers {
   const distinct = Object.entries(headers).map(([name, value]) => [name, [value]])
   return { headers, headersDistinct: Object.fromEntries(distinct) }
+}
+
+/** Sends bytes as they are and collects what comes back until the other side closes. */
+export function raw({ url }: { url: string }, bytes: string, { end = false } = {}): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(Number(new URL(url).port), '127.0.0.1', () =>
+      end ? socket.end(bytes) : socket.write(bytes),
+    )
+    let answer = ''
+    socket.setEncoding('utf8').on('data', (text) => {
+      answer += text
+    })
+    socket.on('close', () => resolve(answer)).on('error', reject)
+    onTestFinished(() => void socket.destroy())
+  })
 }

@@ -1,0 +1,45 @@
+/** What the headers say of where a request ends and whom it is for. Node's parser lets these pass; RFC 9112 does not. */
+import type { IncomingMessage } from 'node:http'
+import { isLoopback } from '../config.ts'
+import { MillraceError } from '../errors.ts'
+
+/** uri-host [ ":" port ] (RFC 3986, section 3.2.2). Two headers are joined by a comma and a space: no host. */
+const HOST = /^(\[[\da-f:.]+\]|[\w.~!$&'()*+,;=%-]*)(?::\d*)?$/i
+
+/** They repeat: the last good one is not matched again. */
+let lastGoodHost: string | undefined
+
+/**
+ * @param onlyLoopback whether a name that is not this machine's is refused. A web page can make its own name lead here (DNS
+ *   rebinding), and then sends what it likes.
+ * @throws MillraceError MALFORMED, UNSUPPORTED_TRANSFER_CODING, FORBIDDEN.
+ */
+export function checkFraming(request: IncomingMessage, onlyLoopback: boolean): void {
+  const { host, 'transfer-encoding': codings } = request.headers
+  if (codings !== undefined) checkTransferCodings(codings, request.httpVersion)
+  if (host === lastGoodHost && host !== undefined) return
+  if (host === undefined) {
+    if (request.httpVersionMajor === 1 && request.httpVersionMinor === 0) return
+    throw new MillraceError('MALFORMED', 'the header host is missing: HTTP/1.1 needs it (RFC 9112, section 3.2)')
+  }
+  const name = HOST.exec(host)?.[1]
+  if (name === undefined) {
+    throw new MillraceError('MALFORMED', 'the header host is invalid: send one, as host or host:port')
+  }
+  if (onlyLoopback && name !== '' && !isLoopback(name.replace(/^\[|\]$/g, ''))) {
+    const fix = 'send to localhost, or set API_KEYS or ALLOW_ANONYMOUS=true'
+    throw new MillraceError('FORBIDDEN', `without API keys, this listener answers to its loopback address: ${fix}`)
+  }
+  lastGoodHost = host
+}
+
+/** What another coding than chunked has made of the body would be stored as it is. */
+function checkTransferCodings(codings: string, httpVersion: string): void {
+  if (codings.trim().toLowerCase() !== 'chunked') {
+    const fix = 'compress with content-encoding, and send chunked or with content-length'
+    throw new MillraceError('UNSUPPORTED_TRANSFER_CODING', `transfer-encoding other than chunked: ${fix}`)
+  }
+  if (httpVersion === '1.0') {
+    throw new MillraceError('MALFORMED', 'HTTP/1.0 has no transfer-encoding: send content-length, or HTTP/1.1')
+  }
+}

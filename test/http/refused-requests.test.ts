@@ -1,0 +1,267 @@
+/** Requests that are refused before a route has read them: every client sees the answer, and nothing is stored. */
+import { once } from 'node:events'
+import { request } from 'node:http'
+import { connect } from 'node:net'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { type Harness, post, raw, startHttp } from '../support/http.ts'
+
+const EVENT = '{"data":1}'
+const MIB = 1024 * 1024
+const head = (lines: readonly string[]) => `${lines.join('\r\n')}\r\n\r\n`
+const POST = ['POST /v1/events HTTP/1.1', 'Host: localhost', 'Content-Type: application/json']
+
+/** The status and the problem of an answer as it came over the wire. */
+function read(answer: string): { status: number; type: string; detail: string; headers: string } {
+  const end = answer.indexOf('\r\n\r\n')
+  const headers = answer.slice(0, end)
+  const { type, detail } = JSON.parse(answer.slice(end + 4))
+  expect(headers).toMatch(/^content-type: application\/problem\+json/im)
+  return { status: Number(headers.slice(9, 12)), type: type.replace('urn:millrace:problem:', ''), detail, headers }
+}
+
+/** Writes everything before it reads anything, as many clients do. */
+async function writesThenReads({ url }: Harness, chunks: readonly (string | Buffer)[]): Promise<string> {
+  const socket = connect(Number(new URL(url).port), '127.0.0.1').pause()
+  onTestFinished(() => void socket.destroy())
+  await once(socket, 'connect')
+  for (const chunk of chunks) {
+    if (!socket.write(chunk)) await once(socket, 'drain')
+    await new Promise((next) => setTimeout(next, 5))
+  }
+  let answer = ''
+  socket.setEncoding('utf8').on('data', (text) => {
+    answer += text
+  })
+  socket.resume()
+  await once(socket, 'end')
+  return answer
+}
+
+describe('a body over the limit: the client sees 413', () => {
+  const pieces = Array.from({ length: 80 }, () => Buffer.alloc(64 * 1024, 0x20))
+  const chunked = pieces.map((piece) => Buffer.concat([Buffer.from('10000\r\n'), piece, Buffer.from('\r\n')]))
+
+  test.each([
+    ['with its length', [head([...POST, `Content-Length: ${5 * MIB}`]), ...pieces]],
+    ['chunked', [head([...POST, 'Transfer-Encoding: chunked']), ...chunked, '0\r\n\r\n']],
+  ])('that writes 5 MiB before it reads, %s', async (_, chunks) => {
+    const http = await startHttp()
+    expect(read(await writesThenReads(http, chunks))).toMatchObject({
+      status: 413,
+      type: 'body-too-large',
+      headers: expect.stringMatching(/^connection: close$/im),
+    })
+    expect(await http.stored()).toEqual([])
+  })
+
+  test('that uses fetch, twenty times', async () => {
+    const http = await startHttp()
+    for (let at = 0; at < 20; at++) expect((await post(http, Buffer.alloc(5 * MIB, 0x20))).status).toBe(413)
+  })
+
+  test('that asks first (100-continue): before it sends any of it', async () => {
+    const http = await startHttp()
+    const sends = request(`${http.url}/v1/events`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'content-length': 5 * MIB, expect: '100-continue' },
+    })
+    let asked = false
+    sends.on('continue', () => {
+      asked = true
+    })
+    sends.flushHeaders()
+    const [response] = await once(sends, 'response')
+    sends.destroy()
+    expect([response.statusCode, asked]).toEqual([413, false])
+  })
+
+  test('that goes on for ever: it is cut off, and others are served meanwhile', async () => {
+    const http = await startHttp()
+    const socket = connect(Number(new URL(http.url).port), '127.0.0.1')
+    onTestFinished(() => void socket.destroy())
+    let open = true
+    socket.on('close', () => {
+      open = false
+    })
+    socket.on('error', () => undefined)
+    socket.resume()
+    socket.write(head([...POST, `Content-Length: ${1024 * MIB}`]))
+    const piece = Buffer.alloc(256 * 1024)
+    let sentBytes = 0
+    while (open && sentBytes < 1024 * MIB) {
+      if (!socket.write(piece))
+        await Promise.race([once(socket, 'drain'), once(socket, 'close')]).catch(() => undefined)
+      sentBytes += piece.length
+      if (sentBytes === 8 * MIB) expect((await post(http, EVENT)).status).toBe(202)
+    }
+    expect(open).toBe(false)
+    expect(sentBytes).toBeLessThan(128 * MIB)
+  })
+
+  test('that keeps silent: it is closed after a few seconds', async () => {
+    const http = await startHttp()
+    const startedAt = performance.now()
+    const answer = raw(http, head([...POST, `Content-Length: ${5 * MIB}`]))
+    expect(read(await answer).status).toBe(413)
+    expect(performance.now() - startedAt).toBeLessThan(15_000)
+  })
+})
+
+describe('framing', () => {
+  const chunks = `${EVENT.length.toString(16)}\r\n${EVENT}\r\n0\r\n\r\n`
+
+  test.each([
+    ['gzip, chunked', 501, 'unsupported-transfer-coding'],
+    ['deflate, chunked', 501, 'unsupported-transfer-coding'],
+    ['x, chunked', 501, 'unsupported-transfer-coding'],
+    ['chunked, chunked', 400, 'malformed'],
+    ['chunked, gzip', 400, 'malformed'],
+    ['gzip', 501, 'unsupported-transfer-coding'],
+  ])('transfer-encoding %j: %i, and the connection is closed', async (codings, status, type) => {
+    const http = await startHttp()
+    const answer = await raw(http, head([...POST, `Transfer-Encoding: ${codings}`]) + chunks)
+    expect(read(answer)).toMatchObject({ status, type, headers: expect.stringMatching(/^connection: close$/im) })
+    expect(await http.stored()).toEqual([])
+  })
+
+  test('chunked by any case is taken', async () => {
+    const http = await startHttp()
+    expect(await raw(http, head([...POST, 'Connection: close', 'Transfer-Encoding: Chunked']) + chunks)).toMatch(
+      / 202 /,
+    )
+    expect(await http.stored()).toEqual([EVENT])
+  })
+
+  test('HTTP/1.0 with chunks: refused, and what follows on the connection is not read', async () => {
+    const http = await startHttp()
+    const lines = ['POST /v1/events HTTP/1.0', 'Host: localhost', 'Content-Type: application/json']
+    const first = head([...lines, 'Connection: keep-alive', 'Transfer-Encoding: chunked']) + chunks
+    const second = head([...lines, `Content-Length: ${EVENT.length}`]) + EVENT
+    const answer = await raw(http, first + second)
+    expect(answer.match(/HTTP\/1\.1 \d\d\d/g)).toEqual(['HTTP/1.1 400'])
+    expect(await http.stored()).toEqual([])
+  })
+
+  test.each([
+    ['two hosts', ['Host: localhost', 'Host: localhost']],
+    ['a host with a space', ['Host: a b@/']],
+    ['a host with a path', ['Host: localhost/x']],
+    ['a host with a user', ['Host: me@localhost']],
+    ['a port that is none', ['Host: localhost:x']],
+    ['no host', []],
+  ])('%s: 400', async (_, hosts) => {
+    const http = await startHttp({ ALLOW_ANONYMOUS: 'true' })
+    const lines = ['POST /v1/events HTTP/1.1', ...hosts, 'Content-Type: application/json', 'Connection: close']
+    expect(read(await raw(http, head([...lines, `Content-Length: ${EVENT.length}`]) + EVENT))).toMatchObject({
+      status: 400,
+      type: 'malformed',
+      detail: expect.stringMatching(/header host/),
+    })
+    expect(await http.stored()).toEqual([])
+  })
+
+  test.each(['localhost', 'localhost:3000', '127.0.0.1:', '[::1]:3000', ''])('host %j is taken', async (host) => {
+    const http = await startHttp()
+    const lines = ['POST /v1/events HTTP/1.1', `Host: ${host}`, 'Content-Type: application/json', 'Connection: close']
+    expect(await raw(http, head([...lines, `Content-Length: ${EVENT.length}`]) + EVENT)).toMatch(/^HTTP\/1.1 202 /)
+  })
+
+  test('HTTP/1.0 needs no host', async () => {
+    const http = await startHttp()
+    const lines = ['POST /v1/events HTTP/1.0', 'Content-Type: application/json']
+    expect(await raw(http, head([...lines, `Content-Length: ${EVENT.length}`]) + EVENT)).toMatch(/^HTTP\/1.1 202 /)
+  })
+
+  test.each([
+    ['a space before the colon', 'X : 1'],
+    ['a line folded', 'X: 1\r\n 2'],
+    ['a bare line feed', 'X: 1\nY: 2'],
+    ['a NUL', 'X: a\0b'],
+    ['a length that is no number', 'Content-Length: 1x'],
+    ['a negative length', 'Content-Length: -1'],
+    ['two lengths', 'Content-Length: 10\r\nContent-Length: 11'],
+    ['a length and chunks', 'Content-Length: 10\r\nTransfer-Encoding: chunked'],
+  ])('%s: 400 as a problem document', async (_, line) => {
+    const http = await startHttp()
+    expect(read(await raw(http, head([...POST, line]) + EVENT))).toMatchObject({ status: 400, type: 'malformed' })
+    expect(await http.stored()).toEqual([])
+  })
+
+  test('a content type, or an encoding, that is there twice is refused', async () => {
+    const http = await startHttp()
+    for (const line of ['Content-Type: application/json', 'Content-Encoding: identity\r\nContent-Encoding: gzip']) {
+      const lines = [...POST, line, 'Connection: close', `Content-Length: ${EVENT.length}`]
+      expect(read(await raw(http, head(lines) + EVENT)).status).toBeOneOf([400, 415])
+    }
+    expect(await http.stored()).toEqual([])
+  })
+})
+
+test('without keys, a name that others can make lead here is refused', async () => {
+  const lines = [...POST.with(1, 'Host: attacker.example:3000'), 'Connection: close', `Content-Length: ${EVENT.length}`]
+  const bytes = head(lines) + EVENT
+  const http = await startHttp()
+  expect(read(await raw(http, bytes))).toMatchObject({ status: 403, detail: expect.stringMatching(/localhost/) })
+  expect(await http.stored()).toEqual([])
+  expect(await raw(await startHttp({ ALLOW_ANONYMOUS: 'true' }), bytes)).toMatch(/^HTTP\/1.1 202 /)
+  // With keys, that page has none.
+  expect(read(await raw(await startHttp({ API_KEYS: 'me:a-key-of-16-letters' }), bytes)).status).toBe(401)
+})
+
+describe('what never becomes a request is answered with a problem document', () => {
+  test.each([
+    ['no HTTP', 'NONSENSE\r\n\r\n', 400, 'malformed'],
+    ['an unknown method', 'FROB /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n', 400, 'malformed'],
+    ['a version of its own', 'GET / HTTP/9.9\r\nHost: localhost\r\n\r\n', 400, 'malformed'],
+    ['headers that are too large', `GET / HTTP/1.1\r\nX: ${'y'.repeat(40_000)}\r\n\r\n`, 431, 'headers-too-large'],
+    ['an expectation', 'GET / HTTP/1.1\r\nHost: localhost\r\nExpect: magic\r\n\r\n', 417, 'expectation-failed'],
+    ['a tunnel', 'CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n', 405, 'method-not-allowed'],
+  ])('%s', async (_, bytes, status, type) => {
+    const http = await startHttp()
+    expect(read(await raw(http, bytes))).toMatchObject({
+      status,
+      type,
+      headers: expect.stringMatching(/^connection: close$/im),
+    })
+    expect([...http.counts.refusedRequestsTotal].filter(([, count]) => count > 0)).toEqual([
+      [type.replaceAll('-', '_'), 1],
+    ])
+  })
+})
+
+test.each([
+  ['GET', '/v1/events', 'POST'],
+  ['PUT', '/v1/events?x=1', 'POST'],
+  ['DELETE', '/health/ready', 'GET, HEAD'],
+  ['POST', '/openapi.json', 'GET, HEAD'],
+  ['POST', '/docs', 'GET, HEAD'],
+  ['POST', '/docs/static/index.html', 'GET, HEAD'],
+])('%s %s: 405, and Allow says %s', async (method, path, allow) => {
+  const { url } = await startHttp()
+  const response = await fetch(url + path, { method })
+  expect([response.status, response.headers.get('allow')]).toEqual([405, allow])
+  expect(await response.json()).toMatchObject({ type: 'urn:millrace:problem:method-not-allowed', status: 405 })
+})
+
+test('HEAD of health is answered, and a path that is not there is 404 for every method', async () => {
+  const { url } = await startHttp()
+  expect((await fetch(`${url}/health/live`, { method: 'HEAD' })).status).toBe(200)
+  for (const method of ['GET', 'POST', 'OPTIONS', 'HEAD']) {
+    expect((await fetch(`${url}/v1/event`, { method })).status).toBe(404)
+  }
+})
+
+test('a refusal because the channel is full costs no quota', async () => {
+  const held = Promise.withResolvers<void>()
+  const http = await startHttp({ QUOTA_EVENTS_PER_SECOND: '1', CHANNEL_CAPACITY_EVENTS: '2' }, (log) => ({
+    append: (batches) => held.promise.then(() => log.append(batches)),
+  }))
+  const sent = Array.from({ length: 40 }, () => post(http, EVENT))
+  const refusals = (await Promise.all(sent.slice(5))).map(({ status }) => status)
+  expect(new Set(refusals)).toEqual(new Set([503]))
+  held.resolve()
+  const accepted = (await Promise.all(sent)).filter(({ status }) => status === 202).length
+  // Ten seconds' worth: what is left of it is still there.
+  for (let at = accepted; at < 10; at++) expect((await post(http, EVENT)).status).toBe(202)
+  expect((await post(http, EVENT)).status).toBe(429)
+})
