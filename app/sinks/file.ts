@@ -1,15 +1,18 @@
 /**
  * The file sink: complete CloudEvents as NDJSON, one a line.
  *
- *     current.ndjson ─(full or old enough, or the process stops)─▶ events-20260131T120000.000Z-1.ndjson
+ *     current.ndjson ─(full or old enough, or the process stops)─▶ events-20260131T120000.000Z-4711.ndjson
  *
- * A finished file appears by rename, whole and synced, and is never written again. After a crash `current.ndjson` goes
- * on behind its last whole line; what was not committed by then is delivered again, so lines can repeat (same id).
+ * A finished file appears by rename, whole and synced, and is never written again; its name has the time at which it was
+ * begun and the offset of its first event. After a crash `current.ndjson` goes on behind its last whole line; what was not
+ * committed by then is delivered again, so lines can repeat (same id).
+ *
+ * What is written since the last flush is kept in memory. A flush that finds `current.ndjson` moved, deleted or truncated by
+ * others writes it again, to a new file: an offset moves only past lines that a reader can find.
  */
-import { access, constants, type FileHandle, mkdir, open, rename, stat } from 'node:fs/promises'
-import { join } from 'node:path'
-import { tryLock } from 'fs-native-extensions'
+import { access, constants, mkdir } from 'node:fs/promises'
 import { MillraceError, messageOf } from '../errors.ts'
+import { CurrentFile, syncDirectory } from './current-file.ts'
 import { type Item, type Sink, SinkUnavailable } from './sink.ts'
 
 export interface FileSinkOptions {
@@ -18,24 +21,36 @@ export interface FileSinkOptions {
   readonly rollBytes: number
   /** Milliseconds after which a file is closed. */
   readonly rollMs: number
+  readonly onWarning: (message: string) => void
   /** Called once when a sync failed: what was written may be gone, and only a restart writes it again. */
   readonly onFailure: (error: Error) => void
 }
 
-const CURRENT = 'current.ndjson'
 const MAX_BATCH_EVENTS = 1024
-const NEWLINE = 0x0a
+/** Kept in memory until they are known to be in the file. */
+const MAX_UNSYNCED_BYTES = 8 * 1024 * 1024
+/** Whoever moves the file each time it is made is not waited for. */
+const MAX_FILES_PER_FLUSH = 3
+/** After a file could not get its last name; it goes on as `current.ndjson` meanwhile. */
+const ROLL_AGAIN_MS = 1000
+/** Node fires a timer that is longer than this at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1
 
 export class FileSink implements Sink {
   readonly concurrency = 1
   readonly maxBatchEvents = MAX_BATCH_EVENTS
   readonly #options: FileSinkOptions
-  #file: FileHandle | undefined
-  #bytes = 0
-  #syncedBytes = 0
-  #openedAtMs = 0
-  #rolled = 0
+  #file: CurrentFile | undefined
+  /** Written since the last flush. */
+  #unsynced: Buffer[] = []
+  #unsyncedBytes = 0
+  /** They are in a file that is nobody's any more. */
+  #isRepeatDue = false
+  /** When the file was begun, as its name will have it. */
+  #openedAt = ''
+  #firstOffset = 0
   #timer: NodeJS.Timeout | undefined
+  #rollFailure: string | undefined
   #failure: Error | undefined
   /** One step at a time: a write, a flush and a roll never overlap. */
   #last: Promise<unknown> = Promise.resolve()
@@ -62,13 +77,22 @@ export class FileSink implements Sink {
   write(items: readonly Item[]): Promise<undefined> {
     let text = ''
     for (const { event } of items) text += `${JSON.stringify(event)}\n`
-    return this.#next(() => this.#append(Buffer.from(text)))
+    const lines = Buffer.from(text)
+    return this.#next(async () => {
+      // Before these are written: what fails here is tried again, and must not write them twice.
+      if (this.#unsyncedBytes + lines.length > MAX_UNSYNCED_BYTES) await this.#makeDurable()
+      const file = await this.#open(items[0]?.offset ?? 0)
+      await this.#append(file, lines)
+      this.#unsynced.push(lines)
+      this.#unsyncedBytes += lines.length
+      // The lines are written: a roll that fails is tried again by itself.
+      if (file.bytes >= this.#options.rollBytes && this.#rollFailure === undefined) await this.#tryToRoll()
+      return undefined
+    })
   }
 
   flush(): Promise<void> {
-    return this.#next(async () => {
-      if (this.#file) await this.#sync(this.#file)
-    })
+    return this.#next(() => this.#makeDurable())
   }
 
   close(): Promise<void> {
@@ -88,62 +112,57 @@ export class FileSink implements Sink {
     return result
   }
 
-  async #append(bytes: Buffer): Promise<undefined> {
-    const file = await this.#open()
+  /** @param offset of the first event that is written next. */
+  async #open(offset: number): Promise<CurrentFile> {
+    if (this.#file === undefined) {
+      this.#file = await CurrentFile.open(this.#options.directory)
+      this.#openedAt = new Date().toISOString().replaceAll(/[-:]/g, '')
+      this.#firstOffset = offset
+      this.#rollAfter(this.#options.rollMs)
+    }
+    if (this.#isRepeatDue) await this.#append(this.#file, Buffer.concat(this.#unsynced))
+    this.#isRepeatDue = false
+    return this.#file
+  }
+
+  async #append(file: CurrentFile, lines: Buffer): Promise<void> {
     try {
-      for (let done = 0; done < bytes.length; ) {
-        const { bytesWritten } = await file.write(bytes, done, bytes.length - done, this.#bytes + done)
-        done += bytesWritten
+      await file.append(lines)
+    } catch (error) {
+      await this.#abandon(file) // opened again, it is cut to whole lines
+      throw error
+    }
+  }
+
+  async #abandon(file: CurrentFile): Promise<void> {
+    this.#file = undefined
+    this.#isRepeatDue = this.#unsynced.length > 0
+    clearTimeout(this.#timer)
+    await file.close()
+  }
+
+  async #makeDurable(): Promise<void> {
+    if (this.#file === undefined && this.#unsynced.length === 0) return
+    for (let files = 0; files < MAX_FILES_PER_FLUSH; files++) {
+      const file = await this.#open(this.#firstOffset)
+      await this.#sync(file)
+      if (await file.isInPlace()) {
+        this.#unsynced = []
+        this.#unsyncedBytes = 0
+        return
       }
-    } catch (error) {
-      // Take back what a full disk left of the batch: the retry writes all of it.
-      await file.truncate(this.#bytes).catch(() => undefined)
-      throw error
+      const lost = `what it got since the last flush, ${this.#unsyncedBytes} bytes, is written again`
+      this.#options.onWarning(`current.ndjson in ${this.#options.directory} was moved, deleted or truncated: ${lost}`)
+      await this.#abandon(file)
     }
-    this.#bytes += bytes.length
-    if (this.#bytes >= this.#options.rollBytes) await this.#roll()
-    return undefined
+    throw new Error('current.ndjson is moved or deleted each time it is made: stop what does that')
   }
 
-  async #open(): Promise<FileHandle> {
-    if (this.#file) return this.#file
-    const { directory, rollMs } = this.#options
-    await mkdir(directory, { recursive: true })
-    const file = await open(join(directory, CURRENT), 'a+').then(async (created) => {
-      await created.close() // positions are ours from here on: append mode would ignore them
-      return open(join(directory, CURRENT), 'r+')
-    })
+  async #sync(file: CurrentFile): Promise<void> {
     try {
-      await this.#lock(file)
-      this.#bytes = this.#syncedBytes = await endOfLastLine(file)
-      await file.truncate(this.#bytes)
-    } catch (error) {
-      await file.close()
-      throw error
-    }
-    await syncDirectory(directory)
-    this.#openedAtMs = Date.now()
-    this.#timer = setTimeout(() => void this.#next(() => this.#roll()).catch(() => undefined), rollMs).unref()
-    this.#file = file
-    return file
-  }
-
-  /** Each writer has its own idea of where the file ends. Gone with the process, however that ends. */
-  async #lock(file: FileHandle): Promise<void> {
-    const path = join(this.#options.directory, CURRENT)
-    // Who had the lock may have given the file its final name since it was opened here.
-    if (tryLock(file.fd) && (await file.stat()).ino === (await stat(path)).ino) return
-    throw new Error('another process writes there: give each a FILE_SINK_DIR of its own')
-  }
-
-  /** The kernel may call pages clean that it could not write: the next sync would succeed without them. */
-  async #sync(file: FileHandle): Promise<void> {
-    try {
-      await file.datasync()
-      this.#syncedBytes = this.#bytes
+      await file.sync()
     } catch (cause) {
-      // The next process writes it again, and must not find it in between, in pages that a power cut takes.
-      await file.truncate(this.#syncedBytes).catch(() => undefined)
+      await file.cutBackTo(file.bytes - this.#unsyncedBytes).catch(() => undefined)
       const message = `fdatasync failed in ${this.#options.directory} (${messageOf(cause)}): check the disk, then restart`
       this.#failure = new Error(message, { cause })
       this.#options.onFailure(this.#failure)
@@ -152,40 +171,43 @@ export class FileSink implements Sink {
   }
 
   async #roll(): Promise<void> {
+    await this.#makeDurable()
     const file = this.#file
     if (file === undefined) return
     clearTimeout(this.#timer)
-    await this.#sync(file)
+    if (file.bytes === 0) await file.close()
+    else await file.finish(`events-${this.#openedAt}-${this.#firstOffset}`)
+    this.#file = undefined
+    await syncDirectory(this.#options.directory)
+  }
+
+  /** One line when files begin to stay open, one when they are finished again. */
+  async #tryToRoll(): Promise<void> {
+    const { directory, onWarning } = this.#options
     try {
-      if (this.#bytes === 0) return
-      const { directory } = this.#options
-      this.#rolled += 1
-      const stamp = new Date(this.#openedAtMs).toISOString().replaceAll(/[-:]/g, '')
-      await rename(join(directory, CURRENT), join(directory, `events-${stamp}-${this.#rolled}.ndjson`))
-      await syncDirectory(directory)
-    } finally {
-      this.#file = undefined
-      await file.close() // with the lock: nobody else gets it before it has its final name
+      await this.#roll()
+      if (this.#rollFailure !== undefined) onWarning(`current.ndjson in ${directory} is finished again`)
+      this.#rollFailure = undefined
+    } catch (error) {
+      if (this.#failure) throw error
+      const failure = messageOf(error)
+      const effect = 'events are still written to it, and it is tried again'
+      if (failure !== this.#rollFailure) {
+        onWarning(`current.ndjson in ${directory} cannot be finished (${failure}): ${effect}`)
+      }
+      this.#rollFailure = failure
+      this.#rollAfter(ROLL_AGAIN_MS)
     }
   }
-}
 
-/** A crash may have left half a line: where the last whole one ends. */
-async function endOfLastLine(file: FileHandle): Promise<number> {
-  const chunk = Buffer.alloc(64 * 1024)
-  let { size } = await file.stat()
-  while (size > 0) {
-    const from = Math.max(0, size - chunk.length)
-    const { bytesRead } = await file.read(chunk, 0, size - from, from)
-    const newline = chunk.subarray(0, bytesRead).lastIndexOf(NEWLINE)
-    if (newline !== -1) return from + newline + 1
-    size = from
+  #rollAfter(ms: number): void {
+    clearTimeout(this.#timer)
+    const dueMs = performance.now() + ms
+    const tick = () => {
+      const leftMs = dueMs - performance.now()
+      if (leftMs > 0) this.#timer = setTimeout(tick, Math.min(leftMs, MAX_TIMER_MS)).unref()
+      else this.#next(() => this.#tryToRoll()).catch(() => undefined) // said by the next write as well
+    }
+    tick()
   }
-  return 0
-}
-
-async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, 'r')
-  await handle.sync()
-  await handle.close()
 }

@@ -21,6 +21,7 @@ export async function openSink(sink: SinkName, config: Config, context: SinkCont
         directory: config.FILE_SINK_DIR,
         rollBytes: config.FILE_SINK_ROLL_BYTES,
         rollMs: config.FILE_SINK_ROLL_MS,
+        onWarning: context.onWarning,
         onFailure: context.onFailure,
       })
     }

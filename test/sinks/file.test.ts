@@ -1,8 +1,19 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import type { Event } from '../../app/event.ts'
+import { CurrentFile } from '../../app/sinks/current-file.ts'
 import { FileSink } from '../../app/sinks/file.ts'
 import { items } from '../support/delivery.ts'
 import { until } from '../support/service.ts'
@@ -27,22 +38,26 @@ const onFailure = (error: Error) => {
   throw error
 }
 
+const onWarning = () => undefined
+/** Every line that a reader finds, whatever its file is called. */
+const idsBelow = (directory: string) => readdirSync(directory).flatMap((name) => idsIn(join(directory, name)))
+
 describe('file sink', () => {
   test('writes complete CloudEvents, one a line, and finishes the file by rename when it is closed', async () => {
     const directory = temporaryDirectory()
-    const sink = await FileSink.open({ directory, rollBytes: 1e6, rollMs: 1e6, onFailure })
+    const sink = await FileSink.open({ directory, rollBytes: 1e6, rollMs: 1e6, onWarning, onFailure })
     await sink.write(items(event(1), event(2)))
     await sink.flush()
     const lines = readFileSync(join(directory, 'current.ndjson'), 'utf8')
     expect(lines).toBe(`${JSON.stringify(event(1))}\n${JSON.stringify(event(2))}\n`)
     await sink.close()
-    expect(readdirSync(directory)).toEqual([expect.stringMatching(/^events-\d{8}T\d{6}\.\d{3}Z-1\.ndjson$/)])
+    expect(readdirSync(directory)).toEqual([expect.stringMatching(/^events-\d{8}T\d{6}\.\d{3}Z-0\.ndjson$/)])
     expect(readFileSync(join(directory, finished(directory)[0] ?? ''), 'utf8')).toBe(lines)
   })
 
   test('rolls by size, and by age without further events', async () => {
     const directory = temporaryDirectory()
-    const sink = await FileSink.open({ directory, rollBytes: 1024, rollMs: 100, onFailure })
+    const sink = await FileSink.open({ directory, rollBytes: 1024, rollMs: 100, onWarning, onFailure })
     for (let id = 0; id < 40; id++) await sink.write(items(event(id)))
     const bySize = finished(directory).length
     expect(bySize).toBeGreaterThan(2)
@@ -63,7 +78,7 @@ describe('file sink', () => {
     const directory = temporaryDirectory()
     const whole = events(0, 3).map((event) => `${JSON.stringify(event)}\n`)
     writeFileSync(join(directory, 'current.ndjson'), `${whole.join('')}{"specversion":"1.0","id":"ha`)
-    const sink = await FileSink.open({ directory, rollBytes: 1e6, rollMs: 1e6, onFailure })
+    const sink = await FileSink.open({ directory, rollBytes: 1e6, rollMs: 1e6, onWarning, onFailure })
     await sink.write(items(event(3)))
     expect(idsIn(join(directory, 'current.ndjson'))).toEqual(['0', '1', '2', '3'])
     await sink.close()
@@ -72,7 +87,7 @@ describe('file sink', () => {
   test('what is left of only half a line begins anew', async () => {
     const directory = temporaryDirectory()
     writeFileSync(join(directory, 'current.ndjson'), 'x'.repeat(200_000))
-    const sink = await FileSink.open({ directory, rollBytes: 1e6, rollMs: 1e6, onFailure })
+    const sink = await FileSink.open({ directory, rollBytes: 1e6, rollMs: 1e6, onWarning, onFailure })
     await sink.write(items(event(1)))
     expect(idsIn(join(directory, 'current.ndjson'))).toEqual(['1'])
     await sink.close()
@@ -80,7 +95,7 @@ describe('file sink', () => {
 
   test('writes at the same time do not mix, and flushes and rolls come between them', async () => {
     const directory = temporaryDirectory()
-    const sink = await FileSink.open({ directory, rollBytes: 5000, rollMs: 1e6, onFailure })
+    const sink = await FileSink.open({ directory, rollBytes: 5000, rollMs: 1e6, onWarning, onFailure })
     await Promise.all(
       Array.from({ length: 50 }, (_, at) => [sink.write(items(...events(at * 10, at * 10 + 10))), sink.flush()]).flat(),
     )
@@ -92,7 +107,9 @@ describe('file sink', () => {
   test('a directory that cannot be used is refused at the start, with what to do', async () => {
     const path = join(temporaryDirectory(), 'file')
     writeFileSync(path, '')
-    await expect(FileSink.open({ directory: path, rollBytes: 1, rollMs: 1, onFailure })).rejects.toMatchObject({
+    await expect(
+      FileSink.open({ directory: path, rollBytes: 1, rollMs: 1, onWarning, onFailure }),
+    ).rejects.toMatchObject({
       code: 'DATA_DIR_UNUSABLE',
       message: expect.stringMatching(/set FILE_SINK_DIR/),
     })
@@ -100,7 +117,7 @@ describe('file sink', () => {
 
   test('what goes wrong later is the trouble of the sink, not of an event, and it recovers', async () => {
     const directory = join(temporaryDirectory(), 'out')
-    const sink = await FileSink.open({ directory, rollBytes: 1e6, rollMs: 1e6, onFailure })
+    const sink = await FileSink.open({ directory, rollBytes: 1e6, rollMs: 1e6, onWarning, onFailure })
     rmSync(directory, { recursive: true })
     writeFileSync(directory, 'in the way')
     await expect(sink.write(items(event(1)))).rejects.toThrow(/cannot write to/)
@@ -113,7 +130,7 @@ describe('file sink', () => {
 
   test('of two that write to one directory each waits for the other, and no line is lost', async () => {
     const directory = temporaryDirectory()
-    const options = { directory, rollBytes: 1e6, rollMs: 1e6, onFailure }
+    const options = { directory, rollBytes: 1e6, rollMs: 1e6, onWarning, onFailure }
     const [one, other] = [await FileSink.open(options), await FileSink.open(options)]
     await one.write(items(event(1)))
     await expect(other.write(items(event(2)))).rejects.toThrow(
@@ -137,6 +154,7 @@ describe('file sink', () => {
       directory,
       rollBytes: 1e6,
       rollMs: 1e6,
+      onWarning,
       onFailure: ({ message }) => void failures.push(message),
     })
     await sink.write(items(event(1)))
@@ -158,5 +176,152 @@ describe('file sink', () => {
     expect(datasync).toHaveBeenCalledTimes(1)
     expect(failures).toHaveLength(1)
     expect(idsIn(join(directory, 'current.ndjson'))).toEqual(['1']) // what is in doubt is written again
+  })
+})
+
+describe('when others touch current.ndjson between two flushes, what was written comes again', () => {
+  const moved = (path: string, round: number) => renameSync(path, `${path}.${round}`)
+  test.each([
+    ['deleted', (path: string) => rmSync(path)],
+    ['renamed', moved],
+    [
+      'renamed and compressed',
+      (path: string, round: number) => {
+        moved(path, round)
+        rmSync(`${path}.${round}`)
+      },
+    ],
+    [
+      'copied and truncated',
+      (path: string, round: number) => {
+        copyFileSync(path, `${path}.${round}`)
+        truncateSync(path)
+      },
+    ],
+    [
+      'replaced',
+      (path: string) => {
+        rmSync(path)
+        writeFileSync(path, '')
+      },
+    ],
+    ['deleted with its directory', (path: string) => rmSync(join(path, '..'), { recursive: true })],
+    ['moved with its directory', (path: string, round: number) => moved(join(path, '..'), round)],
+  ] as [string, (path: string, round: number) => void][])('%s', async (_, touch) => {
+    const directory = join(temporaryDirectory(), 'out')
+    const warnings: string[] = []
+    const sink = await FileSink.open({
+      directory,
+      rollBytes: 1e6,
+      rollMs: 1e6,
+      onWarning: (text) => void warnings.push(text),
+      onFailure,
+    })
+    await sink.write(items(event(1)))
+    await sink.flush()
+    for (let round = 0; round < 3; round++) {
+      await sink.write(items(event(10 * round + 2)))
+      touch(join(directory, 'current.ndjson'), round)
+      await sink.write(items(event(10 * round + 3)))
+      await sink.flush()
+      expect(idsBelow(directory)).toEqual(expect.arrayContaining([`${10 * round + 2}`, `${10 * round + 3}`]))
+    }
+    expect(warnings).toHaveLength(3)
+    expect(warnings[0]).toMatch(
+      /was moved, deleted or truncated: what it got since the last flush, \d+ bytes, is written/,
+    )
+    await sink.close()
+    for (const name of finished(directory)) expect(readFileSync(join(directory, name)).includes(0)).toBe(false)
+  })
+
+  test('each time it is made: the flush fails, nothing is called durable, and nothing is lost', async () => {
+    const directory = temporaryDirectory()
+    const sink = await FileSink.open({ directory, rollBytes: 1e6, rollMs: 1e6, onWarning, onFailure })
+    await sink.write(items(event(1)))
+    const place = vi.spyOn(CurrentFile.prototype, 'isInPlace').mockResolvedValue(false)
+    onTestFinished(() => place.mockRestore())
+    await expect(sink.flush()).rejects.toThrow(/moved or deleted each time it is made: stop what does that/)
+    rmSync(join(directory, 'current.ndjson'))
+    place.mockRestore()
+    await sink.write(items(event(2)))
+    await sink.flush()
+    expect(idsBelow(directory)).toEqual(['1', '2'])
+    await sink.close()
+  })
+
+  test('more than is kept in memory is made durable while it is written', async () => {
+    const directory = temporaryDirectory()
+    const sink = await FileSink.open({ directory, rollBytes: 1e9, rollMs: 1e6, onWarning, onFailure })
+    const large = (id: number): Event => ({ ...event(id), data: 'x'.repeat(1024 * 1024) })
+    for (let id = 0; id < 30; id++) await sink.write(items(large(id)))
+    rmSync(join(directory, 'current.ndjson'))
+    await sink.flush()
+    expect(idsBelow(directory).length).toBeLessThan(10)
+    await sink.close()
+  })
+})
+
+describe('a finished file', () => {
+  test('is never replaced: with a clock that stands still or goes back, offsets that repeat, a name that is taken', async () => {
+    vi.useFakeTimers({ toFake: ['Date'], now: new Date('2026-01-31T12:00:00Z') })
+    onTestFinished(() => void vi.useRealTimers())
+    const directory = temporaryDirectory()
+    writeFileSync(join(directory, 'events-20260131T120000.000Z-0.ndjson'), `${JSON.stringify(event(0))}\n`)
+    for (let start = 1; start < 5; start++) {
+      const sink = await FileSink.open({ directory, rollBytes: 10, rollMs: 1e6, onWarning, onFailure })
+      for (let id = 1; id < 4; id++) await sink.write(items(event(10 * start + id)))
+      await sink.close()
+      if (start === 3) vi.setSystemTime(new Date('2026-01-31T11:59:59Z'))
+    }
+    expect(finished(directory)).toContain('events-20260131T120000.000Z-0-2.ndjson')
+    expect(idsBelow(directory).sort()).toEqual([
+      '0',
+      ...[1, 2, 3, 4].flatMap((start) => [1, 2, 3].map((id) => `${start}${id}`)),
+    ])
+  })
+
+  test('that cannot get its name costs no second copy: it goes on, and gets it later', async () => {
+    const directory = temporaryDirectory()
+    const warnings: string[] = []
+    const sink = await FileSink.open({
+      directory,
+      rollBytes: 10,
+      rollMs: 1e6,
+      onWarning: (text) => void warnings.push(text),
+      onFailure,
+    })
+    const isRoot = process.getuid?.() === 0
+    const rename = vi.spyOn(CurrentFile.prototype, 'finish')
+    onTestFinished(() => rename.mockRestore())
+    if (isRoot) rename.mockRejectedValue(new Error('EACCES: made up'))
+    else chmodSync(directory, 0o500)
+    for (let id = 0; id < 5; id++) await sink.write(items(event(id)))
+    await sink.flush()
+    expect(idsBelow(directory)).toEqual(['0', '1', '2', '3', '4'])
+    expect(warnings).toEqual([expect.stringMatching(/current.ndjson in .* cannot be finished \(EACCES/)])
+    rename.mockRestore()
+    chmodSync(directory, 0o700)
+    await until(() => finished(directory).length === 1, 5000, 'finished')
+    await sink.write(items(event(5)))
+    await sink.close()
+    expect(warnings).toHaveLength(2)
+    expect(idsBelow(directory).sort()).toEqual(['0', '1', '2', '3', '4', '5'])
+  })
+
+  test('is closed by age over the whole range of FILE_SINK_ROLL_MS: none is closed early', async () => {
+    const directory = temporaryDirectory()
+    const sink = await FileSink.open({
+      directory,
+      rollBytes: 1e6,
+      rollMs: 30 * 24 * 60 * 60 * 1000,
+      onWarning,
+      onFailure,
+    })
+    for (let id = 0; id < 5; id++) {
+      await sink.write(items(event(id)))
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+    expect(finished(directory)).toEqual([])
+    await sink.close()
   })
 })
