@@ -534,8 +534,12 @@ function checkS3(config: Values): void {
     throw invalid('S3_SINK_BUCKET', `SINKS has s3: ${JSON.stringify(bucket)} is not the name of a bucket`)
   }
   // The rest of a key takes up to 500 bytes of S3's 1,024.
-  if (!/^([\w!.*'()/=-]{1,400}\/)?$/.test(prefix) || prefix.startsWith('/')) {
-    throw invalid('S3_SINK_PREFIX', `${JSON.stringify(prefix)} must end with a slash, like "events/", or be empty`)
+  if (prefix.length > 400 || !/^((?!\.{1,2}\/)[\w!.*'()=-]{1,255}\/)*$/.test(prefix)) {
+    const parts = "its parts have up to 255 letters, digits and !.*'()=_-, all of it 400"
+    throw invalid(
+      'S3_SINK_PREFIX',
+      `${JSON.stringify(prefix)} must end with a slash, like "events/", or be empty: ${parts}`,
+    )
   }
   if (endpoint !== '' && !/^https?:$/.test(URL.parse(endpoint)?.protocol ?? '')) {
     throw invalid('S3_SINK_ENDPOINT', 'it must begin with http:// or https://')

@@ -13,7 +13,7 @@ import type { Filter, Handler } from '../handlers/handler.ts'
 import type { Consumer, Group, Log, Position, Settled } from '../log/log.ts'
 import type { DeliveryView } from '../metrics.ts'
 import type { AttemptOutcome } from '../metrics-contract.ts'
-import type { Sink } from '../sinks/sink.ts'
+import type { Refused, Sink } from '../sinks/sink.ts'
 import { backoffMs, pause, type RetryPolicy } from './backoff.ts'
 import { type DeadLetter, DeadLetters, type ReplayResult, type Waiting } from './dead-letters.ts'
 import { decode } from './decode.ts'
@@ -41,6 +41,8 @@ export interface DeliveryOptions {
 
 const KEPT_OUT = Symbol('kept out by the filter')
 const COMMIT_EVERY_MS = 200
+/** Dead letters of one append. */
+const REFUSED_AT_ONCE = 100
 /** How long a partition that goes to another process waits for what is begun; the rest is delivered there. */
 const REVOKE_WAIT_MS = 5000
 
@@ -75,6 +77,7 @@ export class Delivery implements DeliveryView {
     this.#consumer = consumer
     this.#deadLetters = deadLetters
     consumer.onRevoke = (partitions) => this.#release(partitions)
+    options.sink.onRefused = (refused) => this.#giveUpRefused(refused)
     const giveUp = (letters: readonly DeadLetter[]) => deadLetters.append(letters)
     this.#lanes = Array.from(
       { length: options.sink.concurrency },
@@ -339,6 +342,23 @@ export class Delivery implements DeliveryView {
     if (first === undefined) throw new Error('a sink has at least one lane')
     if (this.#lanes.length === 1) return first
     return this.#lanes[hash(keyOf(event)) % this.#lanes.length] ?? first
+  }
+
+  /** What the sink took, and its destination refuses for good. */
+  async #giveUpRefused(refused: readonly Refused[]): Promise<void> {
+    const failedAt = new Date().toISOString()
+    for (let at = 0; at < refused.length; at += REFUSED_AT_ONCE) {
+      const some = refused.slice(at, at + REFUSED_AT_ONCE)
+      await this.#deadLetters.append(
+        some.map(({ event, offset, reason }) => ({ event, offset, attempts: 1, reason, failedAt })),
+      )
+      this.attempts.set('dead_lettered', (this.attempts.get('dead_lettered') ?? 0) + some.length)
+    }
+    const offsets = new Map<string, Set<number>>()
+    for (const { logId, offset } of refused) offsets.set(logId, (offsets.get(logId) ?? new Set()).add(offset))
+    for (const progress of this.#partitions.values()) {
+      for (const offset of offsets.get(progress.logId) ?? []) progress.giveUp(offset)
+    }
   }
 
   /** What is settled and not committed yet. */

@@ -33,6 +33,11 @@ export interface Sink {
    */
   durable?(): Promise<void>
   readonly failure?: string | undefined
+  /**
+   * Only of a sink that gathers: set by delivery, called with events that the sink took and that its destination refuses for
+   * good. Resolves when they are dead letters; until then they are not durable.
+   */
+  onRefused?: ((refused: readonly Refused[]) => Promise<void>) | undefined
   /** What comes of this log is another process's now; what is gathered of it and not durable, too. */
   forget?(logId: string): void
   close(): Promise<void>
@@ -45,6 +50,11 @@ export interface Failure {
   readonly reason: string
   /** false: it never will be; a dead letter at once. */
   readonly retryable: boolean
+}
+
+/** An event that was taken, and can never be delivered. */
+export interface Refused extends Pick<Item, 'event' | 'logId' | 'offset'> {
+  readonly reason: string
 }
 
 /** Thrown by `write` when the sink cannot be used now and says for how long. */

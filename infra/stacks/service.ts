@@ -166,12 +166,6 @@ export class Service extends AwsStack {
           Resource: `${archive.arn}/${ARCHIVE_PREFIX}*`,
         },
         { Sid: 'ArchiveCuts', Action: 's3:GetObject', Resource: `${archive.arn}/${ARCHIVE_CUTS_PREFIX}*` },
-        {
-          Sid: 'ArchiveCutsOrNone', // without it S3 does not say that there is none, but that it is forbidden
-          Action: 's3:ListBucket',
-          Resource: archive.arn,
-          Condition: { StringLike: { 's3:prefix': `${ARCHIVE_CUTS_PREFIX}*` } },
-        },
         { Sid: 'ArchiveKey', Action: ['kms:GenerateDataKey', 'kms:Decrypt'], Resource: keyArn },
       )
     }

@@ -12,7 +12,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf } from '../../errors.ts'
 import { type Item, type Sink, SinkUnavailable } from '../sink.ts'
-import { Bucket, type BucketOptions } from './bucket.ts'
+import { Bucket, type BucketOptions, isAboutTheObject } from './bucket.ts'
 import { type Compression, type SealedObject, Window } from './window.ts'
 
 export interface S3SinkOptions extends BucketOptions {
@@ -44,6 +44,7 @@ export class S3Sink implements Sink {
   readonly concurrency = 1
   readonly maxBatchEvents = MAX_BATCH_EVENTS
   failure: string | undefined
+  onRefused: Sink['onRefused']
   readonly #options: S3SinkOptions
   readonly #bucket: Bucket
   /** What is gathered, by log. */
@@ -154,9 +155,10 @@ export class S3Sink implements Sink {
   async #writeUntilDone(windows: readonly Window[]): Promise<void> {
     const { name, backoffMs, onWarning } = this.#options
     const { signal } = this.#stop
+    const done = new Set<SealedObject>()
     for (let attempt = 1; ; attempt++) {
       try {
-        await this.#write(windows)
+        await this.#write(windows, done)
         if (this.failure !== undefined) onWarning(`sink ${name} works again`)
         this.failure = undefined
         return
@@ -171,17 +173,32 @@ export class S3Sink implements Sink {
     }
   }
 
-  async #write(windows: readonly Window[]): Promise<void> {
+  /** @param done objects that are written, or refused: not tried again with the others. */
+  async #write(windows: readonly Window[], done: Set<SealedObject>): Promise<void> {
     const { prefix } = this.#options
     const { signal } = this.#stop
     await Promise.all(windows.filter(({ isRepeat }) => !isRepeat).map((window) => this.#writeCuts(window)))
     const objects: SealedObject[] = []
     for (const window of windows) objects.push(...(await window.seal()))
-    const waiting = objects.values()
+    const waiting = objects.filter((object) => !done.has(object)).values()
     const upload = async () => {
-      for (const { key, bytes } of waiting) await this.#bucket.put(prefix + key, bytes, 'application/x-ndjson', signal)
+      for (const object of waiting) {
+        try {
+          await this.#bucket.put(prefix + object.key, object.bytes, 'application/x-ndjson', signal)
+        } catch (error) {
+          // The cuts were written before: the store takes others.
+          if (!isAboutTheObject(error) || this.onRefused === undefined) throw error
+          await this.#refuse(object, `${prefix}${object.key} is refused: ${error.name}, ${error.message}`)
+        }
+        done.add(object)
+      }
     }
     await Promise.all(Array.from({ length: Math.min(UPLOADS, objects.length) }, upload))
+  }
+
+  async #refuse(object: SealedObject, reason: string): Promise<void> {
+    const events = await object.events()
+    await this.onRefused?.(events.map((event) => ({ ...event, reason })))
   }
 
   async #writeCuts({ logId, firstOffset, endOffset }: Window): Promise<void> {
@@ -195,8 +212,8 @@ export class S3Sink implements Sink {
   async #recall(logId: string, signal: AbortSignal): Promise<void> {
     const key = this.#cutsKey(logId)
     try {
-      const text = await this.#bucket.get(key, AbortSignal.any([signal, this.#stop.signal]))
-      const { cuts }: { cuts: number[] } = JSON.parse(text ?? '{"cuts":[]}')
+      const text = await this.#bucket.getOrPut(key, '{"cuts":[]}', AbortSignal.any([signal, this.#stop.signal]))
+      const { cuts }: { cuts: number[] } = JSON.parse(text)
       this.#cuts.set(logId, cuts)
     } catch (cause) {
       throw new SinkUnavailable(`cannot read ${key} in bucket ${this.#bucket.name} (${messageOf(cause)})`, { cause })

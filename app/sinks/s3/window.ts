@@ -8,7 +8,7 @@
  */
 import { createHash } from 'node:crypto'
 import { promisify } from 'node:util'
-import { gzip, zstdCompress } from 'node:zlib'
+import { gunzip, gzip, zstdCompress, zstdDecompress } from 'node:zlib'
 import type { Item } from '../sink.ts'
 
 export type Compression = 'gzip' | 'zstd'
@@ -24,22 +24,30 @@ export interface SealedObject {
   /** Without a prefix. */
   readonly key: string
   readonly bytes: Buffer
+  /** What is in it, read from its bytes. */
+  events(): Promise<Pick<Item, 'event' | 'logId' | 'offset'>[]>
 }
 
 const CODECS = {
-  gzip: { extension: 'gz', compress: promisify<Buffer, Buffer>(gzip) },
-  zstd: { extension: 'zst', compress: promisify<Buffer, Buffer>(zstdCompress) },
+  gzip: { extension: 'gz', compress: promisify<Buffer, Buffer>(gzip), expand: promisify<Buffer, Buffer>(gunzip) },
+  zstd: {
+    extension: 'zst',
+    compress: promisify<Buffer, Buffer>(zstdCompress),
+    expand: promisify<Buffer, Buffer>(zstdDecompress),
+  },
 } as const
 
 /** Raw: what a compressed member holds, and what an object keeps uncompressed at most. */
 const MEMBER_CHARACTERS = 128 * 1024
-/** Of a type in a key; S3 keys end at 1,024 bytes. */
-const MAX_TYPE_CHARACTERS = 256
+/** Of one part of a key, between two slashes: what stores that keep objects as files allow. */
+const MAX_SEGMENT_BYTES = 255
+const TYPE_PREFIX = 'type='
 
 interface OpenObject {
   readonly directory: string
   readonly firstOffset: number
-  events: number
+  /** Of each event. */
+  readonly offsets: number[]
   text: string
   readonly members: Promise<Buffer>[]
 }
@@ -92,15 +100,15 @@ export class Window {
   add({ event, offset, appendedAtMs }: Item): void {
     // By arrival, which only moves on: an hour that is over gets nothing new, and no sender's clock makes a directory.
     const hour = new Date(appendedAtMs).toISOString()
-    const directory = `type=${encodeType(event.type)}/dt=${hour.slice(0, 10)}/hh=${hour.slice(11, 13)}`
+    const directory = `${TYPE_PREFIX}${encodeType(event.type)}/dt=${hour.slice(0, 10)}/hh=${hour.slice(11, 13)}`
     let object = this.#objects.get(directory)
     if (object === undefined) {
-      object = { directory, firstOffset: offset, events: 0, text: '', members: [] }
+      object = { directory, firstOffset: offset, offsets: [], text: '', members: [] }
       this.#objects.set(directory, object)
     }
     const line = `${JSON.stringify(event)}\n`
     object.text += line
-    object.events += 1
+    object.offsets.push(offset)
     this.#rawCharacters += line.length
     if (object.text.length >= MEMBER_CHARACTERS) this.#compress(object)
     this.events += 1
@@ -117,8 +125,15 @@ export class Window {
   async #sealObject(object: OpenObject): Promise<SealedObject> {
     const { logId, consumer, compression } = this.#options
     if (object.text !== '') this.#compress(object)
-    const name = `${consumer}.${logId}-${object.firstOffset}-${object.events}.ndjson.${CODECS[compression].extension}`
-    return { key: `${object.directory}/${name}`, bytes: Buffer.concat(await Promise.all(object.members)) }
+    const { extension, expand } = CODECS[compression]
+    const { directory, firstOffset, offsets } = object
+    const members = await Promise.all(object.members)
+    const events = async () => {
+      const lines = (await Promise.all(members.map((member) => expand(member)))).join('').trimEnd().split('\n')
+      return lines.map((line, at) => ({ event: JSON.parse(line), logId, offset: offsets[at] ?? firstOffset }))
+    }
+    const name = `${consumer}.${logId}-${firstOffset}-${offsets.length}.ndjson.${extension}`
+    return { key: `${directory}/${name}`, bytes: Buffer.concat(members), events }
   }
 
   #compress(object: OpenObject): void {
@@ -133,10 +148,21 @@ export class Window {
   }
 }
 
-/** Escaped as Hive does it, which Athena and DuckDB undo; what is too long keeps its beginning and gets a digest. */
-function encodeType(type: string): string {
-  const encoded = encodeURIComponent(type)
-  if (encoded.length <= MAX_TYPE_CHARACTERS) return encoded
-  const digest = createHash('sha256').update(type).digest('hex').slice(0, 16)
-  return `${encoded.slice(0, MAX_TYPE_CHARACTERS - 20).replace(/%[\dA-F]?$/, '')}~${digest}`
+/**
+ * Escaped as Hive does it, which Athena and DuckDB undo; what is too long keeps its beginning, whole characters of it, and
+ * gets a digest. A handler may give a type that is no valid text.
+ */
+export function encodeType(type: string): string {
+  const text = String(type).toWellFormed()
+  const encoded = encodeURIComponent(text)
+  const maxLength = MAX_SEGMENT_BYTES - TYPE_PREFIX.length
+  if (encoded.length <= maxLength) return encoded
+  const digest = `~${createHash('sha256').update(text).digest('hex').slice(0, 16)}`
+  let beginning = ''
+  for (const character of text) {
+    const next = beginning + encodeURIComponent(character)
+    if (next.length + digest.length > maxLength) break
+    beginning = next
+  }
+  return beginning + digest
 }
