@@ -523,8 +523,10 @@ function checkTogether(config: Values, apiKeys: ReadonlyMap<string, string>): vo
   }
   if (config.SINKS.includes('s3')) checkS3(config)
   if (config.SINKS.includes('postgres')) checkPostgres(config)
-  if (!/^(whsec_)?[A-Za-z0-9+/]*={0,2}$/.test(config.HTTP_SINK_SECRET)) {
-    throw invalid('HTTP_SINK_SECRET', 'the given value is not base64, with or without "whsec_" before it')
+  const secret = config.HTTP_SINK_SECRET
+  if (secret !== '' && !/^(whsec_)?(?!$)([A-Za-z\d+/]{4})*([A-Za-z\d+/]{2}==|[A-Za-z\d+/]{3}=)?$/.test(secret)) {
+    const wanted = 'base64 with its padding, of one byte or more, with or without "whsec_" before it'
+    throw invalid('HTTP_SINK_SECRET', `the given value is not ${wanted}`)
   }
 }
 

@@ -143,7 +143,7 @@ export class Lane {
         onAttempt('unavailable')
         this.#setFailure(messageOf(error))
         const asked = error instanceof SinkUnavailable ? error.retryAfterMs : undefined
-        waitMs = asked === undefined ? backoffMs(unavailable, retry) : Math.min(asked, retry.maxMs)
+        waitMs = waitBefore(unavailable, asked, retry)
         open = open.filter(isOurs)
       }
       if (open.length > 0) await pause(waitMs, signal)
@@ -228,6 +228,15 @@ export class Lane {
     }
     return failures
   }
+}
+
+/**
+ * What a sink asks for is kept within bounds: never sooner than the backoff, so that `Retry-After: 0` is no busy loop, and never later than
+ * any wait may be.
+ */
+function waitBefore(attempt: number, askedMs: number | undefined, retry: RetryPolicy): number {
+  const ownMs = backoffMs(attempt, retry)
+  return askedMs !== undefined && askedMs > ownMs ? Math.min(askedMs, retry.maxMs) : ownMs
 }
 
 /** What another process delivers now is not delivered here as well. */

@@ -691,3 +691,22 @@ describe('several sinks and stopping', () => {
     expect(await rig.close(50)).toBe(false)
   })
 })
+
+test.each([0, -5000, Number.NaN, 1e-9])(
+  'a sink that asks to be tried again in %d ms is tried no sooner than it backs off',
+  async (retryAfterMs) => {
+    const sink = new ScriptedSink()
+    let attempts = 0
+    sink.behaviour = async () => {
+      attempts += 1
+      throw new SinkUnavailable('made up', { retryAfterMs })
+    }
+    const retry = { baseMs: 200, maxMs: 200, maxAttempts: 3 }
+    const rig = await startDelivery(temporaryDirectory(), sink, { retry })
+    await rig.log.append([numbered(0, 1)])
+    await new Promise((resolve) => setTimeout(resolve, 1500))
+    expect(attempts).toBeGreaterThan(1)
+    expect(attempts).toBeLessThan(60) // full jitter: 15 on average
+    await rig.close(0)
+  },
+)

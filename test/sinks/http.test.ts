@@ -1,11 +1,15 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { gzipSync } from 'node:zlib'
+import fc from 'fast-check'
 import { Webhook } from 'standardwebhooks'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import type { Event } from '../../app/event.ts'
-import { HttpSink, parseRetryAfter } from '../../app/sinks/http.ts'
+import { HttpSink, parseRetryAfter, webhookId } from '../../app/sinks/http.ts'
 import { SinkUnavailable } from '../../app/sinks/sink.ts'
-import { items } from '../support/delivery.ts'
+import { items, numbered, startDelivery } from '../support/delivery.ts'
+import { until } from '../support/service.ts'
+import { temporaryDirectory } from '../support/temporary.ts'
 
 const event: Event = { specversion: '1.0', id: 'ä 1/2', source: '/s', type: 't', data: { n: 1 } }
 const never = new AbortController().signal
@@ -131,12 +135,217 @@ describe('http sink', () => {
   })
 })
 
+describe('the body of an answer', () => {
+  const gzip = (body: Buffer) => ({ 'content-encoding': 'gzip', 'content-length': body.length })
+  const bodies: [string, (response: ServerResponse, status: number) => void][] = [
+    ['that never ends', (response, status) => void response.writeHead(status).write('x')],
+    [
+      'that is endless',
+      (response, status) => {
+        response.writeHead(status)
+        const more = () => {
+          while (response.write(Buffer.alloc(64 * 1024, 0x78)));
+        }
+        response.on('drain', more)
+        more()
+      },
+    ],
+    [
+      'that comes a byte at a time',
+      (response, status) => {
+        response.writeHead(status)
+        const timer = setInterval(() => response.write('x'), 20)
+        response.on('close', () => clearInterval(timer))
+      },
+    ],
+    [
+      'that is not what its coding says',
+      (response, status) => void response.writeHead(status, gzip(NONSENSE)).end(NONSENSE),
+    ],
+    ['that inflates to 1 GiB', (response, status) => void response.writeHead(status, gzip(BOMB)).end(BOMB)],
+    [
+      'that breaks off',
+      (response, status) => {
+        response.writeHead(status, { 'content-length': 100 }).write('x')
+        setTimeout(() => response.socket?.destroy(), 10)
+      },
+    ],
+    [
+      'whose chunks are none',
+      (response, status) => {
+        response.socket?.end(`HTTP/1.1 ${status} x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n`)
+      },
+    ],
+    [
+      'that has trailers',
+      (response, status) => {
+        response.writeHead(status, { trailer: 'x' }).write('x')
+        response.addTrailers({ x: '1' })
+        response.end()
+      },
+    ],
+  ]
+  const NONSENSE = Buffer.from('nonsense')
+  const BOMB = gzipSync(Buffer.alloc(64 * 1024 * 1024))
+
+  test.each(bodies)('%s: a 2xx is delivered, a 400 given up, a 500 tried again, a 503 waits', async (_, answer) => {
+    let status = 200
+    const url = await endpoint((_request, response) => answer(response, status))
+    const sink = sinkTo(url, { timeoutMs: 60_000 })
+    const startedAt = performance.now()
+    const rss = process.memoryUsage.rss()
+    expect(await sink.write(items(event), never)).toEqual([])
+    status = 400
+    expect(await sink.write(items(event), never)).toMatchObject([{ retryable: false }])
+    status = 500
+    expect(await sink.write(items(event), never)).toMatchObject([{ retryable: true }])
+    status = 503
+    await expect(sink.write(items(event), never)).rejects.toBeInstanceOf(SinkUnavailable)
+    expect(performance.now() - startedAt).toBeLessThan(20_000)
+    expect(process.memoryUsage.rss() - rss).toBeLessThan(64 * 1024 * 1024)
+    await sink.close()
+  })
+
+  test('that is short is read, and the connection is used again', async () => {
+    const ports = new Set<number | undefined>()
+    const url = await endpoint((request, response) => {
+      ports.add(request.socket.remotePort)
+      response.writeHead(200).end('ok')
+    })
+    const sink = sinkTo(url)
+    for (let at = 0; at < 20; at++) await sink.write(items(event), never)
+    expect(ports.size).toBe(1)
+    await sink.close()
+  })
+})
+
+describe('webhook-id', () => {
+  const text = fc.string({ unit: 'grapheme', maxLength: 400 })
+
+  test('property: the same for the same source and id, another for any other, and fit for a header', () => {
+    fc.assert(
+      fc.property(text, text, text, text, (source, id, otherSource, otherId) => {
+        const one = webhookId({ source, id })
+        expect(one).toMatch(/^[\w!*'()~%:-]{1,256}$/)
+        expect(webhookId({ source, id })).toBe(one)
+        if (source !== otherSource || id !== otherId)
+          expect(webhookId({ source: otherSource, id: otherId })).not.toBe(one)
+      }),
+    )
+  })
+
+  test.each([
+    ['/a', '1', '%2Fa:1'],
+    ['/b', '1', '%2Fb:1'],
+    ['/a:1', '', '%2Fa%3A1:'],
+    ['/a', 'v1.2', '%2Fa:v1%2E2'],
+  ])('of %j and %j is %s', (source, id, expected) => {
+    expect(webhookId({ source, id })).toBe(expected)
+  })
+})
+
+describe('an event that the receiver chokes on', () => {
+  const chokes: [string, (response: ServerResponse) => void][] = [
+    ['503', (response) => void response.writeHead(503).end()],
+    ['429 with Retry-After: 0', (response) => void response.writeHead(429, { 'retry-after': '0' }).end()],
+    ['no answer', () => undefined],
+    ['a reset', (response) => response.socket?.resetAndDestroy()],
+  ]
+
+  test.each(chokes)('with %s: is a dead letter, and all others of its lane are delivered', async (_, choke) => {
+    const got = new Set<string>()
+    const url = await endpoint((_request, response, body) => {
+      const { id } = JSON.parse(body)
+      if (id === '7') return choke(response)
+      got.add(id)
+      response.writeHead(204).end()
+    })
+    const sink = Object.assign(sinkTo(url, { timeoutMs: 30 }), { name: 'http' })
+    const rig = await startDelivery(temporaryDirectory(), sink)
+    for (let from = 0; from < 200; from += 20) await rig.log.append([numbered(from, from + 20, 50)])
+    await until(() => rig.delivery.lagEvents === 0, 15_000, 'settled')
+    expect([got.size, rig.delivery.settled.deadLettered]).toEqual([199, 1])
+    const [letter] = await rig.delivery.deadLetters(1)
+    expect([letter?.event.id, letter?.reason]).toEqual([
+      '7',
+      expect.stringMatching(/while \d+ others were delivered\)$/),
+    ])
+    await rig.close()
+  })
+
+  test('a receiver that is away for all gives none up', async () => {
+    let isAway = true
+    const url = await endpoint((_request, response) => void response.writeHead(isAway ? 503 : 204).end())
+    const sink = Object.assign(sinkTo(url), { name: 'http' })
+    const rig = await startDelivery(temporaryDirectory(), sink)
+    await rig.log.append([numbered(0, 20, 20)])
+    await until(() => (rig.delivery.attempts.get('unavailable') ?? 0) > 100, 15_000, 'tried')
+    isAway = false
+    await until(() => rig.delivery.lagEvents === 0, 15_000, 'settled')
+    expect(rig.delivery.settled).toMatchObject({ delivered: 20, deadLettered: 0 })
+    await rig.close()
+  })
+
+  test('a receiver that refuses half of all for a time gives none up', async () => {
+    let requests = 0
+    const url = await endpoint((_request, response) => {
+      requests += 1
+      response.writeHead(requests < 400 && requests % 2 ? 429 : 204).end()
+    })
+    const sink = Object.assign(sinkTo(url), { name: 'http' })
+    const rig = await startDelivery(temporaryDirectory(), sink)
+    await rig.log.append([numbered(0, 400, 50)])
+    await until(() => rig.delivery.lagEvents === 0, 15_000, 'settled')
+    expect(rig.delivery.settled).toMatchObject({ delivered: 400, deadLettered: 0 })
+    await rig.close()
+  })
+})
+
+test('property: any event arrives once, as it is, with a signature that verifies', async () => {
+  const secret = Buffer.from('a secret of enough length').toString('base64')
+  const got: unknown[] = []
+  const url = await endpoint((request, response, body) => {
+    got.push(new Webhook(secret).verify(body, request.headers as Record<string, string>))
+    response.writeHead(204).end()
+  })
+  const sink = sinkTo(url, { secret })
+  const attribute = fc.string({ unit: 'binary', minLength: 1, maxLength: 1024 })
+  const anyEvent = fc.record(
+    {
+      id: attribute,
+      source: attribute,
+      type: attribute,
+      subject: attribute,
+      traceparent: attribute,
+      data: fc.jsonValue(),
+    },
+    { requiredKeys: ['id', 'source', 'type'] },
+  )
+  await fc.assert(
+    fc.asyncProperty(fc.array(anyEvent, { minLength: 1, maxLength: 5 }), async (events) => {
+      got.length = 0
+      const sent = events.map((one) => ({ specversion: '1.0' as const, ...one }))
+      expect(await sink.write(items(...sent), never)).toEqual([])
+      expect(got).toEqual(JSON.parse(JSON.stringify(sent)))
+    }),
+    { numRuns: 100 },
+  )
+  await sink.close()
+})
+
 test.each([
-  [null, undefined],
+  [undefined, undefined],
   ['3', 3000],
   ['Thu, 01 Jan 1970 00:01:00 GMT', 60_000],
   ['Thu, 01 Jan 1970 00:00:00 GMT', 0],
+  ['Thursday, 01-Jan-70 00:01:00 GMT', 60_000],
+  ['Thu Jan  1 00:01:00 1970', 60_000],
+  ['0', 0],
   ['soon', undefined],
+  ['-1', undefined],
+  ['1.5', undefined],
+  ['1e9', undefined],
+  ['', undefined],
 ])('Retry-After %j is %j ms', (header, expected) => {
   expect(parseRetryAfter(header, 0)).toBe(expected)
 })
