@@ -1,8 +1,10 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import { type ConnectionOptions, clientConfig } from '../../app/sinks/postgres/connection.ts'
 import { rowOf } from '../../app/sinks/postgres/postgres-sink.ts'
+import { troubleOf } from '../../app/sinks/postgres/sqlstate.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
 
 const options: ConnectionOptions = {
@@ -50,6 +52,9 @@ describe('a connection', () => {
     ['postgres://host/db', 'it must name a user, a host and a database'],
     ['postgres://me:hidden@host', 'it must name a user, a host and a database'],
     ['postgres://me:hidden@host/db?sslmode=disable', 'leave out sslmode: POSTGRES_SINK_TLS says it'],
+    ['postgres://me%:hidden@host/db', 'a percent sign in its user'],
+    ['postgres://me:hidden%zz@host/db', 'a percent sign in its password'],
+    ['postgres://me:hidden@host/d%b', 'a percent sign in its database'],
     ['postgres://me:hidden@host/db?options=-c', 'it has a parameter that is not known here: options'],
   ])('%s is refused, and not shown', (url, reason) => {
     let message = ''
@@ -78,5 +83,40 @@ test('a row has the extensions in one place, and the time of its acceptance wher
     data: 1,
     extensions: { traceid: 'x' },
     accepted_at,
+  })
+})
+
+describe('whose trouble an error is', () => {
+  const failed = (code: string, more: object = {}) =>
+    Object.assign(new pg.DatabaseError('made up', 7, 'error'), { code, ...more })
+
+  test.each([
+    ['22003', 'row'],
+    ['23505', 'row'],
+    ['54000', 'row'],
+    ['P0001', 'raised'],
+    ['ZZ001', 'raised'],
+    ['XX001', 'raised'],
+    ['57014', 'slow'],
+    ['57P01', 'server'],
+    ['55P03', 'server'],
+    ['40P01', 'server'],
+    ['53300', 'server'],
+    ['08006', 'server'],
+    ['25006', 'server'],
+    ['42P01', 'table'],
+    ['42P10', 'table'],
+    ['42501', 'table'],
+    ['0A000', 'table'],
+    ['26000', 'table'],
+  ])('%s: %s', (code, trouble) => {
+    expect(troubleOf(failed(code))).toBe(trouble)
+  })
+
+  test('by what else it says', () => {
+    expect(troubleOf(failed('23514', { constraint: 'small' }))).toBe('row')
+    expect(troubleOf(failed('23514'))).toBe('table') // no partition for its day
+    expect(troubleOf(failed('42P01', { where: 'PL/pgSQL function f() line 1' }))).toBe('raised')
+    expect(troubleOf(new Error('Connection terminated'))).toBe('server')
   })
 })

@@ -35,6 +35,7 @@ export class Postgres {
   readonly #bin: string
   readonly #port: number
   #child: ChildProcess | undefined
+  #pool: pg.Pool | undefined
 
   private constructor(bin: string, directory: string, port: number) {
     this.#bin = bin
@@ -131,7 +132,14 @@ export class Postgres {
     }
   }
 
+  /** Connections for whoever asks more than once. */
+  get pool(): pg.Pool {
+    this.#pool ??= new pg.Pool({ connectionString: this.url, max: 4 })
+    return this.#pool
+  }
+
   async stop(): Promise<void> {
+    await this.#pool?.end()
     const child = this.#child
     if (child && child.exitCode === null && child.signalCode === null) {
       const ended = new Promise((resolve) => child.once('exit', resolve))

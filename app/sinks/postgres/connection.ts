@@ -33,15 +33,14 @@ export function clientConfig({ url, password, tls, caFile, timeoutMs }: Connecti
   return {
     host,
     port: port === '' ? 5432 : Number(port),
-    user: decodeURIComponent(username),
-    password: password === '' ? decodeURIComponent(own) : password,
-    database: decodeURIComponent(pathname.slice(1)),
+    user: decode(username, 'user'),
+    password: password === '' ? decode(own, 'password') : password,
+    database: decode(pathname.slice(1), 'database'),
     application_name: 'millrace',
     ssl: encrypted && { rejectUnauthorized: true, ...(caFile !== '' && { ca: read(caFile) }) },
     connectionTimeoutMillis: timeoutMs,
+    // No limits of the server's here: poolers refuse them as parameters of a connection (PgBouncer: statement_timeout).
     query_timeout: timeoutMs,
-    // The server gives up first when it can: then the connection is still good.
-    statement_timeout: Math.max(1, Math.floor(timeoutMs * 0.9)),
     keepAlive: true,
   }
 }
@@ -51,6 +50,14 @@ function parse(url: string): URL {
     return new URL(url)
   } catch {
     throw invalid('URL', 'set it to postgres://user@host:5432/database')
+  }
+}
+
+function decode(text: string, part: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    throw invalid('URL', `a percent sign in its ${part} is followed by no two hexadecimal digits: write it as %25`)
   }
 }
 

@@ -2,18 +2,20 @@
  * The postgres sink: batches of events into one table, each event once.
  *
  *     batch ─▶ one JSON array ─▶ INSERT … SELECT FROM jsonb_to_recordset ON CONFLICT DO NOTHING
- *                  ▲                   │ an event that no table takes (SQLSTATE 22, 23, 54)
+ *                  ▲                   │ what may be about one row, or takes too long (sqlstate.ts)
  *                  └── its halves ─────┘ alone: dead letter
  *
- * A statement is a transaction: it is in the table, durable, when it returns; what a crash repeats is there already and
- * inserts nothing. Any other error says that the database cannot be used now, and its connection is not used again.
+ * Each statement is a transaction of its own, with time limits of its own: it is in the table, durable, when the commit
+ * returns; what a crash repeats is there already and inserts nothing. A connection keeps no state between two, so that a
+ * pooler may hand out another one for each.
  */
 import pg from 'pg'
 import { MillraceError, messageOf } from '../../errors.ts'
 import type { Event } from '../../event.ts'
 import { type Failure, type Item, type Sink, SinkUnavailable } from '../sink.ts'
 import { type ConnectionOptions, clientConfig } from './connection.ts'
-import { COLUMNS, inspectTable, type Table } from './table.ts'
+import { stateOf, type Trouble, troubleOf } from './sqlstate.ts'
+import { COLUMNS, inspectTable, quoted, type Table } from './table.ts'
 
 export interface PostgresSinkOptions extends ConnectionOptions {
   readonly table: string
@@ -24,10 +26,13 @@ export interface PostgresSinkOptions extends ConnectionOptions {
 
 /** More at once were not faster: docs/decisions/0015-postgres.md. */
 const MAX_BATCH_EVENTS = 1000
-/** Classes of SQLSTATE that are about the row: data exception, integrity constraint, program limit exceeded. */
-const ABOUT_THE_ROW = /^(22|23|54)/
 /** Classes that say, at the start, that the configuration is wrong: who we are, which database, its objects. */
 const ABOUT_THE_CONFIGURATION = /^(28|3D|42)/
+/** Of the time limit: the server gives up first, on a lock before that, and then the connection is still good. */
+const STATEMENT_SHARE = 0.9
+const LOCK_SHARE = 0.5
+/** Statements in a row that were quick enough, before more rows are tried at once again. */
+const GROW_AFTER = 4
 const ATTRIBUTES = new Set(
   'specversion id source type subject time datacontenttype dataschema data data_base64'.split(' '),
 )
@@ -37,11 +42,22 @@ export class PostgresSink implements Sink {
   readonly maxBatchEvents = MAX_BATCH_EVENTS
   readonly #options: PostgresSinkOptions
   readonly #pool: pg.Pool
+  readonly #begin: string
   #statement: string | undefined
+  /** As many as the time limit lets through; one lane learns for all. */
+  #maxRows = MAX_BATCH_EVENTS
+  #quick = 0
 
   private constructor(options: PostgresSinkOptions) {
     this.#options = options
     this.concurrency = options.concurrency
+    const limits = { statement_timeout: STATEMENT_SHARE, lock_timeout: LOCK_SHARE }
+    this.#begin = [
+      'BEGIN',
+      ...Object.entries(limits).map(([name, share]) => {
+        return `SET LOCAL ${name} = ${Math.max(1, Math.floor(options.timeoutMs * share))}`
+      }),
+    ].join('; ')
     // One more than lanes: a replay comes beside them.
     this.#pool = new pg.Pool({ ...clientConfig(options), max: options.concurrency + 1, idleTimeoutMillis: 60_000 })
     // A connection that breaks says so here as well, idle or not, and ends the process when nobody listens. The pool drops
@@ -70,43 +86,70 @@ export class PostgresSink implements Sink {
   }
 
   async write(items: readonly Item[], signal: AbortSignal): Promise<readonly Failure[]> {
-    const failures: Failure[] = []
+    const rows = items.map(rowOf)
+    const failed: FailedRow[] = []
     try {
       const statement = this.#statement ?? (await this.#prepare())
-      await this.#insert(statement, items.map(rowOf), 0, failures, signal)
+      await this.#insertAll({ statement, rows, failed, signal }, 0, rows.length)
     } catch (cause) {
+      if (troubleOf(cause) === 'table') this.#statement = undefined
       throw new SinkUnavailable(`the database cannot be used (${messageOf(cause)})`, { cause })
     }
-    return failures
+    const someTaken = failed.length < rows.length
+    return failed.map(({ index, error, trouble }) => ({
+      index,
+      reason: `PostgreSQL refuses it: ${messageOf(error)}`,
+      retryable: trouble === 'slow' || (trouble === 'raised' && !someTaken),
+    }))
   }
 
   async close(): Promise<void> {
     await this.#pool.end()
   }
 
-  /** @param first place of the first row in the batch. */
-  async #insert(
-    statement: string,
-    rows: readonly object[],
-    first: number,
-    failures: Failure[],
-    signal: AbortSignal,
-  ): Promise<void> {
-    try {
-      await this.#query(statement, JSON.stringify(rows), signal)
-    } catch (error) {
-      if (!isAboutTheRow(error)) throw error
-      if (rows.length === 1) {
-        failures.push({ index: first, reason: `PostgreSQL refuses it: ${messageOf(error)}`, retryable: false })
-        return
-      }
-      const half = rows.length >> 1
-      await this.#insert(statement, rows.slice(0, half), first, failures, signal)
-      await this.#insert(statement, rows.slice(half), first + half, failures, signal)
+  async #insertAll(batch: Batch, first: number, end: number): Promise<void> {
+    for (let at = first; at < end; ) {
+      const count = Math.min(this.#maxRows, end - at)
+      await this.#insert(batch, at, at + count)
+      at += count
     }
   }
 
-  async #query(statement: string, rows: string, signal: AbortSignal): Promise<void> {
+  /** @throws what is about the table or the server; the rows before are in the table then. */
+  async #insert(batch: Batch, first: number, end: number): Promise<void> {
+    try {
+      await this.#transact(batch, first, end)
+      this.#learn(end - first, true)
+    } catch (error) {
+      const trouble = troubleOf(error)
+      if (trouble === 'table' || trouble === 'server') throw error
+      if (end - first === 1) {
+        batch.failed.push({ index: first, error, trouble })
+        return
+      }
+      if (trouble === 'slow') {
+        this.#learn(end - first, false)
+        await this.#insertAll(batch, first, end)
+        return
+      }
+      const middle = (first + end) >> 1
+      await this.#insert(batch, first, middle)
+      await this.#insert(batch, middle, end)
+    }
+  }
+
+  /** Half as many after a statement that took too long; twice as many again after some that did not. */
+  #learn(rows: number, quick: boolean): void {
+    if (!quick) {
+      this.#maxRows = Math.max(1, Math.min(this.#maxRows, rows) >> 1)
+      this.#quick = 0
+    } else if (this.#maxRows < MAX_BATCH_EVENTS && rows >= this.#maxRows && ++this.#quick >= GROW_AFTER) {
+      this.#maxRows = Math.min(MAX_BATCH_EVENTS, 2 * this.#maxRows)
+      this.#quick = 0
+    }
+  }
+
+  async #transact({ statement, rows, signal }: Batch, first: number, end: number): Promise<void> {
     signal.throwIfAborted()
     const client = await this.#pool.connect()
     let broken = true
@@ -114,10 +157,12 @@ export class PostgresSink implements Sink {
     const abort = () => void client.end()
     signal.addEventListener('abort', abort)
     try {
-      await client.query(statement, [rows])
+      await client.query(this.#begin)
+      await client.query(statement, [JSON.stringify(rows.slice(first, end))])
+      await client.query('COMMIT')
       broken = false
     } catch (error) {
-      broken = !isAboutTheRow(error)
+      broken = troubleOf(error) === 'server' || !(await rolledBack(client))
       throw error
     } finally {
       signal.removeEventListener('abort', abort)
@@ -132,8 +177,11 @@ export class PostgresSink implements Sink {
       const problem = `there is no table ${table}: make it with npx millrace postgres migrate`
       throw new MillraceError('CONFIG_INVALID', `POSTGRES_SINK_TABLE: ${problem}`)
     }
-    this.#statement = insertStatement(table, found)
-    return this.#statement
+    const statement = insertStatement(table, found)
+    // Says at the start what the first insert would: a missing privilege, a view, a rule.
+    await this.#pool.query(`EXPLAIN ${statement}`, ['[]'])
+    this.#statement = statement
+    return statement
   }
 }
 
@@ -142,7 +190,7 @@ export function insertStatement(table: string, { key }: Pick<Table, 'key'>): str
   const values = COLUMNS.map(({ name }) => (name === 'data_binary' ? "decode(data_base64, 'base64')" : name)).join(', ')
   const record = COLUMNS.map(({ name, type }) => (name === 'data_binary' ? 'data_base64 text' : `${name} ${type}`))
   return (
-    `INSERT INTO ${table} (${names}) SELECT ${values} FROM jsonb_to_recordset($1::jsonb) AS row(${record.join(', ')}) ` +
+    `INSERT INTO ${quoted(table)} (${names}) SELECT ${values} FROM jsonb_to_recordset($1::jsonb) AS row(${record.join(', ')}) ` +
     `ON CONFLICT (${key.join(', ')}) DO NOTHING`
   )
 }
@@ -163,13 +211,24 @@ export function rowOf({ event, appendedAtMs }: Pick<Item, 'event' | 'appendedAtM
   return { time: accepted_at, ...attributes, extensions, accepted_at }
 }
 
-function stateOf(error: unknown): string {
-  return error instanceof pg.DatabaseError ? (error.code ?? '') : ''
+interface FailedRow {
+  readonly index: number
+  readonly error: unknown
+  readonly trouble: Trouble
 }
 
-/** A day without a partition, where someone dropped the default one, is a check violation too: but not the row's. */
-function isAboutTheRow(error: unknown): boolean {
-  const state = stateOf(error)
-  if (state === '23514') return (error as pg.DatabaseError).constraint !== undefined
-  return ABOUT_THE_ROW.test(state)
+/** Rows on their way, and what became of them. */
+interface Batch {
+  readonly statement: string
+  readonly rows: readonly object[]
+  readonly failed: FailedRow[]
+  readonly signal: AbortSignal
+}
+
+/** Whether the connection can be used again. */
+async function rolledBack(client: pg.PoolClient): Promise<boolean> {
+  return client.query('ROLLBACK').then(
+    () => true,
+    () => false,
+  )
 }

@@ -30,6 +30,14 @@ export const COLUMNS: readonly Column[] = [
   { name: 'accepted_at', type: 'timestamp with time zone', required: true },
 ]
 
+/** In quotes whatever its name: `order` is a word of SQL. @param table with or without a schema. */
+export function quoted(table: string): string {
+  return table
+    .split('.')
+    .map((part) => `"${part.replaceAll('"', '""')}"`)
+    .join('.')
+}
+
 const DAY_MS = 24 * 60 * 60 * 1000
 
 /** What is there. */
@@ -61,14 +69,14 @@ export async function inspectTable(client: Pick<Client, 'query'>, table: string)
           FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY (indkey)
          WHERE indrelid = pg_class.oid AND indisprimary) AS key
      FROM pg_class WHERE oid = to_regclass($1)`,
-    [table],
+    [quoted(table)],
   )
   const [{ partitioned, key } = { partitioned: false, key: null }] = found
   if (found.length === 0) return undefined
   const { rows } = await client.query<{ name: string; type: string }>(
     `SELECT attname::text AS name, format_type(atttypid, NULL) AS type
        FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped`,
-    [table],
+    [quoted(table)],
   )
   const types = new Map(rows.map(({ name, type }) => [name, type]))
   for (const { name, type } of COLUMNS) {
@@ -93,7 +101,7 @@ export async function planMigration(client: Pick<Client, 'query'>, options: Migr
     (
       await client.query<{ name: string }>(
         `SELECT relname::text AS name FROM pg_inherits JOIN pg_class ON oid = inhrelid WHERE inhparent = to_regclass($1)`,
-        [table],
+        [quoted(table)],
       )
     ).rows.map(({ name }) => name),
   )
@@ -103,10 +111,10 @@ export async function planMigration(client: Pick<Client, 'query'>, options: Migr
     const [from, to] = [`'${date(now, day)} 00:00Z'`, `'${date(now, day + 1)} 00:00Z'`]
     // Made beside the table and filled from the default partition, which must not hold what the new one is for.
     statements.push(
-      `CREATE TABLE ${partition} (LIKE ${table} INCLUDING ALL)`,
-      `WITH moved AS (DELETE FROM ${table}_default WHERE time >= ${from} AND time < ${to} RETURNING *)\n` +
-        `  INSERT INTO ${partition} SELECT * FROM moved`,
-      `ALTER TABLE ${table} ATTACH PARTITION ${partition} FOR VALUES FROM (${from}) TO (${to})`,
+      `CREATE TABLE ${quoted(partition)} (LIKE ${quoted(table)} INCLUDING ALL)`,
+      `WITH moved AS (DELETE FROM ${quoted(`${table}_default`)} WHERE time >= ${from} AND time < ${to} RETURNING *)\n` +
+        `  INSERT INTO ${quoted(partition)} SELECT * FROM moved`,
+      `ALTER TABLE ${quoted(table)} ATTACH PARTITION ${quoted(partition)} FOR VALUES FROM (${from}) TO (${to})`,
     )
   }
   return statements
@@ -131,11 +139,11 @@ function create(table: string, partitionByDay: boolean): string[] {
   const columns = COLUMNS.map(({ name, type, required }) => `  ${name} ${type}${required ? ' NOT NULL' : ''},\n`)
   const key = partitionByDay ? 'source, id, time' : 'source, id'
   const partition = partitionByDay ? ' PARTITION BY RANGE (time)' : ''
-  const schema = table.includes('.') ? [`CREATE SCHEMA IF NOT EXISTS ${table.split('.')[0]}`] : []
+  const schema = table.includes('.') ? [`CREATE SCHEMA IF NOT EXISTS ${quoted(table.split('.')[0] ?? '')}`] : []
   return [
     ...schema,
-    `CREATE TABLE ${table} (\n${columns.join('')}  PRIMARY KEY (${key})\n)${partition}`,
-    ...(partitionByDay ? [`CREATE TABLE ${table}_default PARTITION OF ${table} DEFAULT`] : []),
+    `CREATE TABLE ${quoted(table)} (\n${columns.join('')}  PRIMARY KEY (${key})\n)${partition}`,
+    ...(partitionByDay ? [`CREATE TABLE ${quoted(`${table}_default`)} PARTITION OF ${quoted(table)} DEFAULT`] : []),
   ]
 }
 

@@ -227,7 +227,7 @@ describe.skipIf(missing !== undefined)(`the postgres sink${missing ? ` (skipped:
         )
       ).map(({ name }) => name)
     const shown = await migrate(environment, '--partition-by-day', '--days', '2', '--dry-run')
-    expect(shown.stdout).toMatch(/CREATE TABLE audit.trail.*nothing was changed/s)
+    expect(shown.stdout).toMatch(/CREATE TABLE "audit"."trail".*nothing was changed/s)
     expect(await names()).toEqual([])
     await Promise.all([
       migrate(environment, '--partition-by-day', '--days', '2'),
