@@ -116,3 +116,13 @@ describe('configuration', () => {
     expect(configTable().split('\n')).toHaveLength(Object.keys(VARIABLES).length + 2)
   })
 })
+
+test('every duration is one that a timer takes, or one that is compared and never timed', () => {
+  // FILE_SINK_ROLL_MS is waited for in steps; the others are compared with the age of what is kept.
+  const untimed = new Set(['FILE_SINK_ROLL_MS', 'KAFKA_RETENTION_MS', 'LOG_RETENTION_MS'])
+  const durations = Object.entries(VARIABLES).filter(([name]) => name.endsWith('_MS'))
+  expect(durations.length).toBeGreaterThan(12)
+  for (const [name, { maximum }] of durations) {
+    if (!untimed.has(name)) expect(maximum, name).toBeLessThan(2 ** 31)
+  }
+})

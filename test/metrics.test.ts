@@ -41,10 +41,10 @@ test('names say their unit, counters end in _total, help is a sentence, and labe
   }
 })
 
-test('a refusal counts against the service exactly when its status is a 5xx', () => {
+test('a refusal counts against the service exactly when its status is a 5xx, but for 501: a request that nobody takes', () => {
   for (const [reason, fault] of Object.entries(REFUSE_REASONS)) {
     const status = ERRORS[reason.toUpperCase() as keyof typeof ERRORS]?.status ?? (reason === 'internal' ? 500 : 400)
-    expect([reason, fault]).toEqual([reason, status >= 500 ? 'service' : 'client'])
+    expect([reason, fault]).toEqual([reason, status >= 500 && status !== 501 ? 'service' : 'client'])
   }
 })
 

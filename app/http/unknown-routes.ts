@@ -17,7 +17,8 @@ export function answerUnknownRoutes(app: FastifyInstance, see: string): void {
     const [path = ''] = request.url.split('?')
     const allowed = new Set(routes.filter((route) => route.path.test(path)).flatMap(({ methods }) => methods))
     const asked = `${request.method} ${request.url}`
-    if (allowed.size === 0) {
+    // A route that takes the method may have found nothing there.
+    if (allowed.size === 0 || allowed.has(request.method)) {
       return sendProblem(new MillraceError('NOT_FOUND', `no ${asked}: see ${see} for what there is`), request, reply)
     }
     const methods = [...allowed].sort().join(', ')
