@@ -24,7 +24,7 @@ import { groupCommit } from './log/group-commit.ts'
 import type { Log, LogObserver } from './log/log.ts'
 import { Metrics } from './metrics.ts'
 import { type CheckedRoute, checkRoutes, writesToStdout } from './route.ts'
-import { openSink } from './sinks/open.ts'
+import { filesOf, openSink } from './sinks/open.ts'
 import type { Tracing } from './telemetry.ts'
 import type { Write } from './write.ts'
 
@@ -88,8 +88,21 @@ export async function startApp(
   const isDraining = () => phase === 'draining'
   const counts = metrics.ingest
   const { keyed } = log
+  const filesOfSinks = routes.reduce((sum, { sink, config: own }) => sum + filesOf(sink, own), 0)
   const deduplicates = window !== undefined
-  const options = { config, logger, sender, keyed, deduplicates, counts, version, notReady, isDraining, tracing }
+  const options = {
+    config,
+    logger,
+    sender,
+    keyed,
+    deduplicates,
+    counts,
+    filesOfSinks,
+    version,
+    notReady,
+    isDraining,
+    tracing,
+  }
   const threads = role !== 'deliver' && config.WORKERS > 1 ? new HttpThreads(options) : undefined
   const server = role === 'deliver' ? undefined : (threads ?? (await createServer(options)))
 

@@ -6,9 +6,10 @@
  *                     └──────────────────────────────────────────────┘
  */
 import { channel, type Sender } from '../channel/channel.ts'
+import { MillraceError } from '../errors.ts'
 import type { Event } from '../event.ts'
 import { groupCommit } from '../log/group-commit.ts'
-import type { Consumer, Log } from '../log/log.ts'
+import type { Consumer, Group, Log } from '../log/log.ts'
 import { type OnSettled, Write } from '../write.ts'
 
 export interface DeadLetter {
@@ -37,6 +38,8 @@ export interface ReplayResult {
 }
 
 const QUEUED_WRITES = 64
+/** For one group that should be there: what takes longer is said, not waited for. */
+const READ_WITHIN_MS = 10_000
 const MAX_GROUP_BYTES = 1024 * 1024
 export const REPLAY_CONSUMER = 'replay'
 
@@ -124,7 +127,7 @@ export class DeadLetters {
       // Counted in offsets: what damage or retention took is passed, not waited for.
       const passed = new Map<number, number>()
       for (let left = consumer.lagEvents; left > 0; ) {
-        const group = await consumer.read(signal)
+        const group = await readWithin(READ_WITHIN_MS, consumer, signal)
         if (group === undefined) return
         const { logId, partition, baseOffset, count, payload, appendedAtMs } = group
         const from = passed.get(partition) ?? consumer.committedOffset(partition)
@@ -145,5 +148,22 @@ export class DeadLetters {
     this.#sender.close()
     await this.#committing
     await this.#log.close()
+  }
+}
+
+/** @returns undefined when `signal` is aborted. @throws MillraceError LOG_UNAVAILABLE. */
+async function readWithin(ms: number, consumer: Consumer, signal: AbortSignal): Promise<Group | undefined> {
+  const limit = new AbortController()
+  const stop = () => limit.abort()
+  const timer = setTimeout(stop, ms)
+  signal.addEventListener('abort', stop, { once: true })
+  if (signal.aborted) stop()
+  try {
+    const group = await consumer.read(limit.signal)
+    if (group !== undefined || signal.aborted) return group
+    throw new MillraceError('LOG_UNAVAILABLE', `the log of dead letters gave nothing within ${ms} ms: try again later`)
+  } finally {
+    clearTimeout(timer)
+    signal.removeEventListener('abort', stop)
   }
 }

@@ -11,6 +11,7 @@ const NEWLINE = 0x0a
  */
 export function decode(group: Group): (Event | undefined)[] {
   const { payload, logId, baseOffset } = group
+  if (group.count === 0) return []
   const end = payload[payload.length - 1] === NEWLINE ? payload.length - 1 : payload.length
   const text = payload.toString('utf8', 0, end)
   const appendedAt = new Date(group.appendedAtMs).toISOString()

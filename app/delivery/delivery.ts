@@ -45,6 +45,11 @@ const COMMIT_EVERY_MS = 200
 const REFUSED_AT_ONCE = 100
 /** How long a partition that goes to another process waits for what is begun; the rest is delivered there. */
 const REVOKE_WAIT_MS = 5000
+/** Meanwhile a sink that gathers is asked again for what it got since. */
+const RELEASE_LOOK_MS = 50
+/** A read that takes so long, with events there and nothing in hand, is stuck. */
+const READ_STALL_MS = 10_000
+const LOOK_AT_READS_MS = 5000
 
 export class Delivery implements DeliveryView {
   readonly sink: string
@@ -59,10 +64,17 @@ export class Delivery implements DeliveryView {
   readonly #stopReading = new AbortController()
   /** Aborted to leave what is not settled for the next start. */
   readonly #stop = new AbortController()
+  readonly #stopped = new Promise<void>((resolve) => {
+    this.#stop.signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+  #changed = Promise.withResolvers<void>()
   readonly #partitions = new Map<number, PartitionProgress>()
   #failingNoted = false
   /** Why the log cannot be read, or undefined. */
   #readFailure: string | undefined
+  /** Since when a read is under way; infinite while none is. */
+  #readSinceMs = Number.POSITIVE_INFINITY
+  #lookAtReads: NodeJS.Timeout | undefined
   #commitFailing = false
   #replaying: Promise<unknown> = Promise.resolve()
   #replayed = 0
@@ -95,6 +107,7 @@ export class Delivery implements DeliveryView {
   start(): void {
     this.#running = Promise.all(this.#lanes.map((lane) => lane.run()))
     this.#pumping = this.#pump()
+    this.#lookAtReads = setInterval(() => this.#noteState(), LOOK_AT_READS_MS).unref()
   }
 
   get settled(): Settled {
@@ -128,11 +141,10 @@ export class Delivery implements DeliveryView {
     return Math.max(0, this.lagEvents - this.#lanes.reduce((sum, lane) => sum + lane.gathered, 0))
   }
 
+  /** Age of the oldest event that is not settled, whatever holds it up: a sink, a handler, or the reading of the log. */
   get lagSeconds(): number {
-    if (this.lagEvents === 0) return 0
-    const busy = this.#lanes.filter((lane) => lane.pending > 0)
-    const oldestMs = Math.min(...busy.map((lane) => lane.floorAppendedAtMs))
-    return Number.isFinite(oldestMs) ? Math.max(0, (Date.now() - oldestMs) / 1000) : 0
+    const atMs = this.#consumer.oldestAppendedAtMs
+    return atMs === undefined ? 0 : Math.max(0, (Date.now() - atMs) / 1000)
   }
 
   get failing(): boolean {
@@ -142,7 +154,19 @@ export class Delivery implements DeliveryView {
   /** Why the sink is being retried, or undefined. */
   get failure(): string | undefined {
     const inLane = this.#lanes.find((lane) => lane.failure !== undefined)?.failure
-    return this.#readFailure ?? inLane ?? this.#options.sink.failure
+    return this.#readFailure ?? inLane ?? this.#options.sink.failure ?? this.#readStall
+  }
+
+  /** With events there and nothing in hand, a read answers at once: one that does not is a failure, too. */
+  get #readStall(): string | undefined {
+    const stalledMs = performance.now() - this.#readSinceMs
+    if (stalledMs < READ_STALL_MS || this.lagEvents === 0 || this.#isBusy) return undefined
+    return `the log has given nothing for ${Math.round(stalledMs / 1000)} s, with ${this.lagEvents} events to go`
+  }
+
+  /** Whether something is handed out, or settled and not committed. */
+  get #isBusy(): boolean {
+    return this.#lanes.some(({ pending }) => pending > 0) || this.#uncommitted().length > 0
   }
 
   /**
@@ -158,12 +182,9 @@ export class Delivery implements DeliveryView {
         failedAgain += letters.length
       }),
       index: 0,
-      onSettled: () => undefined,
+      onSettled: () => this.#noteChange(),
     })
     const running = lane.run()
-    const stopped = new Promise<void>((resolve) =>
-      this.#stop.signal.addEventListener('abort', () => resolve(), { once: true }),
-    )
     const deliver = async ({ letters, logId, firstOffset, appendedAtMs }: Waiting) => {
       const failedBefore = failedAgain
       for (const [index, letter] of letters.entries()) {
@@ -173,9 +194,9 @@ export class Delivery implements DeliveryView {
         const task: Task = { ...item, progress: undefined, letter, fault, bytes: 0, attempts: 0, outputs: undefined }
         if (!(lane.trySend(task) || (await lane.send(task)))) return
       }
-      while (lane.pending > lane.gathered && !this.#stop.signal.aborted) await sleep(10)
-      await Promise.race([this.#options.sink.flush?.(), stopped])
-      while (lane.pending > 0 && !this.#stop.signal.aborted) await sleep(10)
+      while (lane.pending > lane.gathered && !this.#stop.signal.aborted) await this.#change()
+      await Promise.race([this.#options.sink.flush?.(), this.#stopped])
+      while (lane.pending > 0 && !this.#stop.signal.aborted) await this.#change()
       this.#replayed += letters.length - (failedAgain - failedBefore)
     }
     const replay = async () => {
@@ -198,8 +219,11 @@ export class Delivery implements DeliveryView {
    */
   async close(drainMs: number): Promise<boolean> {
     const deadline = performance.now() + drainMs
-    while (this.waitingEvents > 0 && !this.failing && performance.now() < deadline) await sleep(10)
+    while (this.waitingEvents > 0 && !this.failing && performance.now() < deadline) {
+      await this.#change(deadline - performance.now())
+    }
     this.#stopReading.abort()
+    clearInterval(this.#lookAtReads)
     // Shortly after the deadline: whatever a lane waits for now, the next start tries again.
     const leftMs = this.failing ? 0 : Math.max(100, deadline - performance.now())
     const timer = setTimeout(() => this.#stop.abort(), leftMs)
@@ -261,7 +285,7 @@ export class Delivery implements DeliveryView {
       }
       // Damage may have been stepped over.
       progress.next = Math.max(progress.next, baseOffset + count)
-      if (filter !== undefined) this.#commitSoon()
+      if (filter !== undefined || count === 0) this.#commitSoon()
     }
   }
 
@@ -269,7 +293,9 @@ export class Delivery implements DeliveryView {
   async #read(signal: AbortSignal): Promise<Group | undefined> {
     for (let attempt = 1; ; attempt++) {
       try {
+        this.#readSinceMs = performance.now()
         const group = await this.#consumer.read(signal)
+        this.#readSinceMs = Number.POSITIVE_INFINITY
         this.#setReadFailure(undefined)
         return group
       } catch (error) {
@@ -319,9 +345,9 @@ export class Delivery implements DeliveryView {
     const released = partitions.flatMap((partition) => this.#partitions.get(partition) ?? [])
     const deadline = performance.now() + REVOKE_WAIT_MS
     const isBusy = () => released.some((progress) => !progress.isIdle)
-    while (isBusy() && !this.failing && performance.now() < deadline) {
+    while (isBusy() && !this.failing && !this.#stop.signal.aborted && performance.now() < deadline) {
       await this.#flushGathered(deadline - performance.now())
-      await sleep(10)
+      if (isBusy()) await this.#change(Math.min(RELEASE_LOOK_MS, deadline - performance.now()))
     }
     await this.#commit()
     for (const progress of released) {
@@ -334,7 +360,11 @@ export class Delivery implements DeliveryView {
   /** What a sink has gathered and would keep for longer. */
   async #flushGathered(limitMs: number): Promise<void> {
     const { sink } = this.#options
-    if (sink.durable !== undefined) await Promise.race([sink.flush?.(), sleep(limitMs)])
+    if (sink.durable === undefined) return
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const timer = setTimeout(resolve, limitMs)
+    await Promise.race([sink.flush?.(), promise])
+    clearTimeout(timer)
   }
 
   #laneFor({ event }: Task): Lane {
@@ -380,13 +410,32 @@ export class Delivery implements DeliveryView {
       giveUp,
       onAttempt: (outcome) => this.attempts.set(outcome, (this.attempts.get(outcome) ?? 0) + 1),
       onState: () => this.#noteState(),
-      onSettled: () => this.#commitSoon(),
+      onSettled: () => {
+        this.#noteChange()
+        this.#commitSoon()
+      },
       signal: this.#stop.signal,
     }
   }
 
+  /** Something was settled, committed or begun to fail: who waits for that looks again. */
+  #noteChange(): void {
+    const { resolve } = this.#changed
+    this.#changed = Promise.withResolvers()
+    resolve()
+  }
+
+  /** Resolves with the next change, the stop, or after `limitMs`. */
+  async #change(limitMs?: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const timer = limitMs === undefined ? undefined : setTimeout(resolve, Math.max(0, limitMs))
+    await Promise.race([this.#changed.promise, this.#stopped, promise])
+    clearTimeout(timer)
+  }
+
   /** One line when a sink begins to fail, one when all of its lanes work again. */
   #noteState(): void {
+    this.#noteChange()
     const { failure } = this
     if (failure !== undefined && !this.#failingNoted) {
       this.#options.onWarning(`sink ${this.sink} fails, its events wait in the log: ${failure.split('\n')[0]}`)
@@ -425,6 +474,7 @@ export class Delivery implements DeliveryView {
       if (this.#options.sink.durable === undefined) await this.#options.sink.flush?.()
       await this.#consumer.commit(positions)
       this.#commitFailing = false
+      this.#noteChange()
       return true
     } catch (error) {
       if (!this.#commitFailing) {
@@ -434,10 +484,6 @@ export class Delivery implements DeliveryView {
       return false
     }
   }
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms))
 }
 
 /** FNV-1a over UTF-16 units (Fowler, Noll, Vo): spreads keys over lanes, nothing else depends on it. */

@@ -57,8 +57,6 @@ export class Lane {
   pending = 0
   /** Of these, in the hands of a sink that gathers. */
   gathered = 0
-  /** When the oldest of them was appended, or one before it; meaningful while `pending > 0`. */
-  floorAppendedAtMs = 0
   /** Why this lane waits to try again, or undefined. */
   failure: string | undefined
 
@@ -103,7 +101,6 @@ export class Lane {
   }
 
   #expect(task: Task): void {
-    if (this.pending === 0) this.floorAppendedAtMs = task.appendedAtMs
     this.pending += 1
     task.progress?.begin(this.#options.index, task.offset)
   }
@@ -125,11 +122,13 @@ export class Lane {
           else if (++task.attempts < retry.maxAttempts && failure.retryable) again.push(task)
           else given.push({ task, letter: deadLetter(task, failure.reason) })
         }
+        const someDelivered = failures.size < open.length
         open = open.filter((task) => failures.has(task)) // the others are not tried again, whatever comes
         if (given.length > 0) await giveUp(given.map(({ letter }) => letter))
         for (const { task } of given) task.progress?.giveUp(task.offset)
         for (const _ of given) onAttempt('dead_lettered')
-        onAttempt(again.length > 0 ? 'retried' : 'delivered')
+        if (again.length > 0) onAttempt('retried')
+        else if (someDelivered) onAttempt('delivered')
         unavailable = 0
         open = again.filter(isOurs)
         const first = open.map((task) => failures.get(task)).find((failure) => failure !== HELD)
@@ -158,6 +157,7 @@ export class Lane {
     }
     const { length } = batch
     this.gathered += length
+    this.#options.onSettled() // with this lane, for now
     durable.then(() => {
       this.gathered -= length
       settle()
@@ -167,7 +167,6 @@ export class Lane {
   /** Holds a few numbers, not the tasks: what a sink gathers may be more events than fit in memory. */
   #settlement(batch: readonly Task[]): () => void {
     const { length } = batch
-    const appendedAtMs = batch.at(-1)?.appendedAtMs ?? 0
     const runs: { progress: PartitionProgress | undefined; count: number; offset: number }[] = []
     let run: (typeof runs)[number] | undefined
     for (const { progress, offset } of batch) {
@@ -180,7 +179,6 @@ export class Lane {
     }
     return () => {
       this.pending -= length
-      this.floorAppendedAtMs = appendedAtMs
       for (const { progress, count, offset } of runs) progress?.settle(this.#options.index, offset, count)
       this.#options.onSettled()
     }

@@ -43,6 +43,8 @@ export interface ServerOptions {
   /** Whether events that are in the log already are left out. */
   readonly deduplicates: boolean
   readonly counts: Counts
+  /** Files and connections that the sinks of this process may have open. */
+  readonly filesOfSinks: number
   readonly version: string
   /** Why events cannot be taken now, or undefined. */
   readonly notReady: () => string | undefined
@@ -96,7 +98,7 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, _payload, done) => done(null))
 
-  limitConnections(app, config.HTTP_SINK_CONCURRENCY + config.POSTGRES_SINK_CONCURRENCY, config.WORKERS)
+  limitConnections(app, options.filesOfSinks, config.WORKERS)
 
   app.setErrorHandler((error, request, reply) => {
     const problem = toProblem(error)

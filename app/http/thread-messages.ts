@@ -17,6 +17,7 @@ export interface ThreadStart {
   readonly config: Config
   readonly keyed: boolean
   readonly deduplicates: boolean
+  readonly filesOfSinks: number
   readonly version: string
   readonly logLevel: string
   readonly traced: boolean

@@ -51,6 +51,7 @@ const server = await createServer({
   keyed,
   deduplicates,
   counts,
+  filesOfSinks: start.filesOfSinks,
   version,
   notReady: () => notReady,
   isDraining: () => draining,

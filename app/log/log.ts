@@ -34,6 +34,7 @@ export interface Group {
   readonly partition: number
   /** Offset of its first event. */
   readonly baseOffset: number
+  /** 0 only where everything before `baseOffset` is lost, up to the end of the log. */
   readonly count: number
   /** When it was appended, milliseconds since the epoch: the `time` of events that came without one. */
   readonly appendedAtMs: number
@@ -63,10 +64,15 @@ export interface Consumer {
   readonly settled: Settled
   /** Events that are durable in the log and not yet committed, in the partitions this consumer has. */
   readonly lagEvents: number
+  /**
+   * When the oldest of them was appended, milliseconds since the epoch, or a little before; undefined without any. Known from
+   * the log, whatever becomes of `read`.
+   */
+  readonly oldestAppendedAtMs: number | undefined
   /** The first offset to read after a restart: everything before it is settled, durably. */
   committedOffset(partition: number): number
   /**
-   * The next group. Waits at the end of the log; undefined once `signal` is aborted or the log is closed.
+   * The next group; one without events moves on past what is lost at the end. Waits at the end of the log; undefined once `signal` is aborted or the log is closed.
    * The first group of a partition may begin before its committed offset: skip those events.
    */
   read(signal: AbortSignal): Promise<Group | undefined>

@@ -3,6 +3,9 @@ import type { Config, SinkName } from '../config.ts'
 import type { ConnectionOptions } from './postgres/connection.ts'
 import type { Sink } from './sink.ts'
 
+/** What the SDK opens at most, so that uploads in parts do not wait. */
+const S3_CONNECTIONS = 50
+
 export interface SinkContext {
   /** Of the route. */
   readonly name: string
@@ -63,6 +66,20 @@ export async function openSink(sink: SinkName, config: Config, context: SinkCont
         onWarning: context.onWarning,
       })
     }
+  }
+}
+
+/** Files and connections that it may have open at once, a replay beside its lanes included. */
+export function filesOf(sink: SinkName, config: Config): number {
+  switch (sink) {
+    case 'http':
+      return config.HTTP_SINK_CONCURRENCY + 1
+    case 'postgres':
+      return config.POSTGRES_SINK_CONCURRENCY + 1
+    case 's3':
+      return S3_CONNECTIONS
+    default:
+      return 2
   }
 }
 

@@ -1,7 +1,8 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import type { Event } from '../../app/event.ts'
 import type { Handler } from '../../app/handlers/handler.ts'
 import { readPending } from '../../app/log/embedded/inspect.ts'
@@ -525,6 +526,68 @@ test('a damaged dead letter does not keep the others from being listed and repla
   expect(await again.delivery.replay()).toEqual({ letters: 2, failedAgain: 0 })
   expect([sink.ids, again.delivery.deadLettersPending]).toEqual([['0', '2'], 0])
   await again.close()
+})
+
+test('a last dead letter that is damaged while the service runs ends neither the list nor replays', async () => {
+  const directory = temporaryDirectory()
+  const sink = new ScriptedSink()
+  sink.behaviour = async (events) => events.map((_, index) => ({ index, reason: 'no', retryable: false }))
+  const rig = await startDelivery(directory, sink)
+  for (const id of [0, 1, 2]) {
+    await rig.log.append([numbered(id, id + 1)])
+    await settled(rig.delivery)
+  }
+  const dead = join(directory, 'dead/scripted')
+  const segment = join(dead, readdirSync(dead).find((name) => name.endsWith('.seg')) ?? 'no segment')
+  const file = await open(segment, 'r+')
+  const inside = readFileSync(segment).indexOf('"id":"2"')
+  expect(inside).toBeGreaterThan(0)
+  await file.write('9', inside + 6)
+  await file.close()
+  sink.behaviour = async () => undefined
+  expect((await rig.delivery.deadLetters(10)).map(({ event }) => event.id)).toEqual(['0', '1'])
+  expect(await rig.delivery.replay()).toEqual({ letters: 2, failedAgain: 0 })
+  expect(await rig.delivery.replay()).toEqual({ letters: 0, failedAgain: 0 })
+  expect([sink.ids, rig.delivery.deadLettersPending]).toEqual([['0', '1'], 0])
+  await rig.close()
+})
+
+test('replays leave no listener behind', async () => {
+  const added = vi.spyOn(AbortSignal.prototype, 'addEventListener')
+  const removed = vi.spyOn(AbortSignal.prototype, 'removeEventListener')
+  onTestFinished(() => {
+    added.mockRestore()
+    removed.mockRestore()
+  })
+  const sink = new ScriptedSink()
+  let refuses = true
+  sink.behaviour = async (events) =>
+    refuses ? events.map((_, index) => ({ index, reason: 'no', retryable: false })) : undefined
+  const rig = await startDelivery(temporaryDirectory(), sink)
+  await rig.log.append([numbered(0, 2)])
+  await settled(rig.delivery)
+  await rig.delivery.replay()
+  const [addedBefore, removedBefore] = [added.mock.calls.length, removed.mock.calls.length]
+  for (let at = 0; at < 20; at++) expect(await rig.delivery.replay()).toEqual({ letters: 2, failedAgain: 2 })
+  const left = added.mock.calls.length - addedBefore - (removed.mock.calls.length - removedBefore)
+  expect(left).toBeLessThan(5)
+  refuses = false
+  expect(await rig.delivery.replay()).toEqual({ letters: 2, failedAgain: 0 })
+  await rig.close()
+})
+
+test('an attempt counts as delivered only when something was', async () => {
+  const sink = new ScriptedSink()
+  sink.behaviour = async (events) => events.map((_, index) => ({ index, reason: '410', retryable: false }))
+  const rig = await startDelivery(temporaryDirectory(), sink)
+  await rig.log.append([numbered(0, 1)])
+  await settled(rig.delivery)
+  expect([...rig.delivery.attempts]).toEqual([['dead_lettered', 1]])
+  sink.behaviour = async () => [{ index: 0, reason: '410', retryable: false }]
+  await rig.log.append([numbered(1, 3)])
+  await settled(rig.delivery)
+  expect(Object.fromEntries(rig.delivery.attempts)).toEqual({ dead_lettered: 2, delivered: 1 })
+  await rig.close()
 })
 
 describe('handlers', () => {

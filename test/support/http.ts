@@ -60,6 +60,7 @@ export async function startHttp(
     keyed: true,
     deduplicates: false,
     counts,
+    filesOfSinks: 10,
     version: '0.0.0',
     notReady: () => state.notReady,
     isDraining: () => state.draining,

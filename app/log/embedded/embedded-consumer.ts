@@ -27,6 +27,9 @@ export interface ConsumerHost {
   /** The segment that holds `offset`, or the first one behind it. */
   segmentFor(offset: number): Segment
   segmentAfter(segment: Segment): Segment | undefined
+  /** When the event at `offset` was appended, or a little before. */
+  appendedAtMs(offset: number): number
+  noteAppended(offset: number, atMs: number): void
   /** Resolves when more is durable, the log closes, or the signal is aborted. */
   waitForAppend(signal: AbortSignal): Promise<void>
   readonly isClosed: boolean
@@ -78,6 +81,10 @@ export class EmbeddedConsumer implements Consumer {
     return Math.max(0, this.#host.endOffset - this.progress.offset)
   }
 
+  get oldestAppendedAtMs(): number | undefined {
+    return this.lagEvents === 0 ? undefined : this.#host.appendedAtMs(this.progress.offset)
+  }
+
   async read(signal: AbortSignal): Promise<Group | undefined> {
     while (!signal.aborted && !this.#host.isClosed) {
       const { segment, scanner } = await this.#cursor()
@@ -88,6 +95,7 @@ export class EmbeddedConsumer implements Consumer {
         const following = sealed ? this.#host.segmentAfter(segment) : undefined
         // Nothing may be awaited between this look at the segment and the wait: a wake-up would be lost.
         if (following !== undefined) await this.#enter(following)
+        else if (this.#isEndLost(segment)) return this.#passLostEnd(segment)
         else if (segment.bytes === bytes && segment.sealed === sealed) await this.#host.waitForAppend(signal)
         else await this.#look(segment, signal)
       } else if (scanned.kind === 'damage') {
@@ -100,6 +108,7 @@ export class EmbeddedConsumer implements Consumer {
         if (baseOffset + count <= this.#next) continue
         if (baseOffset > this.#next) this.#stepOver(baseOffset, segment, scanned.position)
         this.#next = baseOffset + count
+        this.#host.noteAppended(baseOffset, appendedAtMs)
         return { logId: this.#host.id, partition: 0, baseOffset, count, appendedAtMs, payload: scanned.payload }
       }
     }
@@ -142,6 +151,19 @@ export class EmbeddedConsumer implements Consumer {
     this.#host.reportDamage({ ...found, events })
     this.#damage = undefined
     this.#gaps.push({ endOffset: baseOffset, events })
+  }
+
+  /** Whether what was read last was damage, and nothing is behind it: nobody knows when something will be. */
+  #isEndLost(segment: Segment): boolean {
+    return this.#damage !== undefined && this.#seen.bytes === segment.bytes && this.#next < this.#host.endOffset
+  }
+
+  #passLostEnd(segment: Segment): Group {
+    const { id, endOffset } = this.#host
+    this.#stepOver(endOffset, segment, segment.bytes)
+    this.#next = endOffset
+    const appendedAtMs = segment.lastAppendedAtMs
+    return { logId: id, partition: 0, baseOffset: endOffset, count: 0, appendedAtMs, payload: Buffer.alloc(0) }
   }
 
   async #look(segment: Segment, signal: AbortSignal): Promise<void> {

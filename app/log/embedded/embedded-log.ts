@@ -16,6 +16,7 @@
  * On-disk format: ./format.ts.
  */
 import { MillraceError, messageOf, systemCode } from '../../errors.ts'
+import { AppendTimes } from '../append-times.ts'
 import { type Batch, type Damage, type Log, type LogObserver, type Lost, NOTHING_LOST } from '../log.ts'
 import { ActiveFile, GroupBuffer } from './active-file.ts'
 import { ConsumerStore } from './consumer-store.ts'
@@ -57,6 +58,9 @@ export class EmbeddedLog implements Log, ConsumerHost {
   #index: SparseIndex
   #endOffset: number
   readonly #group = new GroupBuffer()
+  readonly #times: AppendTimes
+  /** Of all segments. */
+  #sizeBytes: number
   #failure: MillraceError | undefined
   /** Since an append was refused for lack of space. */
   #lacksSpace = false
@@ -72,6 +76,7 @@ export class EmbeddedLog implements Log, ConsumerHost {
     reserve: SpaceReserve,
     segments: Segment[],
     active: { file: File; index: SparseIndex; endOffset: number },
+    times: AppendTimes,
   ) {
     this.id = id
     this.#options = options
@@ -84,6 +89,8 @@ export class EmbeddedLog implements Log, ConsumerHost {
     this.#file = new ActiveFile(active.file, this.#active.bytes)
     this.#index = active.index
     this.#endOffset = active.endOffset
+    this.#times = times
+    this.#sizeBytes = segments.reduce((sum, segment) => sum + segment.bytes, 0)
   }
 
   /**
@@ -102,10 +109,15 @@ export class EmbeddedLog implements Log, ConsumerHost {
       const reserve = new SpaceReserve(files, directory)
       const store = await ConsumerStore.open(files, directory, reserve, onWarning)
       const segments = await listSegments(files, directory, id, onWarning)
+      const times = new AppendTimes()
+      for (const { baseOffset, firstAppendedAtMs } of segments) {
+        if (firstAppendedAtMs !== undefined) times.add(baseOffset, firstAppendedAtMs)
+      }
       let last = segments.at(-1)
       // An offset is never used twice: not even one whose event a power cut took after a sink had confirmed it.
       const settled = Math.max(0, ...[...store.names].map((name) => store.get(name)?.offset ?? 0))
-      let active = last && (await recoverSegment(files, directory, last, (damage) => observer?.onDamage?.(damage)))
+      const onDamage = (damage: Damage) => observer?.onDamage?.(damage)
+      let active = last && (await recoverSegment(files, directory, last, onDamage, times))
       if (last === undefined || active === undefined || active.endOffset < settled) {
         await active?.file.close()
         last = { baseOffset: settled, bytes: SEGMENT_HEADER_BYTES, sealed: false, lastAppendedAtMs: Date.now() }
@@ -117,7 +129,7 @@ export class EmbeddedLog implements Log, ConsumerHost {
         segments.push(last)
       }
       last.sealed = false
-      return new EmbeddedLog(id, options, lock, store, reserve, segments, active)
+      return new EmbeddedLog(id, options, lock, store, reserve, segments, active, times)
     } catch (error) {
       await lock.release()
       throw unusable(directory, error)
@@ -138,7 +150,7 @@ export class EmbeddedLog implements Log, ConsumerHost {
   }
 
   get sizeBytes(): number {
-    return this.#segments.reduce((sum, segment) => sum + segment.bytes, 0)
+    return this.#sizeBytes
   }
 
   get fill(): number {
@@ -162,6 +174,7 @@ export class EmbeddedLog implements Log, ConsumerHost {
   async append(batches: readonly Batch[]): Promise<readonly Lost[]> {
     if (this.#closed) throw new MillraceError('LOG_CLOSED', 'the log is closed')
     if (this.#failure) throw this.#failure
+    const appendedAtMs = Date.now()
     this.#group.encode(batches, this.#endOffset)
     const { length, count } = this.#group
     await this.#makeRoom(length)
@@ -182,7 +195,9 @@ export class EmbeddedLog implements Log, ConsumerHost {
     this.#options.observer?.onSync?.(performance.now() - startedAt, count)
 
     this.#index.add(this.#endOffset, position)
+    this.#times.add(this.#endOffset, appendedAtMs)
     segment.bytes = position + length
+    this.#sizeBytes += length
     segment.lastAppendedAtMs = Date.now()
     this.#endOffset += count
     this.#lacksSpace = false
@@ -219,6 +234,15 @@ export class EmbeddedLog implements Log, ConsumerHost {
   segmentFor(offset: number): Segment {
     const at = this.#segments.findLastIndex((segment) => segment.baseOffset <= offset)
     return this.#segments[Math.max(0, at)] ?? this.#active
+  }
+
+  /** When `offset` was appended, or a little before. */
+  appendedAtMs(offset: number): number {
+    return this.#times.at(offset) ?? this.segmentFor(offset).lastAppendedAtMs
+  }
+
+  noteAppended(offset: number, atMs: number): void {
+    this.#times.add(offset, atMs)
   }
 
   segmentAfter(segment: Segment): Segment | undefined {
@@ -308,6 +332,7 @@ export class EmbeddedLog implements Log, ConsumerHost {
     await this.#index.save(this.files, this.directory, sealed.baseOffset).catch(() => undefined)
     const baseOffset = this.#endOffset
     this.#segments.push({ baseOffset, bytes: SEGMENT_HEADER_BYTES, sealed: false, lastAppendedAtMs: Date.now() })
+    this.#sizeBytes += SEGMENT_HEADER_BYTES
     this.#file = new ActiveFile(file, SEGMENT_HEADER_BYTES)
     this.#index = new SparseIndex()
     this.#wake() // who still has the sealed one open would keep its space after it is deleted
@@ -357,10 +382,16 @@ export class EmbeddedLog implements Log, ConsumerHost {
         const [oldest, next] = this.#segments
         if (oldest === undefined || next === undefined || next.baseOffset > settled || !may(oldest, next)) break
         await removeSegment(this.files, this.directory, oldest.baseOffset)
-        if (this.#segments[0] === oldest) this.#segments.shift() // commits and appends may be here at the same time
+        if (this.#segments[0] === oldest) {
+          this.#segments.shift() // commits and appends may be here at the same time
+          this.#sizeBytes -= oldest.bytes
+        }
         removed += 1
       }
-      if (removed > 0) await this.files.syncDirectory(this.directory)
+      if (removed > 0) {
+        this.#times.forget(this.firstOffset)
+        await this.files.syncDirectory(this.directory)
+      }
       this.#retainFailing = false
     } catch (error) {
       // It keeps its room, which costs nobody an event: tried again with the next one.

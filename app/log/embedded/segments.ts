@@ -4,13 +4,16 @@
  */
 import { join } from 'node:path'
 import { messageOf, systemCode } from '../../errors.ts'
+import type { AppendTimes } from '../append-times.ts'
 import type { Damage } from '../log.ts'
 import { type File, type Files, readFully, writeFully } from './files.ts'
 import {
   decodeSegmentHeader,
   FORMAT_VERSION,
+  GROUP_HEADER_BYTES,
   indexName,
   parseSegmentName,
+  readGroupHeader,
   SEGMENT_HEADER_BYTES,
   type SegmentHeader,
   segmentName,
@@ -26,6 +29,8 @@ export interface Segment {
   /** No more groups will come. */
   sealed: boolean
   lastAppendedAtMs: number
+  /** Of its first group; undefined when there is none, or its header is damaged. */
+  readonly firstAppendedAtMs?: number | undefined
 }
 
 export const QUARANTINE = 'quarantine'
@@ -90,16 +95,14 @@ async function segmentNames(files: Files, directory: string): Promise<string[]> 
   return (await files.list(directory)).filter((name) => parseSegmentName(name) !== undefined).sort()
 }
 
-async function readHeader(
-  files: Files,
-  path: string,
-): Promise<{ header: SegmentHeader | undefined; size: number; mtimeMs: number }> {
+async function readHeader(files: Files, path: string): Promise<Omit<Found, 'name'>> {
   const file = await files.open(path, 'read')
   try {
     const { size, mtimeMs } = await file.stat()
-    const bytes = Buffer.alloc(SEGMENT_HEADER_BYTES)
-    const header = decodeSegmentHeader(bytes.subarray(0, await readFully(file, bytes, 0, bytes.length, 0)))
-    return { header, size, mtimeMs }
+    const bytes = Buffer.alloc(SEGMENT_HEADER_BYTES + GROUP_HEADER_BYTES)
+    const filled = bytes.subarray(0, await readFully(file, bytes, 0, bytes.length, 0))
+    const firstAppendedAtMs = readGroupHeader(filled, SEGMENT_HEADER_BYTES)?.appendedAtMs
+    return { header: decodeSegmentHeader(filled.subarray(0, SEGMENT_HEADER_BYTES)), firstAppendedAtMs, size, mtimeMs }
   } finally {
     await file.close()
   }
@@ -111,6 +114,7 @@ const AT_ONCE = 32
 interface Found {
   readonly name: string
   readonly header: SegmentHeader | undefined
+  readonly firstAppendedAtMs: number | undefined
   readonly size: number
   readonly mtimeMs: number
 }
@@ -155,7 +159,7 @@ export async function listSegments(
 ): Promise<Segment[]> {
   const segments: Segment[] = []
   let removed = false
-  for (const { name, header: found, size, mtimeMs } of await readHeaders(files, directory)) {
+  for (const { name, header: found, firstAppendedAtMs, size, mtimeMs } of await readHeaders(files, directory)) {
     const path = join(directory, name)
     const baseOffset = parseSegmentName(name) ?? 0
     if (size < SEGMENT_HEADER_BYTES) {
@@ -175,7 +179,7 @@ export async function listSegments(
       continue
     }
     if (header === undefined) onWarning(`${path}: its header is damaged; its groups are read all the same`)
-    segments.push({ baseOffset, bytes: size, sealed: true, lastAppendedAtMs: mtimeMs })
+    segments.push({ baseOffset, bytes: size, sealed: true, lastAppendedAtMs: mtimeMs, firstAppendedAtMs })
   }
   if (removed) await files.syncDirectory(directory)
   return segments
@@ -192,12 +196,14 @@ export interface Recovered {
  * quarantine), and syncs what is left, because a crash may have left it in memory only. Its last group is written once
  * more before that: if a sync of it failed, the kernel takes it for clean and would not write it at all. Groups before it
  * were synced, or it would not be there.
+ * @param times gets the times of its groups.
  */
 export async function recoverSegment(
   files: Files,
   directory: string,
   segment: Segment,
   onDamage: (damage: Damage) => void,
+  times: AppendTimes,
 ): Promise<Recovered> {
   const name = segmentName(segment.baseOffset)
   const file = await files.open(join(directory, name), 'write')
@@ -209,8 +215,9 @@ export async function recoverSegment(
     const scanned = await scanner.next(segment.bytes)
     if (scanned === undefined) break
     if (scanned.kind === 'group') {
-      const { baseOffset, count } = scanned.header
+      const { baseOffset, count, appendedAtMs } = scanned.header
       index.add(baseOffset, scanned.position)
+      times.add(baseOffset, appendedAtMs)
       last = scanned.position
       endOffset = Math.max(endOffset, baseOffset + count)
       continue

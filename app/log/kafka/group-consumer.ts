@@ -30,6 +30,9 @@ const HEARTBEAT_MS = 1000
 const REBALANCE_TIMEOUT_MS = 30_000
 const LAG_EVERY_MS = 1000
 const PAUSE_AFTER_ERROR_MS = 500
+const FIRST_AGE_MS = 1000
+/** Longer than topics keep events: 3,650 days are the most that KAFKA_RETENTION_MS may be. */
+const LAST_AGE_MS = 2 ** 39
 
 export class GroupConsumer implements Consumer {
   readonly name: string
@@ -96,12 +99,18 @@ export class GroupConsumer implements Consumer {
     return this.#places.lagEvents
   }
 
+  get oldestAppendedAtMs(): number | undefined {
+    return this.#places.oldestAppendedAtMs
+  }
+
   committedOffset(partition: number): number {
     return this.#places.committed(partition)
   }
 
-  read(signal: AbortSignal): Promise<Group | undefined> {
-    return this.#fetcher.next(signal)
+  async read(signal: AbortSignal): Promise<Group | undefined> {
+    const group = await this.#fetcher.next(signal)
+    if (group) this.#places.noteAppended(group.partition, group.baseOffset, group.appendedAtMs)
+    return group
   }
 
   async commit(positions: readonly Position[]): Promise<void> {
@@ -170,6 +179,7 @@ export class GroupConsumer implements Consumer {
         this.#fetcher.add(partition, offset)
       }
       await this.#measureLag()
+      await this.#findAges(added)
     } catch (error) {
       if (this.#closed) return
       this.#options.observer?.onWarning?.(
@@ -236,8 +246,28 @@ export class GroupConsumer implements Consumer {
     const { partitions } = this.#places
     if (partitions.length === 0 || this.#closed) return
     try {
+      const askedAtMs = Date.now()
       const ends = await this.#ends(partitions, ListOffsetTimestamps.LATEST)
-      for (const [partition, end] of ends) this.#places.reached(partition, end)
-    } catch {} // the next one will tell
+      for (const [partition, end] of ends) this.#places.reached(partition, end, askedAtMs)
+    } catch {} // the next one will tell; meanwhile what is known only gets older
+  }
+
+  /**
+   * How old what was there before this process is, in powers of two: brokers say which event was the first after a time, not when an
+   * event was. Reading tells it exactly, if that works.
+   */
+  async #findAges(partitions: readonly number[]): Promise<void> {
+    let left = partitions.filter((partition) => this.#places.lag(partition) > 0)
+    for (let ageMs = FIRST_AGE_MS; left.length > 0 && ageMs <= LAST_AGE_MS; ageMs *= 2) {
+      const atMs = Date.now() - ageMs
+      const firstSince = await this.#ends(left, BigInt(atMs))
+      const isOldest = ageMs * 2 > LAST_AGE_MS
+      const found = left.filter((partition) => {
+        const first = firstSince.get(partition) ?? -1
+        return isOldest || (first >= 0 && first <= this.#places.committed(partition))
+      })
+      for (const partition of found) this.#places.noteAppended(partition, this.#places.committed(partition), atMs)
+      left = left.filter((partition) => !found.includes(partition))
+    }
   }
 }

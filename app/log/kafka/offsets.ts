@@ -1,4 +1,5 @@
 /** What a consumer has settled in each of its partitions, and how much there is beyond. */
+import { AppendTimes } from '../append-times.ts'
 import type { Position, Settled } from '../log.ts'
 
 interface Place {
@@ -6,6 +7,9 @@ interface Place {
   committed: number
   /** Everything before it is in the log. */
   end: number
+  /** When `end` was last looked at: what is behind it was appended later. */
+  lookedAtMs: number | undefined
+  readonly times: AppendTimes
   /** Stretches that the brokers had deleted before they were read. */
   gaps: { readonly endOffset: number; readonly events: number }[]
 }
@@ -29,6 +33,11 @@ export class Offsets {
     return [...this.#places.values()].reduce((sum, { committed, end }) => sum + Math.max(0, end - committed), 0)
   }
 
+  lag(partition: number): number {
+    const { committed, end } = this.#places.get(partition) ?? { committed: 0, end: 0 }
+    return Math.max(0, end - committed)
+  }
+
   committed(partition: number): number {
     return this.#places.get(partition)?.committed ?? 0
   }
@@ -38,16 +47,36 @@ export class Offsets {
   }
 
   add(partition: number, committed: number): void {
-    this.#places.set(partition, { committed, end: committed, gaps: [] })
+    const times = new AppendTimes()
+    this.#places.set(partition, { committed, end: committed, lookedAtMs: undefined, times, gaps: [] })
   }
 
   remove(partition: number): void {
     this.#places.delete(partition)
   }
 
-  reached(partition: number, end: number): void {
+  /** @param lookedAtMs before the broker was asked; undefined when that is not known. */
+  reached(partition: number, end: number, lookedAtMs?: number): void {
     const place = this.#places.get(partition)
-    if (place) place.end = end
+    if (place === undefined) return
+    if (end > place.end && place.lookedAtMs !== undefined) place.times.add(place.end, place.lookedAtMs)
+    place.end = end
+    if (lookedAtMs !== undefined) place.lookedAtMs = lookedAtMs
+  }
+
+  /** The event at `offset` was appended at `atMs`, or later. */
+  noteAppended(partition: number, offset: number, atMs: number): void {
+    this.#places.get(partition)?.times.add(offset, atMs)
+  }
+
+  /** When the oldest event that is not settled was appended, or a little before; undefined without any. */
+  get oldestAppendedAtMs(): number | undefined {
+    let oldestMs: number | undefined
+    for (const { committed, end, times } of this.#places.values()) {
+      const atMs = end > committed ? times.at(committed) : undefined
+      if (atMs !== undefined && !(atMs >= (oldestMs ?? Number.POSITIVE_INFINITY))) oldestMs = atMs
+    }
+    return oldestMs
   }
 
   /** Events that are gone before they were read. */
@@ -72,6 +101,7 @@ export class Offsets {
       this.#damaged += gone
       place.committed = offset
       place.end = Math.max(place.end, offset)
+      place.times.forget(offset)
     }
   }
 }

@@ -56,6 +56,10 @@ export class ReplayConsumer implements Consumer {
     return this.#places.lagEvents
   }
 
+  get oldestAppendedAtMs(): number | undefined {
+    return this.#places.oldestAppendedAtMs
+  }
+
   committedOffset(partition: number): number {
     return this.#places.committed(partition)
   }

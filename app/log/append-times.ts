@@ -1,0 +1,63 @@
+/**
+ * When the events of one partition were appended, as far as that is known without reading them: a few points, from which
+ * the age of any event follows.
+ *
+ *     offset   0 ········ 120 ········ 480 ──▶      appended at this time or later, before the next point was
+ *     atMs     10:00:00   10:00:00.6   10:04:00
+ *
+ * An age is never too small. It is too large by the distance of two points: SPACING_MS where they come as events are
+ * appended, more where only the ends of a stretch are known.
+ */
+
+/** Points that are closer say nothing that anybody asks for. */
+const SPACING_MS = 500
+/** Beyond, every second one of the older half goes. */
+const MAX_POINTS = 4096
+
+export class AppendTimes {
+  readonly #offsets: number[] = []
+  readonly #timesMs: number[] = []
+
+  /** The event at `offset`, and none before it that is not known, was appended at `atMs` or later. Epoch, milliseconds. */
+  add(offset: number, atMs: number): void {
+    const before = this.#before(offset)
+    if (this.#offsets[before] === offset) return
+    const earlierMs = this.#timesMs[before]
+    if (earlierMs !== undefined && atMs >= earlierMs && atMs - earlierMs < SPACING_MS) return
+    this.#offsets.splice(before + 1, 0, offset)
+    this.#timesMs.splice(before + 1, 0, atMs)
+    if (this.#offsets.length > MAX_POINTS) this.#thinOut()
+  }
+
+  /** When the event at `offset` was appended, at the earliest; undefined when no point is at or before it. */
+  at(offset: number): number | undefined {
+    return this.#timesMs[this.#before(offset)]
+  }
+
+  /** Nobody asks for events before `offset` any more. */
+  forget(offset: number): void {
+    const before = this.#before(offset)
+    if (before <= 0) return
+    this.#offsets.splice(0, before)
+    this.#timesMs.splice(0, before)
+  }
+
+  /** Place of the last point at or before `offset`; -1 without one. Mostly the last of all. */
+  #before(offset: number): number {
+    let [low, high] = [0, this.#offsets.length]
+    if (high > 0 && (this.#offsets[high - 1] as number) <= offset) return high - 1
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if ((this.#offsets[middle] as number) <= offset) low = middle + 1
+      else high = middle
+    }
+    return low - 1
+  }
+
+  #thinOut(): void {
+    for (const list of [this.#offsets, this.#timesMs]) {
+      const kept = list.filter((_, at) => at % 2 === 0 || at >= MAX_POINTS / 2)
+      list.splice(0, list.length, ...kept)
+    }
+  }
+}
