@@ -466,7 +466,7 @@ export function isLoopback(host: string): boolean {
 }
 
 /** An event is written out for a dead letter, where `1e20` has 21 digits; and there is why it failed. */
-const MAX_LETTER_GROWTH = 5
+export const MAX_LETTER_GROWTH = 5
 
 /** What no single variable can get wrong. */
 function checkTogether(config: Values, apiKeys: ReadonlyMap<string, string>): void {
@@ -566,7 +566,8 @@ function checkKafka(config: Values): void {
   if (odd !== undefined) throw invalid('KAFKA_BROKERS', `${JSON.stringify(odd)} is not host:port`)
   for (const name of ['KAFKA_TOPIC', 'KAFKA_GROUP'] as const) {
     // Room for what is put behind it: Kafka's limit is 249.
-    if (!/^[\w.-]{1,200}$/.test(config[name])) throw invalid(name, 'use 1 to 200 letters, digits, dots, _ and -')
+    if (!/^(?!\.{1,2}$)[\w.-]{1,200}$/.test(config[name]))
+      throw invalid(name, 'use 1 to 200 letters, digits, dots, _ and -, and more than one or two dots')
   }
   if (config.KAFKA_MIN_IN_SYNC > config.KAFKA_REPLICATION) {
     throw invalid(

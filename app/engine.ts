@@ -1,12 +1,13 @@
 /** Which log: segment files of this process, or topics in Kafka. */
 import { join } from 'node:path'
-import type { Config } from './config.ts'
+import { type Config, MAX_LETTER_GROWTH } from './config.ts'
 import { identityOfReceived } from './event.ts'
 import { DeduplicationWindow } from './log/deduplication.ts'
 import { EmbeddedLog } from './log/embedded/embedded-log.ts'
 import type { Files } from './log/embedded/files.ts'
 import { inspectLog } from './log/embedded/inspect.ts'
 import type { Log, LogObserver } from './log/log.ts'
+import { deadLetterTopic } from './route.ts'
 
 /** The log of events. */
 export function openLog(config: Config, observer: LogObserver): Promise<Log> {
@@ -45,8 +46,9 @@ export function openDeadLetters(config: Config, sink: string, observer: LogObser
     return openFiles(config, join('dead-letters', sink), config.DEAD_LETTER_MAX_BYTES, observer)
   }
   // Few, and in the order they came: one partition, which any process may replay.
-  const name = `${config.KAFKA_TOPIC}.dead-letters.${sink}`
-  return openTopic(config, { name, partitions: 1, shared: false }, observer)
+  const topic = { name: deadLetterTopic(config, sink), partitions: 1, shared: false }
+  // With why it failed, and as JSON writes it, a letter is larger than its event.
+  return openTopic(config, { ...topic, maxBatchBytes: MAX_LETTER_GROWTH * config.MAX_BODY_BYTES }, observer)
 }
 
 function openFiles(
@@ -69,7 +71,12 @@ function openFiles(
 /** Loaded only when it is used: the client takes 60 MB and a third of a second. */
 async function openTopic(
   config: Config,
-  topic: { readonly name: string; readonly partitions: number; readonly shared: boolean },
+  topic: {
+    readonly name: string
+    readonly partitions: number
+    readonly shared: boolean
+    readonly maxBatchBytes?: number
+  },
   observer: LogObserver,
 ): Promise<Log> {
   const { KafkaLog } = await import('./log/kafka/kafka-log.ts')
@@ -88,6 +95,7 @@ async function openTopic(
     topic: {
       name: topic.name,
       partitions: topic.partitions,
+      maxBatchBytes: topic.maxBatchBytes,
       replication: config.KAFKA_REPLICATION,
       minInSync: config.KAFKA_MIN_IN_SYNC,
       create: config.KAFKA_CREATE_TOPICS,

@@ -215,6 +215,12 @@ export const METRICS = {
     labels: ['sink', 'outcome'],
     help: 'Batches given to a sink, by what came of it, since the start.',
   },
+  delivery_read_errors_total: {
+    type: 'counter',
+    unit: 'failures',
+    labels: SINK,
+    help: 'Reads of the log for a sink that failed, by partition in Kafka, since the start.',
+  },
   sink_failing: { type: 'gauge', unit: 'flag', labels: SINK, help: '1 while the sink is being retried.' },
   saturation_ratio: {
     type: 'gauge',

@@ -124,6 +124,7 @@ export interface DeliveryView {
   readonly deadLettersPending: number
   readonly lagEvents: number
   readonly lagSeconds: number
+  readonly readErrorsTotal: number
   readonly failing: boolean
   readonly attempts: ReadonlyMap<AttemptOutcome, number>
 }
@@ -233,6 +234,7 @@ export class Metrics {
       events_damaged_total: ({ settled }) => settled.damaged,
       events_replayed_total: (d) => d.replayedTotal,
       events_filtered_total: (d) => d.filteredTotal,
+      delivery_read_errors_total: (d) => d.readErrorsTotal,
     }
     for (const [key, read] of Object.entries(counts)) this.#labelled(key as keyof typeof counts, 'sink', perSink(read))
     const states: Partial<Record<KeyOfType<'gauge'>, (delivery: DeliveryView) => number>> = {

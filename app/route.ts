@@ -1,6 +1,6 @@
 /** A route: some events, through handlers, into a sink. Declared in pipelines.ts, checked here at the start. */
 import { resolve } from 'node:path'
-import { type Config, type SinkName, withOptions } from './config.ts'
+import { type Config, type SinkName, VARIABLES, withOptions } from './config.ts'
 import { MillraceError } from './errors.ts'
 import type { Filter, Handler } from './handlers/handler.ts'
 import type { PickHandlers } from './handlers/pick.ts'
@@ -14,8 +14,28 @@ export interface Route {
   /** Names from handlers/index.ts, in order. Default: none. */
   readonly handlers?: readonly string[]
   readonly sink: SinkName
-  /** Variables that are different for this route. */
-  readonly options?: Partial<Config>
+  /** Variables that are different for this route: those of its sink, of retries and of handlers. */
+  readonly options?: Partial<Pick<Config, RouteVariable>>
+}
+
+/** What a delivery reads of its own configuration. */
+const OF_EVERY_SINK = [
+  'RETRY_BASE_MS',
+  'RETRY_MAX_MS',
+  'RETRY_MAX_ATTEMPTS',
+  'HANDLER_CONCURRENCY',
+  'HANDLER_TIMEOUT_MS',
+  'DEAD_LETTER_MAX_BYTES',
+] as const
+export type RouteVariable = (typeof OF_EVERY_SINK)[number] | Extract<keyof Config, `${string}_SINK_${string}`>
+
+const ROUTE_KEYS = new Set(['name', 'filter', 'handlers', 'sink', 'options'])
+/** Of a topic, in Kafka. */
+const MAX_TOPIC_LENGTH = 249
+
+/** Where the dead letters of a route go, in Kafka. */
+export function deadLetterTopic({ KAFKA_TOPIC }: Pick<Config, 'KAFKA_TOPIC'>, route: string): string {
+  return `${KAFKA_TOPIC}.dead-letters.${route}`
 }
 
 /** A route that can run. */
@@ -41,11 +61,20 @@ export function checkRoutes(
 ): CheckedRoute[] {
   const names = new Set<string>()
   const directories = new Map<string, string>()
-  return declared.map(({ name, filter, handlers = [], sink, options = {} }) => {
+  return declared.map((route) => {
+    const { name, filter, handlers = [], sink, options = {} } = route
     try {
+      const odd = Object.keys(route).find((key) => !ROUTE_KEYS.has(key))
+      if (odd !== undefined) throw invalid(`there is no "${odd}" in a route: use ${[...ROUTE_KEYS].join(', ')}`)
       if (!NAME.test(name)) throw invalid('a name has 1 to 64 lower-case letters, digits, - and _')
       if (names.has(name)) throw invalid('there is another one with this name')
       names.add(name)
+      checkOptions(sink, Object.keys(options))
+      const topic = deadLetterTopic(config, name)
+      if (config.LOG_ENGINE === 'kafka' && topic.length > MAX_TOPIC_LENGTH) {
+        const what = `its dead letters would go to topic ${topic}, of ${topic.length} characters`
+        throw invalid(`${what}, and Kafka takes ${MAX_TOPIC_LENGTH}: shorten KAFKA_TOPIC or the name of the route`)
+      }
       const own = withOptions(config, { ...options, SINKS: [sink] })
       const { FILE_SINK_DIR: directory } = own
       if (sink === 'file') {
@@ -60,6 +89,14 @@ export function checkRoutes(
       throw new MillraceError(error.code, `${where}${error.message}`, { cause: error })
     }
   })
+}
+
+/** What means nothing to a route would be left out without a word. */
+function checkOptions(sink: SinkName, options: readonly string[]): void {
+  const own = `${sink.toUpperCase()}_SINK_`
+  const known = [...Object.keys(VARIABLES).filter((name) => name.startsWith(own)), ...OF_EVERY_SINK]
+  const odd = options.find((name) => !known.includes(name))
+  if (odd !== undefined) throw invalid(`option ${odd} means nothing to a route into ${sink}: use ${known.join(', ')}`)
 }
 
 /** Whether standard output belongs to events: then nothing else is printed there. */

@@ -69,3 +69,49 @@ test('standard output belongs to events only where they go there', () => {
   expect(writesToStdout(loadConfig({ SINKS: 'stdout' }))).toBe(true)
   expect(writesToStdout(config)).toBe(false)
 })
+
+describe('what a route cannot have', () => {
+  const declare =
+    (route: object, environment: Record<string, string> = {}) =>
+    () =>
+      checkRoutes(loadConfig(environment), () => [], [route as Route])
+
+  test.each([
+    [
+      { name: 'a', sink: 'file', options: { PORT: 1 } },
+      /option PORT means nothing to a route into file: use FILE_SINK_DIR/,
+    ],
+    [
+      { name: 'a', sink: 'file', options: { HTTP_SINK_URL: 'http://x' } },
+      /HTTP_SINK_URL means nothing to a route into file/,
+    ],
+    [{ name: 'a', sink: 'file', options: { FILE_SINK_DIRS: 'x' } }, /FILE_SINK_DIRS means nothing/],
+    [
+      { name: 'a', sink: 'stdout', options: { LOG_MAX_BYTES: 1 } },
+      /LOG_MAX_BYTES means nothing to a route into stdout: use RETRY/,
+    ],
+    [{ name: 'a', sink: 'file', options: { RETRY_MAX_MS: -1 } }, /RETRY_MAX_MS/],
+    [{ name: 'a', sink: 'file', filters: () => true }, /there is no "filters" in a route: use name, filter, handlers/],
+  ])('%j ends the start, by its name', (route, message) => {
+    expect(declare(route)).toThrow(message)
+    expect(declare(route)).toThrow(/route "a"/)
+  })
+
+  test.each([
+    { RETRY_BASE_MS: 1 },
+    { HANDLER_CONCURRENCY: 1 },
+    { DEAD_LETTER_MAX_BYTES: 20_000_000 },
+    { FILE_SINK_ROLL_MS: 5000 },
+  ])('its own options are taken: %j', (options) => {
+    expect(declare({ name: 'a', sink: 'file', options })()[0]?.config).toMatchObject(options)
+  })
+
+  test('around Kafka, a name with which the topic of its dead letters is too long', () => {
+    const kafka = { LOG_ENGINE: 'kafka', KAFKA_BROKERS: 'localhost:9092', KAFKA_TOPIC: 't'.repeat(200) }
+    expect(declare({ name: 'a'.repeat(35), sink: 'file' }, kafka)).not.toThrow()
+    expect(declare({ name: 'a'.repeat(36), sink: 'file' }, kafka)).toThrow(
+      /of 250 characters, and Kafka takes 249: shorten KAFKA_TOPIC/,
+    )
+    expect(() => loadConfig({ ...kafka, KAFKA_TOPIC: '..' })).toThrow(/^KAFKA_TOPIC: /)
+  })
+})

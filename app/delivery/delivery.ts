@@ -72,6 +72,7 @@ export class Delivery implements DeliveryView {
   #failingNoted = false
   /** Why the log cannot be read, or undefined. */
   #readFailure: string | undefined
+  #readErrors = 0
   /** Since when a read is under way; infinite while none is. */
   #readSinceMs = Number.POSITIVE_INFINITY
   #lookAtReads: NodeJS.Timeout | undefined
@@ -147,6 +148,11 @@ export class Delivery implements DeliveryView {
     return atMs === undefined ? 0 : Math.max(0, (Date.now() - atMs) / 1000)
   }
 
+  /** Reads of the log that failed, since the start. */
+  get readErrorsTotal(): number {
+    return this.#readErrors + this.#consumer.readErrors
+  }
+
   get failing(): boolean {
     return this.failure !== undefined
   }
@@ -154,7 +160,7 @@ export class Delivery implements DeliveryView {
   /** Why the sink is being retried, or undefined. */
   get failure(): string | undefined {
     const inLane = this.#lanes.find((lane) => lane.failure !== undefined)?.failure
-    return this.#readFailure ?? inLane ?? this.#options.sink.failure ?? this.#readStall
+    return this.#readFailure ?? this.#consumer.failure ?? inLane ?? this.#options.sink.failure ?? this.#readStall
   }
 
   /** With events there and nothing in hand, a read answers at once: one that does not is a failure, too. */
@@ -300,6 +306,7 @@ export class Delivery implements DeliveryView {
         return group
       } catch (error) {
         if (signal.aborted) return undefined
+        this.#readErrors += 1
         this.#setReadFailure(`the log cannot be read: ${messageOf(error)}`)
         await pause(backoffMs(attempt, this.#options.retry), signal)
       }

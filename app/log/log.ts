@@ -69,6 +69,9 @@ export interface Consumer {
    * the log, whatever becomes of `read`.
    */
   readonly oldestAppendedAtMs: number | undefined
+  /** Why some of its partitions cannot be read now, where reading goes on with the others; and how often that was so. */
+  readonly failure: string | undefined
+  readonly readErrors: number
   /** The first offset to read after a restart: everything before it is settled, durably. */
   committedOffset(partition: number): number
   /**

@@ -1,7 +1,11 @@
 /** Faults of the brokers, of the network to them, and of the processes around them, each under load. */
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { Consumer as Client } from '@platformatic/kafka'
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { clientOptions } from '../../app/log/kafka/connection.ts'
+import { KafkaLog } from '../../app/log/kafka/kafka-log.ts'
+import { batchOf } from '../support/batch.ts'
 import { Kafka, missing } from '../support/kafka.ts'
 import { Oracle, type Process, startRole } from '../support/kafka-service.ts'
 import { type Load, startLoad } from '../support/load.ts'
@@ -44,6 +48,56 @@ describe.skipIf(reason !== undefined)('three brokers', () => {
   })
   afterAll(() => kafka?.stop())
   afterEach(() => kafka?.mend())
+
+  test('writes to several leaders at once are of one producer, so that an answer that is lost doubles nothing', async () => {
+    const requirements = { replication: 3, minInSync: 2, create: true, partitions: 12, retentionMs: 3_600_000 }
+    const log = await KafkaLog.open({
+      connection: { ...kafka.connection(), requestTimeoutMs: 1500 },
+      topic: { name: 'one-producer', ...requirements },
+      writeTimeoutMs: 30_000,
+      groupPrefix: 'one-producer',
+      shared: true,
+    })
+    onTestFinished(() => log.close())
+    for (let round = 0; round < 4; round++) {
+      const ids = Array.from({ length: 100 }, (_, at) => `${round}-${at}`)
+      // It has taken the records, or takes them when it goes on, and its answer comes too late.
+      const appending = log.append([{ ...batchOf(...ids), keys: ids }])
+      if (round % 2 === 1) {
+        kafka.pause(2)
+        await sleep(2500)
+        kafka.resume(2)
+      }
+      expect(await appending).toEqual([])
+    }
+    const { values, producers } = await recordsOf('one-producer', requirements.partitions)
+    expect(values.length).toBe(400)
+    expect(new Set(values).size).toBe(400)
+    expect(producers.size).toBe(1)
+  })
+
+  async function recordsOf(topic: string, partitions: number) {
+    const client = new Client({ ...clientOptions(kafka.connection(), 'look'), groupId: 'look' })
+    const found = (await client.metadata({ topics: [topic] })).topics.get(topic)
+    const values: string[] = []
+    const producers = new Set<bigint>()
+    for (let partition = 0; partition < partitions; partition++) {
+      const unknown = { currentLeaderEpoch: -1, lastFetchedEpoch: -1, partitionMaxBytes: 1_000_000 }
+      const { responses } = await client.fetch({
+        node: found?.partitions[partition]?.leader ?? 1,
+        maxWaitTime: 100,
+        minBytes: 1,
+        maxBytes: 10_000_000,
+        topics: [{ topicId: found?.id ?? '', partitions: [{ partition, fetchOffset: 0n, ...unknown }] }],
+      })
+      for (const batch of responses.flatMap((one) => one.partitions).flatMap(({ records }) => records ?? [])) {
+        producers.add(batch.producerId)
+        for (const { value } of batch.records) values.push(String(value))
+      }
+    }
+    await client.close()
+    return { values, producers }
+  }
 
   test('a broker is killed again and again, and one of two deliver processes: every acknowledged event is delivered', async () => {
     const topic = { KAFKA_TOPIC: 'oracle' }

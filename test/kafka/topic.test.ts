@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { KafkaLog } from '../../app/log/kafka/kafka-log.ts'
 import type { TopicRequirements } from '../../app/log/kafka/topic.ts'
 import type { Consumer, Damage } from '../../app/log/log.ts'
@@ -51,6 +51,51 @@ describe.skipIf(reason !== undefined)('the topic', () => {
       code: 'CONFIG_INVALID',
       message: expect.stringMatching(/^topic thin acknowledges with 1 copies in sync, .* min\.insync\.replicas=2$/),
     })
+  })
+
+  test('whose brokers do not say how many copies must be in sync is refused', async () => {
+    await make('silent', 1)
+    const admin = kafka.admin()
+    const described = vi.spyOn(Object.getPrototypeOf(admin), 'describeConfigs')
+    await admin.close()
+    onTestFinished(() => described.mockRestore())
+    for (const value of [undefined, null, '', 'two', '-1']) {
+      described.mockResolvedValue([
+        {
+          configs: [
+            { name: 'min.insync.replicas', value },
+            { name: 'max.message.bytes', value: '1' },
+          ],
+        },
+      ])
+      await expect(open({ name: 'silent' })).rejects.toMatchObject({
+        code: 'CONFIG_INVALID',
+        message: expect.stringMatching(
+          /the brokers .* min\.insync\.replicas of topic silent: allow this user to describe/,
+        ),
+      })
+    }
+  })
+
+  test('of dead letters takes more than the topic of their events, or says that it does not', async () => {
+    const large = 'x'.repeat(1_500_000)
+    const log = await open({ name: 'letters', maxBatchBytes: 5_000_000 })
+    expect(await log.append([batchOf(large)])).toEqual([])
+    await make('small-letters', 1)
+    const warnings: string[] = []
+    const options = { replication: 1, minInSync: 1, create: true, partitions: 1, retentionMs: 3_600_000 }
+    const small = await KafkaLog.open({
+      connection: kafka.connection(),
+      topic: { name: 'small-letters', maxBatchBytes: 5_000_000, ...options },
+      writeTimeoutMs: 5000,
+      groupPrefix: 'small-letters',
+      shared: false,
+      observer: { onWarning: (text) => void warnings.push(text) },
+    })
+    onTestFinished(() => small.close())
+    expect(warnings).toEqual([
+      expect.stringMatching(/kafka-configs.sh --alter --topic small-letters --add-config max.message.bytes=5000000/),
+    ])
   })
 
   test('made by several processes at once, it is made once', async () => {

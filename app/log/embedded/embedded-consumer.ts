@@ -41,6 +41,9 @@ export class EmbeddedConsumer implements Consumer {
   readonly name: string
   /** Never called: nobody else can have this log. */
   onRevoke: undefined
+  /** There is one partition: what goes wrong in it, `read` throws. */
+  readonly failure: undefined
+  readonly readErrors = 0
   readonly #host: ConsumerHost
   readonly #store: ConsumerStore
   /** Offset of the next event to read. */

@@ -3,9 +3,9 @@
  *
  *     positions ─▶ fetch from each leader ─▶ groups, in order per partition ─▶ next()
  */
-import { type Consumer as Client, findErrorBy, type RecordsBatch } from '@platformatic/kafka'
+import { type Consumer as Client, protocolErrorsCodesById, type RecordsBatch } from '@platformatic/kafka'
 import type { Group } from '../log.ts'
-import type { Topic } from './topic.ts'
+import { reasonOf, type Topic } from './topic.ts'
 
 export interface FetcherOptions {
   /** A client of its own: its requests wait for events. */
@@ -34,6 +34,12 @@ export class Fetcher {
   /** Offset to fetch next. */
   readonly #positions = new Map<number, number>()
   readonly #busyNodes = new Set<number>()
+  /** Partitions that cannot be read now, and why. */
+  readonly #problems = new Map<number, string>()
+  /** Brokers that are asked for one partition at a time, and how often they were. */
+  readonly #oneByOne = new Map<number, number>()
+  #askFailure: string | undefined
+  #errors = 0
   #groups: Group[] = []
   #bytes = 0
   #closed = false
@@ -50,9 +56,17 @@ export class Fetcher {
     this.#fill()
   }
 
+  /** Answers that said that something cannot be read, or that did not come. */
+  get errors(): number {
+    return this.#errors
+  }
+
   /** What was read ahead of them is dropped. */
   remove(partitions: readonly number[]): void {
-    for (const partition of partitions) this.#positions.delete(partition)
+    for (const partition of partitions) {
+      this.#positions.delete(partition)
+      this.#problems.delete(partition)
+    }
     this.#groups = this.#groups.filter(({ partition }) => this.#positions.has(partition))
     this.#bytes = this.#groups.reduce((sum, { payload }) => sum + payload.length, 0)
   }
@@ -87,57 +101,105 @@ export class Fetcher {
     })
   }
 
+  /** Why some of it cannot be read now, or undefined. */
+  get failure(): string | undefined {
+    if (this.#askFailure !== undefined) return this.#askFailure
+    const [first] = this.#problems
+    if (first === undefined) return undefined
+    const more = this.#problems.size > 1 ? `, and ${this.#problems.size - 1} partitions more` : ''
+    return `partition ${first[0]} of ${this.#options.topic.name} cannot be read (${first[1]})${more}`
+  }
+
   /** Asks every leader that is not being asked already. */
   async #fill(): Promise<void> {
     if (this.#closed || this.#paused || this.#bytes >= BUFFER_BYTES || this.#positions.size === 0) return
     const { client, topic } = this.#options
     try {
       const known = (await client.metadata({ topics: [topic.name] })).topics.get(topic.name)
+      this.#askFailure = undefined
+      if (this.#closed) return
       const byLeader = new Map<number, number[]>()
+      let missing = false
       for (const partition of this.#positions.keys()) {
         const leader = known?.partitions[partition]?.leader ?? -1
-        if (leader < 0) continue
-        byLeader.set(leader, [...(byLeader.get(leader) ?? []), partition])
+        if (leader < 0) {
+          this.#noteProblem(partition, 'it has no leader')
+          missing = true
+        } else byLeader.set(leader, [...(byLeader.get(leader) ?? []), partition])
       }
-      for (const [node, partitions] of byLeader) this.#fetch(node, partitions)
-      if (byLeader.size === 0) this.#pause()
-    } catch {
+      for (const [node, partitions] of byLeader) {
+        if (!this.#busyNodes.has(node)) this.#fetch(node, this.#next(node, partitions))
+      }
+      if (missing) this.#pause()
+    } catch (error) {
+      this.#errors += 1
+      this.#askFailure = `the brokers do not say who leads ${topic.name} (${reasonOf(error)})`
       this.#pause()
     }
   }
 
+  /** All of them in one request; one at a time after an answer that could not be read, until each of them could. */
+  #next(node: number, partitions: readonly number[]): readonly number[] {
+    const turn = this.#oneByOne.get(node)
+    if (turn === undefined) return partitions
+    this.#oneByOne.set(node, turn + 1)
+    return [partitions[turn % partitions.length] as number]
+  }
+
   async #fetch(node: number, partitions: readonly number[]): Promise<void> {
-    if (this.#busyNodes.has(node) || this.#closed || this.#bytes >= BUFFER_BYTES) return
     this.#busyNodes.add(node)
-    const { client, topic } = this.#options
     const asked = new Map(partitions.map((partition) => [partition, this.#positions.get(partition) ?? 0]))
-    try {
-      const response = await client.fetch({
-        node,
-        maxWaitTime: WAIT_MS,
-        minBytes: 1,
-        maxBytes: FETCH_BYTES,
-        topics: [
-          { topicId: topic.id, partitions: [...asked].map(([partition, offset]) => request(partition, offset)) },
-        ],
-      })
-      for (const { partitionIndex, records, highWatermark } of response.responses.flatMap(
-        ({ partitions }) => partitions,
-      )) {
-        // Taken away, or set anew, while the request was under way.
-        if (this.#positions.get(partitionIndex) !== asked.get(partitionIndex)) continue
+    const answer = await this.#ask(node, asked)
+    this.#busyNodes.delete(node)
+    if (this.#closed) return this.#wake?.()
+    let failed = answer === undefined
+    for (const { partitionIndex, errorCode, records, highWatermark } of answer ?? []) {
+      // Taken away, or set anew, while the request was under way.
+      const offset = asked.get(partitionIndex)
+      if (offset === undefined || this.#positions.get(partitionIndex) !== offset) continue
+      if (errorCode === 0) {
+        this.#problems.delete(partitionIndex)
         this.#options.onHighWatermark(partitionIndex, Number(highWatermark))
         for (const batch of records ?? []) this.#take(partitionIndex, batch)
+        continue
       }
-      this.#busyNodes.delete(node)
-      this.#fill()
-    } catch (error) {
-      this.#busyNodes.delete(node)
-      if (findErrorBy(error as Error, 'apiId', 'OFFSET_OUT_OF_RANGE')) await this.#findPlaces(asked)
-      client.clearMetadata()
-      this.#pause()
+      failed = true
+      const reason = protocolErrorsCodesById[errorCode] ?? `error ${errorCode}`
+      this.#noteProblem(partitionIndex, reason)
+      if (reason === 'OFFSET_OUT_OF_RANGE') await this.#findPlace(partitionIndex, offset)
     }
+    if (failed) {
+      this.#options.client.clearMetadata()
+      this.#pause()
+    } else this.#fill()
     this.#wake?.()
+  }
+
+  /** @returns what the broker said of each partition; undefined when it said nothing that can be read. */
+  async #ask(node: number, asked: ReadonlyMap<number, number>): Promise<Answer | undefined> {
+    const { client, topic } = this.#options
+    const partitions = [...asked].map(([partition, offset]) => request(partition, offset))
+    const topics = [{ topicId: topic.id, partitions }]
+    try {
+      const options = { node, maxWaitTime: WAIT_MS, minBytes: 1, maxBytes: FETCH_BYTES, topics }
+      const { responses } = await client.fetch(options)
+      return responses.flatMap(({ partitions }) => partitions)
+    } catch (error) {
+      // The client throws when any partition failed; the answer has all of them.
+      const answer = answerIn(error)
+      if (answer !== undefined) return answer
+      for (const partition of asked.keys()) this.#noteProblem(partition, reasonOf(error))
+      if (asked.size > 1) this.#oneByOne.set(node, 0)
+      return undefined
+    } finally {
+      const isThrough = (this.#oneByOne.get(node) ?? 0) > this.#positions.size
+      if (isThrough && this.#problems.size === 0) this.#oneByOne.delete(node)
+    }
+  }
+
+  #noteProblem(partition: number, reason: string): void {
+    this.#errors += 1
+    this.#problems.set(partition, reason)
   }
 
   #take(partition: number, { firstOffset, lastOffsetDelta, attributes, firstTimestamp, records }: RecordsBatch): void {
@@ -181,10 +243,13 @@ export class Fetcher {
     this.#bytes += payload.length
   }
 
-  async #findPlaces(asked: ReadonlyMap<number, number>): Promise<void> {
-    for (const [partition, offset] of asked) {
-      const place = await this.#options.onOutOfRange(partition, offset).catch(() => offset)
+  async #findPlace(partition: number, offset: number): Promise<void> {
+    try {
+      const place = await this.#options.onOutOfRange(partition, offset)
       if (this.#positions.get(partition) === offset) this.#positions.set(partition, place)
+      this.#problems.delete(partition)
+    } catch (error) {
+      this.#noteProblem(partition, `nobody says where it begins: ${reasonOf(error)}`)
     }
   }
 
@@ -196,6 +261,23 @@ export class Fetcher {
       this.#fill()
     }, PAUSE_AFTER_ERROR_MS).unref()
   }
+}
+
+type Answer = Awaited<ReturnType<Client['fetch']>>['responses'][number]['partitions']
+
+/** What a broker has said, in the error that the client makes of it. */
+function answerIn(error: unknown): Answer | undefined {
+  const {
+    response,
+    errors = [],
+    cause,
+  } = error as { response?: { responses?: { partitions: Answer }[] }; errors?: unknown[]; cause?: unknown }
+  if (response?.responses !== undefined) return response.responses.flatMap(({ partitions }) => partitions)
+  for (const inner of cause === undefined ? errors.toReversed() : [cause, ...errors.toReversed()]) {
+    const found = inner instanceof Error ? answerIn(inner) : undefined
+    if (found !== undefined) return found
+  }
+  return undefined
 }
 
 function request(partition: number, offset: number) {

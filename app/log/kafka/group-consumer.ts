@@ -45,6 +45,10 @@ export class GroupConsumer implements Consumer {
   readonly #places = new Offsets()
   readonly #lagTimer: NodeJS.Timeout
   #joining: NodeJS.Timeout | undefined
+  /** Since the group was left; since offsets could not be asked for. */
+  #joinFailure: string | undefined
+  #offsetsFailure: string | undefined
+  #errors = 0
   #closed = false
 
   private constructor(options: ConsumerOptions) {
@@ -75,7 +79,10 @@ export class GroupConsumer implements Consumer {
     })
     for (const client of [this.#member, this.#offsets]) client.topics.track(topic.name)
     for (const client of [this.#member, this.#offsets, this.#fetching]) surviveErrors(client)
-    this.#member.on('consumer:group:join', () => void this.#takeOver())
+    this.#member.on('consumer:group:join', () => {
+      this.#joinFailure = undefined
+      void this.#takeOver()
+    })
     // The client gave up joining; the group is still there.
     this.#member.on('error', (error: Error) => this.#joinAgain(error))
     this.#lagTimer = setInterval(() => void this.#measureLag(), LAG_EVERY_MS).unref()
@@ -97,6 +104,14 @@ export class GroupConsumer implements Consumer {
 
   get lagEvents(): number {
     return this.#places.lagEvents
+  }
+
+  get failure(): string | undefined {
+    return this.#joinFailure ?? this.#offsetsFailure ?? this.#fetcher.failure
+  }
+
+  get readErrors(): number {
+    return this.#errors + this.#fetcher.errors
   }
 
   get oldestAppendedAtMs(): number | undefined {
@@ -147,6 +162,8 @@ export class GroupConsumer implements Consumer {
 
   #joinAgain(error: unknown): void {
     if (this.#closed || this.#joining !== undefined) return
+    this.#errors += 1
+    this.#joinFailure = `it is not in its group: ${reasonOf(error)}`
     this.#options.observer?.onWarning?.(`consumer ${this.name} left its group, joining again: ${reasonOf(error)}`)
     this.#joining = setTimeout(() => {
       this.#joining = undefined
@@ -249,7 +266,12 @@ export class GroupConsumer implements Consumer {
       const askedAtMs = Date.now()
       const ends = await this.#ends(partitions, ListOffsetTimestamps.LATEST)
       for (const [partition, end] of ends) this.#places.reached(partition, end, askedAtMs)
-    } catch {} // the next one will tell; meanwhile what is known only gets older
+      this.#offsetsFailure = undefined
+    } catch (error) {
+      // What is known gets older meanwhile, and so does the lag.
+      this.#errors += 1
+      this.#offsetsFailure = `nobody says where the topic ends (${reasonOf(error)})`
+    }
   }
 
   /**

@@ -85,7 +85,14 @@ export class KafkaLog implements Log {
     const admin = new Admin({ ...clientOptions(options.connection, 'admin'), retries: 2 })
     surviveErrors(admin)
     try {
-      return new KafkaLog(options, await requireTopic(admin, options.topic), admin)
+      const topic = await requireTopic(admin, options.topic)
+      const { maxBatchBytes = 0 } = options.topic
+      if (topic.maxBatchBytes < maxBatchBytes) {
+        const fix = `kafka-configs.sh --alter --topic ${topic.name} --add-config max.message.bytes=${maxBatchBytes}`
+        const effect = `a larger record cannot be written there, and its sink would wait: ${fix}`
+        options.observer?.onWarning?.(`topic ${topic.name} takes ${topic.maxBatchBytes} bytes at once: ${effect}`)
+      }
+      return new KafkaLog(options, topic, admin)
     } catch (error) {
       await admin.close()
       throw error

@@ -57,6 +57,11 @@ const SEQUENCES = 2 ** 31
 const RETRY_BASE_MS = 20
 const RETRY_MAX_MS = 500
 
+interface Identity {
+  readonly producerId: bigint
+  readonly producerEpoch: number
+}
+
 type ProduceResponse = ReturnType<typeof produceV9.parseResponse>
 
 /** Since Kafka 2.8; before that, and in some that speak its protocol, the older ones. */
@@ -68,10 +73,11 @@ const VERSIONS = [
 export class IdempotentProducer {
   readonly #options: ProducerOptions
   readonly #pool: ConnectionPool
-  #identity: { readonly producerId: bigint; readonly producerEpoch: number } | undefined
+  /** Asked for once, however many leaders are written to at the same time: brokers tell repeats of one producer only. */
+  #identity: Promise<Identity> | undefined
   /** Number of the next record of each partition. */
   readonly #sequences = new Map<number, number>()
-  #apis: (typeof VERSIONS)[number] | undefined
+  #apis: Promise<(typeof VERSIONS)[number]> | undefined
 
   constructor(options: ProducerOptions) {
     this.#options = options
@@ -154,13 +160,19 @@ export class IdempotentProducer {
     partitions: readonly number[],
   ): Promise<ProduceResponse> {
     const { topic, connection: options } = this.#options
-    this.#apis ??= await this.#negotiate()
-    this.#identity ??= await this.#identify(connection)
+    this.#apis ??= unlessFailed(this.#negotiate(), () => {
+      this.#apis = undefined
+    })
+    const apis = await this.#apis
+    this.#identity ??= unlessFailed(this.#identify(connection, apis), () => {
+      this.#identity = undefined
+    })
+    const identity = await this.#identity
     const sequences = new NumericMap()
     for (const partition of partitions) sequences.set(`${topic}:${partition}`, this.#sequences.get(partition) ?? 0)
     try {
-      return (await this.#apis.produce.async(connection, ProduceAcks.ALL, options.requestTimeoutMs, messages, {
-        ...this.#identity,
+      return (await apis.produce.async(connection, ProduceAcks.ALL, options.requestTimeoutMs, messages, {
+        ...identity,
         sequences,
         compression: 'none',
       })) as ProduceResponse
@@ -172,10 +184,11 @@ export class IdempotentProducer {
     }
   }
 
-  async #identify(connection: Awaited<ReturnType<ConnectionPool['get']>>) {
-    const api = (this.#apis ?? VERSIONS[0])?.initProducerId
-    if (api === undefined) throw new Error('no version of Kafka is known')
-    const { producerId, producerEpoch } = await api.async(connection, null, 0)
+  async #identify(
+    connection: Awaited<ReturnType<ConnectionPool['get']>>,
+    { initProducerId }: (typeof VERSIONS)[number],
+  ): Promise<Identity> {
+    const { producerId, producerEpoch } = await initProducerId.async(connection, null, 0)
     return { producerId, producerEpoch }
   }
 
@@ -185,6 +198,16 @@ export class IdempotentProducer {
     if (found === undefined)
       throw new Error('the brokers are older than any that Millrace knows: use Kafka 2.1 or newer')
     return found
+  }
+}
+
+/** A failure is not kept: the next attempt asks again. */
+async function unlessFailed<T>(asked: Promise<T>, forget: () => void): Promise<T> {
+  try {
+    return await asked
+  } catch (error) {
+    forget()
+    throw error
   }
 }
 

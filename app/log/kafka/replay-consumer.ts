@@ -8,7 +8,7 @@ import { clientOptions, surviveErrors } from './connection.ts'
 import { Fetcher } from './fetcher.ts'
 import type { ConsumerOptions } from './group-consumer.ts'
 import { Offsets } from './offsets.ts'
-import { patiently } from './topic.ts'
+import { patiently, reasonOf } from './topic.ts'
 
 const LAG_EVERY_MS = 2000
 
@@ -21,6 +21,7 @@ export class ReplayConsumer implements Consumer {
   readonly #places = new Offsets()
   readonly #lagTimer: NodeJS.Timeout
   #fetcher: Fetcher | undefined
+  #lookFailure: string | undefined
   #closed = false
 
   private constructor(options: ConsumerOptions, admin: Admin) {
@@ -33,7 +34,7 @@ export class ReplayConsumer implements Consumer {
     })
     this.#client.topics.track(options.topic.name)
     surviveErrors(this.#client)
-    this.#lagTimer = setInterval(() => void this.#look().catch(() => undefined), LAG_EVERY_MS).unref()
+    this.#lagTimer = setInterval(() => void this.#lookAgain(), LAG_EVERY_MS).unref()
   }
 
   /** @throws MillraceError LOG_UNAVAILABLE: nobody knows how far the last replay came. */
@@ -54,6 +55,14 @@ export class ReplayConsumer implements Consumer {
 
   get lagEvents(): number {
     return this.#places.lagEvents
+  }
+
+  get failure(): string | undefined {
+    return this.#lookFailure ?? this.#fetcher?.failure
+  }
+
+  get readErrors(): number {
+    return this.#fetcher?.errors ?? 0
   }
 
   get oldestAppendedAtMs(): number | undefined {
@@ -96,6 +105,15 @@ export class ReplayConsumer implements Consumer {
     })
     for (const partition of this.#places.partitions) fetcher.add(partition, this.#places.committed(partition))
     return fetcher
+  }
+
+  async #lookAgain(): Promise<void> {
+    try {
+      await this.#look()
+      this.#lookFailure = undefined
+    } catch (error) {
+      this.#lookFailure = `nobody says how many dead letters wait (${reasonOf(error)})`
+    }
   }
 
   /** Where the last replay ended, whoever did it, and how much there is now. */

@@ -11,6 +11,8 @@ export interface TopicRequirements {
   readonly create: boolean
   /** Of a topic that is made here. */
   readonly partitions: number
+  /** Largest batch, bytes; undefined as the brokers have it. One that is there already and takes less is warned about. */
+  readonly maxBatchBytes?: number | undefined
   readonly retentionMs: number
 }
 
@@ -38,7 +40,8 @@ export function requireTopic(admin: Admin, wanted: TopicRequirements): Promise<T
   return patiently(async () => {
     const found = (await lookUp(admin, wanted.name)) ?? (await createTopic(admin, wanted))
     const configs = await readConfigs(admin, wanted.name)
-    const minInSync = Number(configs.get('min.insync.replicas'))
+    const minInSync = numberIn(configs, 'min.insync.replicas', wanted.name)
+    const maxBatchBytes = numberIn(configs, 'max.message.bytes', wanted.name)
     if (found.replication < wanted.replication) {
       throw unfit(
         `topic ${wanted.name} keeps ${found.replication} copies, KAFKA_REPLICATION asks for ${wanted.replication}`,
@@ -51,7 +54,7 @@ export function requireTopic(admin: Admin, wanted: TopicRequirements): Promise<T
       )
     }
     const { name } = wanted
-    return { name, id: found.id, partitions: found.partitions, maxBatchBytes: Number(configs.get('max.message.bytes')) }
+    return { name, id: found.id, partitions: found.partitions, maxBatchBytes }
   })
 }
 
@@ -90,6 +93,7 @@ async function lookUp(admin: Admin, name: string): Promise<Found | undefined> {
   const topic = (await admin.metadata({ topics: [name], forceUpdate: true })).topics.get(name)
   if (topic === undefined) return undefined
   const copies = topic.partitions.map(({ replicas }) => replicas.length)
+  if (copies.length === 0) return undefined // not made yet
   return { id: topic.id, partitions: topic.partitionsCount, replication: Math.min(...copies) }
 }
 
@@ -104,6 +108,7 @@ async function createTopic(admin: Admin, wanted: TopicRequirements): Promise<Fou
     { name: 'retention.ms', value: String(retentionMs) },
     // A leader that lacks what was acknowledged must never be elected.
     { name: 'unclean.leader.election.enable', value: 'false' },
+    ...(wanted.maxBatchBytes === undefined ? [] : [{ name: 'max.message.bytes', value: String(wanted.maxBatchBytes) }]),
   ]
   try {
     await admin.createTopics({ topics: [{ topic: name, partitions, replicas: replication }], configs })
@@ -125,6 +130,16 @@ async function readConfigs(admin: Admin, name: string): Promise<ReadonlyMap<stri
   const resource = { resourceType: ConfigResourceTypes.TOPIC, resourceName: name, configurationKeys: keys }
   const [described] = await admin.describeConfigs({ resources: [resource] })
   return new Map(described?.configs.map((config) => [config.name, config.value]))
+}
+
+/** What is not said cannot be relied on: a missing number is no number that is large enough. */
+function numberIn(configs: Awaited<ReturnType<typeof readConfigs>>, key: string, topic: string): number {
+  const text = configs.get(key)
+  if (text != null && /^\d+$/.test(text)) return Number(text)
+  const said = text == null ? 'do not say' : `say ${JSON.stringify(text)} for`
+  throw unfit(
+    `the brokers ${said} ${key} of topic ${topic}: allow this user to describe the configuration of the topic`,
+  )
 }
 
 function unfit(message: string): MillraceError {
