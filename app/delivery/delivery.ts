@@ -5,21 +5,24 @@
  *     consumer ─read─▶ decode ─▶ lane 0 ─▶ sink ─▶ settled ┐
  *                          └───▶ lane n ─▶ sink ─▶ settled ┴▶ flush the sink, then commit the offsets
  *
- * The commit is at most COMMIT_EVERY_MS behind: that much is repeated after a crash, nothing is skipped.
+ * Reading is in reader.ts, committing in committing.ts.
  */
 import { messageOf } from '../errors.ts'
 import { type Event, keyOf } from '../event.ts'
 import type { Filter, Handler } from '../handlers/handler.ts'
-import type { Consumer, Group, Log, Position, Settled } from '../log/log.ts'
+import type { Consumer, Group, Log, Settled } from '../log/log.ts'
 import type { DeliveryView } from '../metrics.ts'
 import type { AttemptOutcome } from '../metrics-contract.ts'
 import type { Refused, Sink } from '../sinks/sink.ts'
-import { backoffMs, pause, type RetryPolicy } from './backoff.ts'
+import type { RetryPolicy } from './backoff.ts'
+import { Change } from './change.ts'
+import { Committing } from './committing.ts'
 import { type DeadLetter, DeadLetters, type ReplayResult, type Waiting } from './dead-letters.ts'
 import { decode } from './decode.ts'
 import type { Task } from './handle.ts'
 import { Lane, type LaneOptions } from './lane.ts'
 import { PartitionProgress } from './progress.ts'
+import { Reader } from './reader.ts'
 
 export interface DeliveryOptions {
   /** Of its consumer, its metrics, its dead letters. */
@@ -40,16 +43,12 @@ export interface DeliveryOptions {
 }
 
 const KEPT_OUT = Symbol('kept out by the filter')
-const COMMIT_EVERY_MS = 200
 /** Dead letters of one append. */
 const REFUSED_AT_ONCE = 100
 /** How long a partition that goes to another process waits for what is begun; the rest is delivered there. */
 const REVOKE_WAIT_MS = 5000
 /** Meanwhile a sink that gathers is asked again for what it got since. */
 const RELEASE_LOOK_MS = 50
-/** A read that takes so long, with events there and nothing in hand, is stuck. */
-const READ_STALL_MS = 10_000
-const LOOK_AT_READS_MS = 5000
 
 export class Delivery implements DeliveryView {
   readonly sink: string
@@ -64,25 +63,15 @@ export class Delivery implements DeliveryView {
   readonly #stopReading = new AbortController()
   /** Aborted to leave what is not settled for the next start. */
   readonly #stop = new AbortController()
-  readonly #stopped = new Promise<void>((resolve) => {
-    this.#stop.signal.addEventListener('abort', () => resolve(), { once: true })
-  })
-  #changed = Promise.withResolvers<void>()
+  /** Something was settled or committed, begins or ends to fail, or is to stop. */
+  readonly #change = new Change()
   readonly #partitions = new Map<number, PartitionProgress>()
+  readonly #reader: Reader
+  readonly #committing: Committing
   #failingNoted = false
-  /** Why the log cannot be read, or undefined. */
-  #readFailure: string | undefined
-  #readErrors = 0
-  /** Since when a read is under way; infinite while none is. */
-  #readSinceMs = Number.POSITIVE_INFINITY
-  #lookAtReads: NodeJS.Timeout | undefined
-  #commitFailing = false
   #replaying: Promise<unknown> = Promise.resolve()
   #replayed = 0
   #filtered = 0
-  #commitTimer: NodeJS.Timeout | undefined
-  #lastCommitMs = Number.NEGATIVE_INFINITY
-  #committing = Promise.resolve(true)
 
   private constructor(options: DeliveryOptions, consumer: Consumer, deadLetters: DeadLetters) {
     this.#options = options
@@ -91,6 +80,19 @@ export class Delivery implements DeliveryView {
     this.#deadLetters = deadLetters
     consumer.onRevoke = (partitions) => this.#release(partitions)
     options.sink.onRefused = (refused) => this.#giveUpRefused(refused)
+    this.#stop.signal.addEventListener('abort', () => this.#change.note(), { once: true })
+    this.#reader = new Reader({
+      consumer,
+      retry: options.retry,
+      isBusy: () => this.#isBusy,
+      onState: () => this.#noteState(),
+    })
+    this.#committing = new Committing({
+      ...options,
+      consumer,
+      partitions: this.#partitions,
+      onCommitted: () => this.#change.note(),
+    })
     const giveUp = (letters: readonly DeadLetter[]) => deadLetters.append(letters)
     this.#lanes = Array.from(
       { length: options.sink.concurrency },
@@ -108,7 +110,6 @@ export class Delivery implements DeliveryView {
   start(): void {
     this.#running = Promise.all(this.#lanes.map((lane) => lane.run()))
     this.#pumping = this.#pump()
-    this.#lookAtReads = setInterval(() => this.#noteState(), LOOK_AT_READS_MS).unref()
   }
 
   get settled(): Settled {
@@ -150,7 +151,7 @@ export class Delivery implements DeliveryView {
 
   /** Reads of the log that failed, since the start. */
   get readErrorsTotal(): number {
-    return this.#readErrors + this.#consumer.readErrors
+    return this.#reader.errors
   }
 
   get failing(): boolean {
@@ -160,19 +161,12 @@ export class Delivery implements DeliveryView {
   /** Why the sink is being retried, or undefined. */
   get failure(): string | undefined {
     const inLane = this.#lanes.find((lane) => lane.failure !== undefined)?.failure
-    return this.#readFailure ?? this.#consumer.failure ?? inLane ?? this.#options.sink.failure ?? this.#readStall
-  }
-
-  /** With events there and nothing in hand, a read answers at once: one that does not is a failure, too. */
-  get #readStall(): string | undefined {
-    const stalledMs = performance.now() - this.#readSinceMs
-    if (stalledMs < READ_STALL_MS || this.lagEvents === 0 || this.#isBusy) return undefined
-    return `the log has given nothing for ${Math.round(stalledMs / 1000)} s, with ${this.lagEvents} events to go`
+    return this.#reader.failure ?? inLane ?? this.#options.sink.failure
   }
 
   /** Whether something is handed out, or settled and not committed. */
   get #isBusy(): boolean {
-    return this.#lanes.some(({ pending }) => pending > 0) || this.#uncommitted().length > 0
+    return this.#lanes.some(({ pending }) => pending > 0) || this.#committing.uncommitted.length > 0
   }
 
   /**
@@ -188,7 +182,7 @@ export class Delivery implements DeliveryView {
         failedAgain += letters.length
       }),
       index: 0,
-      onSettled: () => this.#noteChange(),
+      onSettled: () => this.#change.note(),
     })
     const running = lane.run()
     const deliver = async ({ letters, logId, firstOffset, appendedAtMs }: Waiting) => {
@@ -200,9 +194,9 @@ export class Delivery implements DeliveryView {
         const task: Task = { ...item, progress: undefined, letter, fault, bytes: 0, attempts: 0, outputs: undefined }
         if (!(lane.trySend(task) || (await lane.send(task)))) return
       }
-      while (lane.pending > lane.gathered && !this.#stop.signal.aborted) await this.#change()
-      await Promise.race([this.#options.sink.flush?.(), this.#stopped])
-      while (lane.pending > 0 && !this.#stop.signal.aborted) await this.#change()
+      while (lane.pending > lane.gathered && !this.#stop.signal.aborted) await this.#change.next()
+      await this.#unlessStopped(this.#options.sink.flush?.())
+      while (lane.pending > 0 && !this.#stop.signal.aborted) await this.#change.next()
       this.#replayed += letters.length - (failedAgain - failedBefore)
     }
     const replay = async () => {
@@ -226,10 +220,10 @@ export class Delivery implements DeliveryView {
   async close(drainMs: number): Promise<boolean> {
     const deadline = performance.now() + drainMs
     while (this.waitingEvents > 0 && !this.failing && performance.now() < deadline) {
-      await this.#change(deadline - performance.now())
+      await this.#change.next(deadline - performance.now())
     }
     this.#stopReading.abort()
-    clearInterval(this.#lookAtReads)
+    this.#reader.close()
     // Shortly after the deadline: whatever a lane waits for now, the next start tries again.
     const leftMs = this.failing ? 0 : Math.max(100, deadline - performance.now())
     const timer = setTimeout(() => this.#stop.abort(), leftMs)
@@ -239,8 +233,8 @@ export class Delivery implements DeliveryView {
     await this.#flushGathered(leftMs)
     clearTimeout(timer)
     const settled = this.#lanes.every((lane) => lane.pending === 0)
-    clearTimeout(this.#commitTimer)
-    const committed = await this.#commit()
+    this.#committing.stop()
+    const committed = await this.#committing.now()
     this.#stop.abort() // a replay leaves the rest for another one
     await this.#replaying
     const closed = await this.#closeSink()
@@ -262,7 +256,7 @@ export class Delivery implements DeliveryView {
     const { signal } = this.#stopReading
     const { filter, laneBytes } = this.#options
     for (;;) {
-      const group = await this.#read(signal)
+      const group = await this.#reader.next(signal)
       if (group === undefined) return
       const { logId, baseOffset, count, payload, appendedAtMs } = group
       const progress = this.#progressOf(group)
@@ -291,32 +285,8 @@ export class Delivery implements DeliveryView {
       }
       // Damage may have been stepped over.
       progress.next = Math.max(progress.next, baseOffset + count)
-      if (filter !== undefined || count === 0) this.#commitSoon()
+      if (filter !== undefined || count === 0) this.#committing.soon()
     }
-  }
-
-  /** What cannot be read now is read later: others have what they need from the log meanwhile. */
-  async #read(signal: AbortSignal): Promise<Group | undefined> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        this.#readSinceMs = performance.now()
-        const group = await this.#consumer.read(signal)
-        this.#readSinceMs = Number.POSITIVE_INFINITY
-        this.#setReadFailure(undefined)
-        return group
-      } catch (error) {
-        if (signal.aborted) return undefined
-        this.#readErrors += 1
-        this.#setReadFailure(`the log cannot be read: ${messageOf(error)}`)
-        await pause(backoffMs(attempt, this.#options.retry), signal)
-      }
-    }
-  }
-
-  #setReadFailure(failure: string | undefined): void {
-    if (failure === this.#readFailure) return
-    this.#readFailure = failure
-    this.#noteState()
   }
 
   /** Why the filter cannot say whether the event is for this delivery; {@link KEPT_OUT} when it is not. */
@@ -340,7 +310,7 @@ export class Delivery implements DeliveryView {
 
   #stepOver(progress: PartitionProgress, offset: number): void {
     progress.stepOver(offset)
-    this.#commitSoon()
+    this.#committing.soon()
     const where = `partition ${progress.partition}, offset ${offset}`
     this.#options.onWarning(
       `sink ${this.sink}: the record at ${where} is not a JSON object: stepped over, and counted as damaged`,
@@ -354,14 +324,24 @@ export class Delivery implements DeliveryView {
     const isBusy = () => released.some((progress) => !progress.isIdle)
     while (isBusy() && !this.failing && !this.#stop.signal.aborted && performance.now() < deadline) {
       await this.#flushGathered(deadline - performance.now())
-      if (isBusy()) await this.#change(Math.min(RELEASE_LOOK_MS, deadline - performance.now()))
+      if (isBusy()) await this.#change.next(Math.min(RELEASE_LOOK_MS, deadline - performance.now()))
     }
-    await this.#commit()
+    await this.#committing.now()
     for (const progress of released) {
       progress.revoked = true
       this.#options.sink.forget?.(progress.logId)
       this.#partitions.delete(progress.partition)
     }
+  }
+
+  async #unlessStopped(work: Promise<void> | undefined): Promise<void> {
+    const { signal } = this.#stop
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const stop = () => resolve()
+    signal.addEventListener('abort', stop, { once: true })
+    if (signal.aborted) stop()
+    await Promise.race([work, promise])
+    signal.removeEventListener('abort', stop)
   }
 
   /** What a sink has gathered and would keep for longer. */
@@ -398,13 +378,6 @@ export class Delivery implements DeliveryView {
     }
   }
 
-  /** What is settled and not committed yet. */
-  #uncommitted(): Position[] {
-    return [...this.#partitions.values()]
-      .map((progress) => progress.position)
-      .filter(({ partition, offset }) => offset > this.#consumer.committedOffset(partition))
-  }
-
   #laneOptions(giveUp: LaneOptions['giveUp']): Omit<LaneOptions, 'index'> {
     const { name, sink, handlers, handlerConcurrency, retry, laneBytes } = this.#options
     return {
@@ -418,78 +391,22 @@ export class Delivery implements DeliveryView {
       onAttempt: (outcome) => this.attempts.set(outcome, (this.attempts.get(outcome) ?? 0) + 1),
       onState: () => this.#noteState(),
       onSettled: () => {
-        this.#noteChange()
-        this.#commitSoon()
+        this.#change.note()
+        this.#committing.soon()
       },
       signal: this.#stop.signal,
     }
   }
 
-  /** Something was settled, committed or begun to fail: who waits for that looks again. */
-  #noteChange(): void {
-    const { resolve } = this.#changed
-    this.#changed = Promise.withResolvers()
-    resolve()
-  }
-
-  /** Resolves with the next change, the stop, or after `limitMs`. */
-  async #change(limitMs?: number): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const timer = limitMs === undefined ? undefined : setTimeout(resolve, Math.max(0, limitMs))
-    await Promise.race([this.#changed.promise, this.#stopped, promise])
-    clearTimeout(timer)
-  }
-
   /** One line when a sink begins to fail, one when all of its lanes work again. */
   #noteState(): void {
-    this.#noteChange()
+    this.#change.note()
     const { failure } = this
     if (failure !== undefined && !this.#failingNoted) {
       this.#options.onWarning(`sink ${this.sink} fails, its events wait in the log: ${failure.split('\n')[0]}`)
     }
     if (failure === undefined && this.#failingNoted) this.#options.onWarning(`sink ${this.sink} works again`)
     this.#failingNoted = failure !== undefined
-  }
-
-  /** At rest at once, under load at intervals: a commit costs a sync, which the writes of others wait for. */
-  #commitSoon(): void {
-    if (this.#commitTimer !== undefined) return
-    const waitMs = Math.max(0, this.#lastCommitMs + COMMIT_EVERY_MS - performance.now())
-    this.#commitTimer = setTimeout(() => {
-      this.#commit().then(() => {
-        this.#commitTimer = undefined
-        if (this.#uncommitted().length > 0) this.#commitSoon()
-      })
-    }, waitMs)
-  }
-
-  /** One at a time, so that nothing is counted twice; whether everything settled by now is committed. */
-  #commit(): Promise<boolean> {
-    this.#committing = this.#committing.then(() => this.#commitSettled())
-    return this.#committing
-  }
-
-  async #commitSettled(): Promise<boolean> {
-    // What is durable already, perhaps by a commit that failed afterwards, is not counted again.
-    for (const progress of this.#partitions.values()) {
-      progress.committed(this.#consumer.committedOffset(progress.partition))
-    }
-    const positions = this.#uncommitted()
-    if (positions.length === 0) return true
-    this.#lastCommitMs = performance.now()
-    try {
-      if (this.#options.sink.durable === undefined) await this.#options.sink.flush?.()
-      await this.#consumer.commit(positions)
-      this.#commitFailing = false
-      this.#noteChange()
-      return true
-    } catch (error) {
-      if (!this.#commitFailing) {
-        this.#options.onWarning(`sink ${this.sink}: its offsets cannot be committed, trying again: ${messageOf(error)}`)
-      }
-      this.#commitFailing = true
-      return false
-    }
   }
 }
 
