@@ -26,6 +26,8 @@ const WAIT_MS = 500
 const PAUSE_AFTER_ERROR_MS = 200
 /** Bit of the attributes that marks records of Kafka's own (Kafka protocol, record batch). */
 const CONTROL = 0x20
+/** The last that a Date can be (ECMA-262, section 21.4.1.1). */
+const MAX_DATE_MS = 8_640_000_000_000_000n
 const NEWLINE = 0x0a
 const SPACE = 0x20
 
@@ -210,7 +212,7 @@ export class Fetcher {
       let run: Buffer[] = []
       let base = position
       const end = () => {
-        if (run.length > 0) this.#push(partition, base, Number(firstTimestamp), run)
+        if (run.length > 0) this.#push(partition, base, timeOf(firstTimestamp), run)
         run = []
       }
       for (const { offsetDelta, value } of records) {
@@ -278,6 +280,11 @@ function answerIn(error: unknown): Answer | undefined {
     if (found !== undefined) return found
   }
   return undefined
+}
+
+/** Others may write any number; one that is no time, -1 among them, is that of the reading. */
+function timeOf(timestamp: bigint): number {
+  return timestamp >= 0n && timestamp <= MAX_DATE_MS ? Number(timestamp) : Date.now()
 }
 
 function request(partition: number, offset: number) {

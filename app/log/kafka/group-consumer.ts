@@ -223,14 +223,20 @@ export class GroupConsumer implements Consumer {
     const topic = this.#options.topic.name
     const options = { topics: [topic], partitions: { [topic]: [...partitions] }, timestamp }
     const listed = (await this.#offsets.listOffsets(options)).get(topic) ?? []
-    return new Map(partitions.map((partition) => [partition, Number(listed[partition] ?? 0n)]))
+    // What is not said is not 0: a partition without an end would have no lag.
+    return new Map(
+      partitions.flatMap((partition) => {
+        const offset = listed[partition]
+        return offset === undefined ? [] : [[partition, Number(offset)] as const]
+      }),
+    )
   }
 
   /** The brokers have deleted what comes next, or the topic was made anew: on with the first event there is. */
   async #skip(partition: number, offset: number): Promise<number> {
     const [first, end] = await Promise.all(
-      [ListOffsetTimestamps.EARLIEST, ListOffsetTimestamps.LATEST].map(
-        async (timestamp) => (await this.#ends([partition], timestamp)).get(partition) ?? 0,
+      [ListOffsetTimestamps.EARLIEST, ListOffsetTimestamps.LATEST].map(async (timestamp) =>
+        (await this.#ends([partition], timestamp)).get(partition),
       ),
     )
     if (first === undefined || end === undefined) return offset

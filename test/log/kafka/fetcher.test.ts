@@ -14,7 +14,7 @@ const record = (offset: number) => ({
   firstOffset: BigInt(offset),
   lastOffsetDelta: 0,
   attributes: 0,
-  firstTimestamp: BigInt(1000 + offset),
+  firstTimestamp: offset === 1 ? -1n : offset === 2 ? 2n ** 62n : BigInt(1000 + offset),
   records: [{ offsetDelta: 0, value: Buffer.from(`{"data":${offset}}`) }],
 })
 
@@ -64,6 +64,8 @@ function start(say: (partition: number, offset: number) => string | undefined) {
     for (;;) {
       const group = await fetcher.next(new AbortController().signal)
       if (group === undefined) return
+      new Date(group.appendedAtMs).toISOString() // a time, whatever others write
+      expect(group.appendedAtMs).toBeGreaterThanOrEqual(1000)
       seen.set(group.partition, group.baseOffset)
     }
   })()
