@@ -136,7 +136,8 @@ export class ReplayConsumer implements Consumer {
       const offset = Math.max(committed.get(partition) ?? 0, first[partition] ?? 0)
       if (!this.#fetcher && this.#places.committed(partition) !== offset) this.#places.remove(partition)
       if (!this.#places.has(partition)) this.#places.add(partition, offset)
-      this.#places.reached(partition, end[partition] ?? 0)
+      const known = end[partition]
+      if (known !== undefined) this.#places.reached(partition, known)
     }
   }
 
