@@ -120,17 +120,24 @@ export function eventsRoute(app: FastifyInstance, options: EventsOptions): void 
     const write = new Write(payload, count, onSettled, keys, identities)
     try {
       quota?.take(client, count)
-      const outcome = sender.trySend(write)
-      if (outcome === 'sent') counts.inFlight += count
-      else {
-        quota?.giveBack(client, count)
-        throw refused(outcome)
-      }
+      send(write, client)
     } catch (error) {
       counts.reject(reasonOf(error), count)
       throw error
     }
+    counts.inFlight += count
     if (ack === 'memory') answer(NOTHING_LOST)
+  }
+
+  /** @throws MillraceError when the channel does not take it; the client has its quota back then. */
+  function send(write: Write, client: string): void {
+    try {
+      const outcome = sender.trySend(write)
+      if (outcome !== 'sent') throw refused(outcome)
+    } catch (error) {
+      quota?.giveBack(client, write.count)
+      throw error
+    }
   }
 }
 

@@ -251,6 +251,16 @@ test('HEAD of health is answered, and a path that is not there is 404 for every 
   }
 })
 
+test('an event that can never fit into the channel costs no quota', async () => {
+  const http = await startHttp({
+    ...{ QUOTA_EVENTS_PER_SECOND: '1', MAX_BODY_BYTES: '20000', CHANNEL_CAPACITY_BYTES: '20000' },
+  })
+  // Written out again, each of these numbers has 21 digits.
+  const grows = JSON.stringify([{ data: [] }]).replace('[]', `[${'1e20,'.repeat(1400)}1]`)
+  for (let at = 0; at < 15; at++) expect((await post(http, grows)).status).toBe(413)
+  expect((await post(http, EVENT)).status).toBe(202)
+})
+
 test('a refusal because the channel is full costs no quota', async () => {
   const held = Promise.withResolvers<void>()
   const http = await startHttp({ QUOTA_EVENTS_PER_SECOND: '1', CHANNEL_CAPACITY_EVENTS: '2' }, (log) => ({
