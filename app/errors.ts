@@ -15,7 +15,7 @@ interface Definition {
 
 export const ERRORS = {
   // The request
-  MALFORMED: { status: 400, retryable: false, title: 'Malformed body' },
+  MALFORMED: { status: 400, retryable: false, title: 'Malformed request' },
   UNAUTHORIZED: { status: 401, retryable: false, title: 'API key missing or unknown' },
   FORBIDDEN: { status: 403, retryable: false, title: 'Not allowed from here' },
   NOT_FOUND: { status: 404, retryable: false, title: 'No such resource' },
@@ -30,6 +30,7 @@ export const ERRORS = {
   OVER_QUOTA: { status: 429, retryable: true, title: 'Over the quota of this client' },
   HEADERS_TOO_LARGE: { status: 431, retryable: false, title: 'Headers too large' },
   UNSUPPORTED_TRANSFER_CODING: { status: 501, retryable: false, title: 'Transfer coding not supported' },
+  UNSUPPORTED_HTTP_VERSION: { status: 505, retryable: false, title: 'HTTP version not supported' },
   OVERLOADED: { status: 503, retryable: true, title: 'Too many requests in progress' },
   // The pipeline
   CHANNEL_CLOSED: { status: 503, retryable: true, title: 'The channel is closed' },

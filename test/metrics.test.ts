@@ -41,10 +41,12 @@ test('names say their unit, counters end in _total, help is a sentence, and labe
   }
 })
 
-test('a refusal counts against the service exactly when its status is a 5xx, but for 501: a request that nobody takes', () => {
+test('a refusal counts against the service exactly when its status is a 5xx other than 501 and 505', () => {
   for (const [reason, fault] of Object.entries(REFUSE_REASONS)) {
     const status = ERRORS[reason.toUpperCase() as keyof typeof ERRORS]?.status ?? (reason === 'internal' ? 500 : 400)
-    expect([reason, fault]).toEqual([reason, status >= 500 && status !== 501 ? 'service' : 'client'])
+    // What a client asks for that there is not (RFC 9110, sections 15.6.2 and 15.6.6) is no failure.
+    const isServices = status >= 500 && status !== 501 && status !== 505
+    expect([reason, fault]).toEqual([reason, isServices ? 'service' : 'client'])
   }
 })
 

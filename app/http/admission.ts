@@ -7,8 +7,9 @@
  * Announcing costs a client nothing. So when there is no room, the oldest bodies that are announced and have not come
  * are cut off: whoever sends again finds room.
  */
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply } from 'fastify'
 import { MillraceError } from '../errors.ts'
+import { makeLast } from './close-in-stages.ts'
 import { LinkedList } from './linked-list.ts'
 import type { Turns } from './turns.ts'
 
@@ -16,7 +17,7 @@ import type { Turns } from './turns.ts'
 const STALLED_MS = 5000
 
 interface InProgress {
-  readonly request: FastifyRequest['raw']
+  readonly reply: FastifyReply
   readonly bytes: number
   readonly startedAtMs: number
 }
@@ -34,7 +35,7 @@ export function boundRequestsInProgress(
   let totalBytes = 0
   const inProgress = new LinkedList<InProgress>()
 
-  app.addHook('onRequest', ({ raw: request, headers }, reply, done) => {
+  app.addHook('onRequest', ({ headers }, reply, done) => {
     const declared = Number(headers['content-length'] ?? maxBodyBytes)
     // A declared length over the limit is refused as such by the body parser, without being read.
     const bytes = Math.min(declared, maxBodyBytes)
@@ -48,7 +49,7 @@ export function boundRequestsInProgress(
       )
     }
     totalBytes += bytes
-    const entry = inProgress.add({ request, bytes, startedAtMs })
+    const entry = inProgress.add({ reply, bytes, startedAtMs })
     reply.raw.on('close', () => {
       totalBytes -= bytes
       inProgress.remove(entry)
@@ -62,8 +63,13 @@ function cutOffStalled(inProgress: Iterable<InProgress>, bytes: number, begunBef
   let freed = 0
   for (const entry of inProgress) {
     if (freed >= bytes || entry.startedAtMs > begunBeforeMs) return
-    if (entry.request.complete) continue
-    entry.request.destroy()
-    freed += entry.bytes
+    const { reply, bytes: announced } = entry
+    const { raw } = reply.request
+    if (raw.complete || reply.sent) continue
+    makeLast(reply)
+    reply.send(new MillraceError('OVERLOADED', 'the body came too slowly while others waited: send it again'))
+    // Those of the body parser hold what has come of it.
+    for (const event of ['data', 'end', 'error']) raw.removeAllListeners(event)
+    freed += announced
   }
 }

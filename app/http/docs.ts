@@ -13,6 +13,7 @@ export function docsRoutes(app: FastifyInstance, options: DocsOptions): void {
     docs ??= createDocs(options)
     const { method, url, headers } = request
     const answer = await (await docs).inject({ method: method as 'GET', url, headers })
+    if (answer.statusCode === 404) return reply.callNotFound()
     // Those of the connection are this server's own.
     const { connection, date, 'content-length': length, ...passedOn } = answer.headers
     return reply.code(answer.statusCode).headers(passedOn).send(answer.rawPayload)

@@ -6,31 +6,38 @@ import { MillraceError } from '../errors.ts'
 /** uri-host [ ":" port ] (RFC 3986, section 3.2.2). Two headers are joined by a comma and a space: no host. */
 const HOST = /^(\[[\da-f:.]+\]|[\w.~!$&'()*+,;=%-]*)(?::\d*)?$/i
 
-/** They repeat: the last good one is not matched again. */
-let lastGoodHost: string | undefined
+/** Hosts repeat: the last good one of a listener is not matched again. */
+export interface Framing {
+  /**
+   * Whether a name that is not this machine's is refused. A web page can make its own name lead here (DNS rebinding), and
+   * then sends what it likes.
+   */
+  readonly onlyLoopback: boolean
+  lastGoodHost?: string
+}
 
-/**
- * @param onlyLoopback whether a name that is not this machine's is refused. A web page can make its own name lead here (DNS
- *   rebinding), and then sends what it likes.
- * @throws MillraceError MALFORMED, UNSUPPORTED_TRANSFER_CODING, FORBIDDEN.
- */
-export function checkFraming(request: IncomingMessage, onlyLoopback: boolean): void {
+/** @throws MillraceError UNSUPPORTED_HTTP_VERSION, MALFORMED, UNSUPPORTED_TRANSFER_CODING, FORBIDDEN. */
+export function checkFraming(request: IncomingMessage, framing: Framing): void {
   const { host, 'transfer-encoding': codings } = request.headers
+  if (request.httpVersion !== '1.1' && request.httpVersion !== '1.0') {
+    const fix = 'send HTTP/1.1 or HTTP/1.0'
+    throw new MillraceError('UNSUPPORTED_HTTP_VERSION', `HTTP/${request.httpVersion} is not supported here: ${fix}`)
+  }
   if (codings !== undefined) checkTransferCodings(codings, request.httpVersion)
-  if (host === lastGoodHost && host !== undefined) return
+  if (host === framing.lastGoodHost && host !== undefined) return
   if (host === undefined) {
-    if (request.httpVersionMajor === 1 && request.httpVersionMinor === 0) return
+    if (request.httpVersion === '1.0') return
     throw new MillraceError('MALFORMED', 'the header host is missing: HTTP/1.1 needs it (RFC 9112, section 3.2)')
   }
   const name = HOST.exec(host)?.[1]
   if (name === undefined) {
     throw new MillraceError('MALFORMED', 'the header host is invalid: send one, as host or host:port')
   }
-  if (onlyLoopback && name !== '' && !isLoopback(name.replace(/^\[|\]$/g, ''))) {
+  if (framing.onlyLoopback && name !== '' && !isLoopback(name.replace(/^\[|\]$/g, ''))) {
     const fix = 'send to localhost, or set API_KEYS or ALLOW_ANONYMOUS=true'
     throw new MillraceError('FORBIDDEN', `without API keys, this listener answers to its loopback address: ${fix}`)
   }
-  lastGoodHost = host
+  framing.lastGoodHost = host
 }
 
 /** What another coding than chunked has made of the body would be stored as it is. */

@@ -1,10 +1,17 @@
 /** What never becomes a request: errors of the HTTP parser, expectations, tunnels. Answered as problem documents, too. */
-import { type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
+import { type IncomingMessage, METHODS, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import { ERRORS, type ErrorCode, MillraceError, systemCode } from '../errors.ts'
-import { closeInStages, closeInStagesWhenAnswered } from './close-in-stages.ts'
-import { problemOf } from './problem.ts'
+import { closeInStages, closeInStagesWhenAnswered, isEnding, takeNoMore } from './close-in-stages.ts'
+import { PROBLEM_TYPE, problemOf } from './problem.ts'
 
+/** Called for each that is answered. */
+type Refused = (code: ErrorCode) => void
+
+const NO_SUCH_VERSION = new MillraceError(
+  'UNSUPPORTED_HTTP_VERSION',
+  'this listener speaks HTTP/1.1 and HTTP/1.0: send one of these',
+)
 /** Codes of Node and of its parser; all others are malformed requests. */
 const BY_CODE: Readonly<Record<string, MillraceError>> = {
   ERR_HTTP_REQUEST_TIMEOUT: new MillraceError(
@@ -16,25 +23,19 @@ const BY_CODE: Readonly<Record<string, MillraceError>> = {
     'BODY_TOO_LARGE',
     'the chunk extensions are too large: send chunks without extensions',
   ),
+  HPE_INVALID_VERSION: NO_SUCH_VERSION,
+  HPE_PAUSED_H2_UPGRADE: NO_SUCH_VERSION, // "PRI", which begins HTTP/2
 }
 
-/** For Fastify's `clientErrorHandler`. @param refused called for each that is answered. */
-export function answerParserErrors(refused: (code: ErrorCode) => void) {
+/** For Fastify's `clientErrorHandler`. */
+export function answerParserErrors(refused: Refused) {
   return (error: Error, socket: Socket): void => {
-    // Reset, or answered already: nobody is there to read.
-    if (systemCode(error) === 'ECONNRESET' || !socket.writable) return void socket.destroy()
-    const response = responseOn(socket)
-    if (response?.req.complete || response?.headersSent) {
-      // The request before is whole: its answer comes first, and is the last one.
-      if (!response.headersSent) response.setHeader('connection', 'close')
-      closeInStagesWhenAnswered(socket)
-      return
-    }
-    const problem =
-      BY_CODE[systemCode(error) ?? ''] ??
-      new MillraceError('MALFORMED', `this is not valid HTTP (${error.message}): see RFC 9112`)
-    answer(socket, problem)
-    refused(problem.code)
+    // Reset, or closed before it has sent anything, such as a spare connection of a load balancer: nobody asks.
+    const isNobodys = systemCode(error) === 'ECONNRESET' || !socket.writable || socket.bytesRead === 0
+    if (isNobodys) return void socket.destroy()
+    if (isEnding(socket)) return
+    const malformed = () => new MillraceError('MALFORMED', `this is not valid HTTP (${error.message}): see RFC 9112`)
+    answerLast(socket, BY_CODE[systemCode(error) ?? ''] ?? malformed(), refused)
   }
 }
 
@@ -45,29 +46,64 @@ function responseOn(socket: Socket): ServerResponse | undefined {
 
 /**
  * @param maxBodyBytes a larger body is not asked for (`Expect: 100-continue`).
- * @param refused called for each that is answered.
  */
-export function answerExpectations(server: Server, maxBodyBytes: number, refused: (code: ErrorCode) => void): void {
+export function answerExpectations(server: Server, maxBodyBytes: number, refused: Refused): void {
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
     if (!(Number(request.headers['content-length']) > maxBodyBytes)) response.writeContinue()
     server.emit('request', request, response)
   })
-  server.on('checkExpectation', ({ socket }: IncomingMessage) => {
-    answer(socket, new MillraceError('EXPECTATION_FAILED', 'an expectation other than 100-continue: leave it out'))
-    refused('EXPECTATION_FAILED')
+  server.on('checkExpectation', ({ socket }: IncomingMessage, response: ServerResponse) => {
+    if (isEnding(socket)) return
+    const problem = new MillraceError('EXPECTATION_FAILED', 'an expectation other than 100-continue: leave it out')
+    respondLast(response, problem, refused)
   })
   server.on('connect', (_request: IncomingMessage, socket: Socket) => {
-    answer(socket, new MillraceError('METHOD_NOT_ALLOWED', 'this is no proxy: send events to POST /v1/events'))
-    refused('METHOD_NOT_ALLOWED')
+    socket.on('error', () => socket.destroy()) // Node has taken its own listener away
+    const problem = new MillraceError('METHOD_NOT_ALLOWED', 'this is no proxy: send events to POST /v1/events')
+    answerLast(socket, problem, refused)
   })
 }
 
-function answer(socket: Socket, problem: MillraceError): void {
-  const { status } = ERRORS[problem.code]
+/** Methods of RTSP, which Node's parser knows and Fastify does not: it would write a page of log for each request. */
+export function refuseForeignMethods(server: Server, refused: Refused): void {
+  const known = new Set(METHODS)
+  const [serve] = server.listeners('request') as ((request: IncomingMessage, response: ServerResponse) => void)[]
+  if (serve === undefined) throw new Error('the server has no listener for requests')
+  server.removeAllListeners('request')
+  server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+    if (known.has(request.method ?? '')) serve(request, response)
+    else respondLast(response, NO_SUCH_VERSION, refused)
+  })
+}
+
+function respondLast(response: ServerResponse, problem: MillraceError, refused: Refused): void {
   const body = problemOf(problem)
-  socket.write(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: application/problem+json\r\n` +
-      `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
-  )
+  closeInStagesWhenAnswered(response.req.socket)
+  response.writeHead(ERRORS[problem.code].status, headersOf(body)).end(body)
+  refused(problem.code)
+}
+
+/** Answers what has no response. Requests before it are answered first: they are whole, and may be stored. */
+function answerLast(socket: Socket, problem: MillraceError, refused: Refused): void {
+  takeNoMore(socket)
+  const response = responseOn(socket)
+  if (response?.req.complete) return void response.once('close', () => answerLast(socket, problem, refused))
+  if (!socket.writable) return void socket.destroy()
+  if (!response?.headersSent) {
+    const { status } = ERRORS[problem.code]
+    const body = problemOf(problem)
+    const headers = Object.entries(headersOf(body)).map(([name, value]) => `${name}: ${value}\r\n`)
+    socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${headers.join('')}\r\n${body}`)
+    refused(problem.code)
+  }
   closeInStages(socket)
+}
+
+function headersOf(body: string): Record<string, string | number> {
+  return {
+    date: new Date().toUTCString(),
+    'content-type': PROBLEM_TYPE,
+    'content-length': Buffer.byteLength(body),
+    connection: 'close',
+  }
 }

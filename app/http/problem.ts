@@ -1,21 +1,30 @@
 /** Every error a client sees: RFC 9457 `application/problem+json`, with Retry-After on 429 and 503. */
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { ERRORS, type ErrorCode, MillraceError } from '../errors.ts'
-import { closeInStagesWhenAnswered } from './close-in-stages.ts'
+import { makeLast } from './close-in-stages.ts'
 
 const RETRY_AFTER_SECONDS = '1'
-const PROBLEM_TYPE = 'application/problem+json'
+export const PROBLEM_TYPE = 'application/problem+json'
 /** After these the rest of the body is not read as one: it is too large, or nobody knows where it ends. */
-const CLOSING = new Set([400, 413, 501])
+const CLOSING = new Set([400, 413, 501, 505])
 
 /** Events that were not accepted, by their place in the request. `retryable`: sound, but not stored. */
 export type Rejected = { index: number; reason: string; retryable?: true }[]
 
 /** What Fastify raises before a route runs, in our terms. */
-const FROM_FASTIFY: Readonly<Record<string, ErrorCode>> = {
-  FST_ERR_CTP_BODY_TOO_LARGE: 'BODY_TOO_LARGE',
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'UNSUPPORTED_TYPE',
-  FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'MALFORMED',
+const FROM_FASTIFY: Readonly<Record<string, (request: FastifyRequest) => readonly [ErrorCode, string]>> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: ({ routeOptions }) => [
+    'BODY_TOO_LARGE',
+    `the body is larger than ${routeOptions.bodyLimit} bytes: send less at a time`,
+  ],
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: ({ headers }) => [
+    'UNSUPPORTED_TYPE',
+    `content type ${JSON.stringify(headers['content-type'])} is not a media type: send one, as type/subtype`,
+  ],
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: () => [
+    'MALFORMED',
+    'the body is not as long as content-length says: send it again',
+  ],
 }
 
 export class Refusal extends MillraceError {
@@ -27,10 +36,10 @@ export class Refusal extends MillraceError {
   }
 }
 
-export function toProblem(error: unknown): MillraceError | undefined {
+export function toProblem(error: unknown, request: FastifyRequest): MillraceError | undefined {
   if (error instanceof MillraceError) return error
-  const code = FROM_FASTIFY[(error as FastifyError).code]
-  return code && new MillraceError(code, (error as Error).message, { cause: error })
+  const [code, message] = FROM_FASTIFY[(error as FastifyError).code]?.(request) ?? []
+  return code && new MillraceError(code, message ?? '', { cause: error })
 }
 
 /** The document of an error that no request carries. */
@@ -41,17 +50,13 @@ export function problemOf(problem: MillraceError): string {
 }
 
 export function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const problem = toProblem(error)
+  const problem = toProblem(error, request)
+  const status = problem?.status ?? (error as FastifyError).statusCode ?? 500
+  if (!request.raw.complete && (CLOSING.has(status) || !isRestShort(request))) makeLast(reply)
   if (problem !== undefined) {
-    const { status } = ERRORS[problem.code]
     if (status === 429 || status === 503) reply.header('retry-after', RETRY_AFTER_SECONDS)
-    if (CLOSING.has(status) && !request.raw.complete) {
-      reply.header('connection', 'close')
-      closeInStagesWhenAnswered(request.raw.socket)
-    }
     return reply.code(status).type(PROBLEM_TYPE).send(problemOf(problem))
   }
-  const status = (error as FastifyError).statusCode ?? 500
   const isOurs = status >= 500
   if (isOurs) request.log.error({ err: error, reqId: request.id }, 'request failed')
   const title = isOurs ? 'Internal error' : 'Bad request'
@@ -60,6 +65,12 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
     .code(status)
     .type(PROBLEM_TYPE)
     .send(JSON.stringify({ type: 'about:blank', title, status, detail }))
+}
+
+/** Whether Node may read what is left of the body, for the next request on the connection: it ends, and soon. */
+function isRestShort({ headers, routeOptions }: FastifyRequest): boolean {
+  const isKnown = headers['transfer-encoding'] === undefined && headers.expect === undefined
+  return isKnown && Number(headers['content-length'] ?? 0) <= routeOptions.bodyLimit
 }
 
 function urn(code: ErrorCode): string {

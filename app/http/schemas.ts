@@ -145,6 +145,7 @@ const events = {
     431: problem('Headers too large.'),
     501: problem('A transfer coding other than chunked.'),
     503: problem('Channel, log or disk is full, or shutting down: nothing of the request was kept.', retryAfter),
+    505: problem('An HTTP version other than 1.1 and 1.0.'),
   },
 }
 

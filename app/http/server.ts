@@ -21,7 +21,7 @@ import { eventsRoute } from './events.ts'
 import { checkFraming } from './framing.ts'
 import { healthRoutes } from './health.ts'
 import { NO_SCHEMAS } from './no-schemas.ts'
-import { answerExpectations, answerParserErrors } from './parser-errors.ts'
+import { answerExpectations, answerParserErrors, refuseForeignMethods } from './parser-errors.ts'
 import { sendProblem, toProblem } from './problem.ts'
 import { type EventQuota, Quota } from './quota.ts'
 import { SharedQuota, sharedStore } from './shared-limits.ts'
@@ -101,19 +101,22 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
   limitConnections(app, options.filesOfSinks, config.WORKERS)
 
   app.setErrorHandler((error, request, reply) => {
-    const problem = toProblem(error)
+    const problem = toProblem(error, request)
     const isClients = !problem && ((error as FastifyError).statusCode ?? 500) < 500
-    counts.refuseRequest(isClients ? 'other' : reasonOf(problem))
+    // Of one that broke off, what there was to say is said, or nobody is there to read it.
+    if (!request.raw.socket.destroyed) counts.refuseRequest(isClients ? 'other' : reasonOf(problem))
     return sendProblem(error, request, reply)
   })
-  answerUnknownRoutes(app, '/docs')
+  refuseForeignMethods(app.server, refused)
   answerExpectations(app.server, config.MAX_BODY_BYTES, refused)
   const isOpenToThisMachine = config.apiKeys.size === 0 && isLoopback(config.HOST) && !config.ALLOW_ANONYMOUS
+  const framing = { onlyLoopback: isOpenToThisMachine }
   app.addHook('onRequest', ({ raw }, reply, done) => {
     if (isEnding(raw.socket)) return void reply.hijack()
-    checkFraming(raw, isOpenToThisMachine)
+    checkFraming(raw, framing)
     done()
   })
+  answerUnknownRoutes(app, '/docs')
 
   if (tracing) await app.register(tracing.plugin)
   docsRoutes(app, { version, needsKey: config.apiKeys.size > 0 })

@@ -1,7 +1,6 @@
 /** 404 for a path that nothing is at; 405 with `Allow` for one that takes other methods (RFC 9110, section 15.5.6). */
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { MillraceError } from '../errors.ts'
-import { sendProblem } from './problem.ts'
 
 /**
  * To be called before any route is added.
@@ -10,19 +9,36 @@ import { sendProblem } from './problem.ts'
 export function answerUnknownRoutes(app: FastifyInstance, see: string): void {
   const routes: { readonly path: RegExp; readonly methods: readonly string[] }[] = []
   app.addHook('onRoute', ({ url, method }) => {
-    const path = url.replace(/:[^/]+/g, '[^/]+').replace('*', '.*')
+    const path = url
+      .replace(/[.+?^${}()|[\]\\]/g, '\\$&')
+      .replace(/:[^/]+/g, '[^/]+')
+      .replace('*', '.*')
     routes.push({ path: new RegExp(`^${path}$`), methods: [method].flat() })
   })
-  app.setNotFoundHandler((request, reply) => {
-    const [path = ''] = request.url.split('?')
+  const refusal = ({ method, url }: FastifyRequest, reply: FastifyReply): MillraceError => {
+    const path = pathOf(url)
     const allowed = new Set(routes.filter((route) => route.path.test(path)).flatMap(({ methods }) => methods))
-    const asked = `${request.method} ${request.url}`
-    // A route that takes the method may have found nothing there.
-    if (allowed.size === 0 || allowed.has(request.method)) {
-      return sendProblem(new MillraceError('NOT_FOUND', `no ${asked}: see ${see} for what there is`), request, reply)
+    if (allowed.size === 0 || allowed.has(method)) {
+      return new MillraceError('NOT_FOUND', `no ${method} ${url}: see ${see} for what there is`)
     }
     const methods = [...allowed].sort().join(', ')
     reply.header('allow', methods)
-    return sendProblem(new MillraceError('METHOD_NOT_ALLOWED', `no ${asked}: use ${methods}`), request, reply)
+    return new MillraceError('METHOD_NOT_ALLOWED', `no ${method} ${url}: use ${methods}`)
+  }
+  // Before the type of the body is looked at: that is not what is wrong.
+  app.addHook('onRequest', (request, reply, done) => done(request.is404 ? refusal(request, reply) : undefined))
+  // For a route that finds nothing to serve.
+  app.setNotFoundHandler((request, reply) => {
+    throw refusal(request, reply)
   })
+}
+
+/** As the router reads it: of a target in absolute form, without the host. */
+function pathOf(url: string): string {
+  const [path = ''] = url.replace(/^https?:\/\/[^/?#]*/i, '').split(/[?#]/)
+  try {
+    return decodeURI(path)
+  } catch {
+    return path
+  }
 }

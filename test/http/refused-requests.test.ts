@@ -4,6 +4,7 @@ import { request } from 'node:http'
 import { connect } from 'node:net'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { type Harness, post, raw, startHttp } from '../support/http.ts'
+import { until } from '../support/service.ts'
 
 const EVENT = '{"data":1}'
 const MIB = 1024 * 1024
@@ -54,6 +55,38 @@ describe('a body over the limit: the client sees 413', () => {
     expect(await http.stored()).toEqual([])
   })
 
+  test('that sends slowly, for longer than a silent one may take', async () => {
+    const http = await startHttp({ MAX_BODY_BYTES: '4096' })
+    const first = [head([...POST, `Content-Length: ${13 * 1024}`]), Buffer.alloc(1024, 0x20)]
+    const socket = connect(Number(new URL(http.url).port), '127.0.0.1').pause()
+    onTestFinished(() => void socket.destroy())
+    await once(socket, 'connect')
+    for (const chunk of first) socket.write(chunk)
+    for (let at = 0; at < 12; at++) {
+      await new Promise((next) => setTimeout(next, 500))
+      socket.write(Buffer.alloc(1024, 0x20))
+    }
+    let answer = ''
+    socket.setEncoding('utf8').on('data', (text) => {
+      answer += text
+    })
+    socket.resume()
+    await once(socket, 'end')
+    expect(read(answer).status).toBe(413)
+  }, 30_000)
+
+  test('that sends it behind an event that waits for its sync', async () => {
+    const http = await startHttp({}, (log) => ({
+      append: async (batches) => {
+        await new Promise((resolve) => setTimeout(resolve, 300))
+        return log.append(batches)
+      },
+    }))
+    const waiting = head([...POST, `Content-Length: ${EVENT.length}`]) + EVENT
+    const answer = await writesThenReads(http, [waiting + head([...POST, `Content-Length: ${5 * MIB}`]), ...pieces])
+    expect(answer.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 202', 'HTTP/1.1 413'])
+  })
+
   test('that uses fetch, twenty times', async () => {
     const http = await startHttp()
     for (let at = 0; at < 20; at++) expect((await post(http, Buffer.alloc(5 * MIB, 0x20))).status).toBe(413)
@@ -95,7 +128,7 @@ describe('a body over the limit: the client sees 413', () => {
       if (sentBytes === 8 * MIB) expect((await post(http, EVENT)).status).toBe(202)
     }
     expect(open).toBe(false)
-    expect(sentBytes).toBeLessThan(128 * MIB)
+    expect(sentBytes).toBeLessThan(256 * MIB)
   })
 
   test('that keeps silent: it is closed after a few seconds', async () => {
@@ -104,6 +137,75 @@ describe('a body over the limit: the client sees 413', () => {
     const answer = raw(http, head([...POST, `Content-Length: ${5 * MIB}`]))
     expect(read(await answer).status).toBe(413)
     expect(performance.now() - startedAt).toBeLessThan(15_000)
+  })
+})
+
+describe('a refusal before the body is read: the client sees it, and what it goes on sending is bounded', () => {
+  const keys = { API_KEYS: 'me:a-key-of-16-letters' }
+
+  test.each([
+    ['no key, chunked', keys, [...POST, 'Transfer-Encoding: chunked'], 401],
+    ['no key, more than is ever taken', keys, [...POST, `Content-Length: ${5 * MIB}`], 401],
+    ['a path that is not there', {}, [...POST.with(0, 'POST /nope HTTP/1.1'), 'Transfer-Encoding: chunked'], 404],
+    ['another method', {}, [...POST.with(0, 'PUT /v1/events HTTP/1.1'), 'Transfer-Encoding: chunked'], 405],
+    ['a path that cannot be decoded', {}, [...POST.with(0, 'POST /%zz HTTP/1.1'), 'Transfer-Encoding: chunked'], 400],
+    ['a foreign host', {}, [...POST.with(1, 'Host: a.example'), 'Transfer-Encoding: chunked'], 403],
+  ])('%s: the connection ends', async (_, environment, lines, status) => {
+    const http = await startHttp(environment)
+    const answer = await raw(http, head(lines))
+    expect(read(answer)).toMatchObject({ status, headers: expect.stringMatching(/^connection: close$/im) })
+  })
+
+  test('a body that is short enough is read to its end, and the connection is used again', async () => {
+    const http = await startHttp(keys)
+    const refused = head([...POST, `Content-Length: ${EVENT.length}`]) + EVENT
+    const last = head([...POST, 'Connection: close', `Content-Length: ${EVENT.length}`]) + EVENT
+    expect((await raw(http, refused + last)).match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 401', 'HTTP/1.1 401'])
+  })
+
+  test('a body that does not come, and gives way to others: 503', async () => {
+    const http = await startHttp({ MAX_BODY_BYTES: '4096', IN_PROGRESS_MAX_BYTES: '5000' })
+    const stalled = raw(http, `${head([...POST, 'Content-Length: 4000'])}{`)
+    const big = JSON.stringify({ data: 'x'.repeat(2000) })
+    await until(async () => (await post(http, big)).status === 503, 10_000, 'there is no room')
+    await until(async () => (await post(http, big)).status === 202, 20_000, 'there is room again')
+    expect(read(await stalled)).toMatchObject({ status: 503, type: 'overloaded' })
+    expect((await http.stored()).length).toBe(1)
+  }, 30_000)
+})
+
+describe('what is answered in order', () => {
+  const event = (id: string, ...lines: string[]) => {
+    const body = `{"id":"${id}","data":1}`
+    return head([...POST, ...lines, `Content-Length: ${body.length}`]) + body
+  }
+  const other = 'GET /health/live HTTP/1.1\r\nHost: localhost\r\n'
+
+  test.each([
+    ['no HTTP', 'NONSENSE\r\n\r\n', [202, 202, 400]],
+    ['an expectation', `${other}Expect: magic\r\n\r\n`, [202, 202, 417]],
+    ['a tunnel', 'CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n', [202, 202, 405]],
+    ['a body that is malformed', `${head([...POST, 'Transfer-Encoding: chunked'])}x\r\n`, [202, 202, 400]],
+    ['one behind the last one', event('2', 'Connection: close') + event('3'), [202, 202, 202]],
+  ])(
+    'events that wait for their sync, and then %s: every event that is stored is acknowledged',
+    async (_, bytes, statuses) => {
+      const http = await startHttp({}, (log) => ({
+        append: async (batches) => {
+          await new Promise((resolve) => setTimeout(resolve, 50))
+          return log.append(batches)
+        },
+      }))
+      const answer = await raw(http, event('0') + event('1') + bytes)
+      expect([...answer.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => Number(status))).toEqual(statuses)
+      expect((await http.stored()).length).toBe(statuses.filter((status) => status === 202).length)
+    },
+  )
+
+  test('a body that is malformed is counted once', async () => {
+    const http = await startHttp()
+    await raw(http, `${head([...POST, 'Transfer-Encoding: chunked'])}x\r\n`)
+    expect([...http.counts.refusedRequestsTotal].filter(([, count]) => count > 0)).toEqual([['malformed', 1]])
   })
 })
 
@@ -212,7 +314,11 @@ describe('what never becomes a request is answered with a problem document', () 
   test.each([
     ['no HTTP', 'NONSENSE\r\n\r\n', 400, 'malformed'],
     ['an unknown method', 'FROB /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n', 400, 'malformed'],
-    ['a version of its own', 'GET / HTTP/9.9\r\nHost: localhost\r\n\r\n', 400, 'malformed'],
+    ['a version that there is not', 'GET / HTTP/9.9\r\nHost: localhost\r\n\r\n', 505, 'unsupported-http-version'],
+    ['HTTP/2 in the words of HTTP/1', 'GET / HTTP/2.0\r\nHost: localhost\r\n\r\n', 505, 'unsupported-http-version'],
+    ['HTTP/0.9', 'GET / HTTP/0.9\r\nHost: localhost\r\n\r\n', 505, 'unsupported-http-version'],
+    ['HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 505, 'unsupported-http-version'],
+    ['RTSP', 'DESCRIBE rtsp://a/b RTSP/1.0\r\n\r\n', 505, 'unsupported-http-version'],
     ['headers that are too large', `GET / HTTP/1.1\r\nX: ${'y'.repeat(40_000)}\r\n\r\n`, 431, 'headers-too-large'],
     ['an expectation', 'GET / HTTP/1.1\r\nHost: localhost\r\nExpect: magic\r\n\r\n', 417, 'expectation-failed'],
     ['a tunnel', 'CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n', 405, 'method-not-allowed'],
@@ -236,11 +342,42 @@ test.each([
   ['POST', '/openapi.json', 'GET, HEAD'],
   ['POST', '/docs', 'GET, HEAD'],
   ['POST', '/docs/static/index.html', 'GET, HEAD'],
+  ['GET', '/v1/%65vents', 'POST'],
+  ['QUERY', '/v1/events', 'POST'],
+  ['PROPFIND', '/v1/events', 'POST'],
 ])('%s %s: 405, and Allow says %s', async (method, path, allow) => {
-  const { url } = await startHttp()
+  const { url, counts } = await startHttp()
   const response = await fetch(url + path, { method })
   expect([response.status, response.headers.get('allow')]).toEqual([405, allow])
   expect(await response.json()).toMatchObject({ type: 'urn:millrace:problem:method-not-allowed', status: 405 })
+  expect(counts.refusedRequestsTotal.get('method_not_allowed')).toBe(1)
+})
+
+test('a target in absolute form has the methods of its path', async () => {
+  const http = await startHttp()
+  const answer = await raw(
+    http,
+    head(['GET http://localhost/v1/events HTTP/1.1', 'Host: localhost', 'Connection: close']),
+  )
+  expect(read(answer)).toMatchObject({ status: 405, headers: expect.stringMatching(/^allow: POST$/im) })
+})
+
+test('what is not among the files of the docs is a problem document', async () => {
+  const response = await fetch(`${(await startHttp()).url}/docs/nope`)
+  expect([response.status, response.headers.get('content-type')]).toEqual([
+    404,
+    expect.stringMatching(/^application\/problem\+json/),
+  ])
+  expect(await response.json()).toMatchObject({ type: 'urn:millrace:problem:not-found' })
+})
+
+test('a path that only looks like a known one is 404, whatever the type of its body', async () => {
+  const http = await startHttp()
+  for (const path of ['/openapi-json', '/v1/events/', '/v1/eventsx']) {
+    const response = await fetch(http.url + path, { method: 'POST', headers: { 'content-type': 'x' }, body: EVENT })
+    expect([path, response.status]).toEqual([path, 404])
+  }
+  expect(http.counts.refusedRequestsTotal.get('not_found')).toBe(3)
 })
 
 test('HEAD of health is answered, and a path that is not there is 404 for every method', async () => {
@@ -274,4 +411,14 @@ test('a refusal because the channel is full costs no quota', async () => {
   // Ten seconds' worth: what is left of it is still there.
   for (let at = accepted; at < 10; at++) expect((await post(http, EVENT)).status).toBe(202)
   expect((await post(http, EVENT)).status).toBe(429)
+})
+
+test('a spare connection that has sent nothing when its time is over is closed without a word', async () => {
+  const http = await startHttp()
+  const accepted = once(http.server.server, 'connection')
+  const answer = raw(http, '')
+  const [socket] = await accepted
+  http.server.server.emit('clientError', Object.assign(new Error('late'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' }), socket)
+  expect(await answer).toBe('')
+  expect([...http.counts.refusedRequestsTotal].filter(([, count]) => count > 0)).toEqual([])
 })

@@ -7,6 +7,7 @@ import { type ErrorCode, MillraceError } from '../../app/errors.ts'
 import { settleGroup } from '../../app/http/thread-messages.ts'
 import { GroupWrite } from '../../app/http/threads.ts'
 import { type Lost, Write } from '../../app/write.ts'
+import { raw } from '../support/http.ts'
 import { startLoad } from '../support/load.ts'
 import {
   caughtUp,
@@ -182,6 +183,28 @@ test('what is refused is refused as by one thread', async () => {
   }
   expect(answers[1]).toEqual(answers[0])
   expect((answers[0] as Answer[]).map(({ status }) => status)).toEqual([400, 422, 415, 400, 413, 413])
+})
+
+test('what never becomes a request is refused in each thread, and counted once', async () => {
+  const service = await startService(temporaryDirectory(), TWO)
+  const refused = [
+    ['NONSENSE\r\n\r\n', 400],
+    ['GET / HTTP/2.0\r\nHost: localhost\r\n\r\n', 505],
+    ['POST /v1/events HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n', 501],
+    ['GET /v1/events HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n', 405],
+    ['POST /v1/events HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n', 403],
+    ['POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000000\r\n\r\n', 413],
+  ] as const
+  for (const [bytes, status] of refused) {
+    const answers = await Promise.all(Array.from({ length: 8 }, () => raw(service, bytes)))
+    for (const answer of answers)
+      expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} [^{]*application/problem\\+json`))
+  }
+  const samples = await scrape(service)
+  const reasons = ['malformed', 'unsupported_http_version', 'unsupported_transfer_coding', 'method_not_allowed']
+  for (const reason of [...reasons, 'forbidden', 'body_too_large']) {
+    expect([reason, samples.get(`millrace_requests_refused_total{reason="${reason}"}`)]).toEqual([reason, 8])
+  }
 })
 
 test.each(['1', '2'])('a full log, WORKERS=%s: 503 with nothing kept, and saturation shows it', async (workers) => {
