@@ -8,9 +8,11 @@ import { type FastifyBaseLogger, type FastifyInstance, fastify, LogController } 
 import { isLoopback } from '../config.ts'
 import type { ReplayResult } from '../delivery/dead-letters.ts'
 import { MillraceError } from '../errors.ts'
+import { isEnding } from '../http/close-in-stages.ts'
+import { checkFraming } from '../http/framing.ts'
 import { healthRoutes } from '../http/health.ts'
 import { NO_SCHEMAS } from '../http/no-schemas.ts'
-import { answerParserErrors } from '../http/parser-errors.ts'
+import { answerExpectations, answerParserErrors, refuseForeignMethods } from '../http/parser-errors.ts'
 import { sendProblem } from '../http/problem.ts'
 import { answerUnknownRoutes } from '../http/unknown-routes.ts'
 import { type LiveOptions, livePage } from './live.ts'
@@ -32,6 +34,8 @@ export interface AdminOptions {
   readonly replay: (sink: string) => Promise<ReplayResult | undefined>
 }
 
+/** No route has a body that means anything. */
+const MAX_BODY_BYTES = 1024 * 1024
 /** Dead letters in one answer. */
 const MAX_LISTED = 10_000
 
@@ -40,15 +44,25 @@ export const ADMIN_HEADER = 'x-millrace-admin'
 
 export function createAdmin(options: AdminOptions): FastifyInstance {
   const { logger, host, notReady, scrape, status, live, token, sinks, deadLetters, replay } = options
+  const notCounted = () => undefined
   const app = fastify({
     loggerInstance: logger,
+    http: { joinDuplicateHeaders: true, requireHostHeader: false }, // as the public listener: framing.ts
     schemaController: NO_SCHEMAS,
     logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: MAX_BODY_BYTES,
     forceCloseConnections: true,
-    clientErrorHandler: answerParserErrors(() => undefined),
+    clientErrorHandler: answerParserErrors(notCounted),
   })
   app.setErrorHandler(sendProblem)
-  answerUnknownRoutes(app, '/')
+  refuseForeignMethods(app.server, notCounted)
+  answerExpectations(app.server, MAX_BODY_BYTES, notCounted)
+  const framing = { onlyLoopback: false } // which says what to do about it in other words, below
+  app.addHook('onRequest', ({ raw }, reply, done) => {
+    if (isEnding(raw.socket)) return void reply.hijack()
+    checkFraming(raw, framing)
+    done()
+  })
   if (isLoopback(host)) {
     // DNS rebinding: a foreign name that resolves to this address is not us.
     app.addHook('onRequest', (request, _reply, done) => {
@@ -59,6 +73,7 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
         )
     })
   }
+  answerUnknownRoutes(app, '/')
   healthRoutes(app, notReady)
 
   app.register(livePage, { ...live, needsToken: token !== '' })

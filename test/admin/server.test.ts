@@ -2,6 +2,7 @@ import { pino } from 'pino'
 import { expect, onTestFinished, test } from 'vitest'
 import { type App, startApp } from '../../app/app.ts'
 import { loadConfig } from '../../app/config.ts'
+import { raw } from '../support/http.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
 
 async function start(): Promise<App> {
@@ -76,4 +77,25 @@ test('a name that was made to resolve to loopback (DNS rebinding) is refused', a
     }).end()
   })
   expect(status).toBe(403)
+})
+
+test.each([
+  ['no HTTP', 'NONSENSE\r\n\r\n', 400],
+  ['an expectation', 'GET /status HTTP/1.1\r\nHost: localhost\r\nExpect: magic\r\n\r\n', 417],
+  ['a tunnel', 'CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n', 405],
+  ['RTSP', 'DESCRIBE rtsp://a/b RTSP/1.0\r\n\r\n', 505],
+  ['no host', 'GET /status HTTP/1.1\r\n\r\n', 400],
+  ['two hosts', 'GET /status HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n', 400],
+  ['HTTP/1.0 without a host', 'GET /status HTTP/1.0\r\n\r\n', 403],
+  [
+    'another transfer coding',
+    'POST /status HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n',
+    501,
+  ],
+  ['another method', 'PUT /status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n', 405],
+])('%s is refused with a problem document', async (_, bytes, status) => {
+  const { adminUrl } = await start()
+  const answer = await raw({ url: adminUrl }, bytes)
+  expect(answer).toMatch(/^content-type: application\/problem\+json/im)
+  expect(JSON.parse(answer.slice(answer.indexOf('\r\n\r\n') + 4))).toMatchObject({ status })
 })
