@@ -1,12 +1,13 @@
 /** The process: configuration → app → listen; signals → close → exit code. */
 import { setFlagsFromString } from 'node:v8'
 import closeWithGrace from 'close-with-grace'
-import { type Logger, pino } from 'pino'
 import packageJson from '../package.json' with { type: 'json' }
-import { startApp } from './app.ts'
+import { type App, startApp } from './app.ts'
 import { type Config, loadConfig } from './config.ts'
 import { MillraceError } from './errors.ts'
-import { writesToStdout } from './route.ts'
+import { createLogger } from './logger.ts'
+import { printable } from './printable.ts'
+import { onStopSignal, STOP_SIGNALS, type StopSignal } from './signals.ts'
 import { startTracing } from './telemetry.ts'
 
 /**
@@ -36,6 +37,8 @@ export const CLOSE_MARGIN_MS = 10_000
  */
 export async function serve(environment: NodeJS.ProcessEnv): Promise<void> {
   setMemoryFlags()
+  // Without a listener, a reader of the output that went away would end the process.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
   let config: Config
   try {
     config = loadConfig(environment)
@@ -44,34 +47,55 @@ export async function serve(environment: NodeJS.ProcessEnv): Promise<void> {
   }
   const logger = await createLogger(config)
   let failed: Error | undefined
-  let close: (() => void) | undefined
+  let stopSignal: StopSignal | undefined
+  let isStopping = false
+  let starting: Promise<App> | undefined
+
+  const { close } = closeWithGrace(
+    {
+      delay: config.SHUTDOWN_GRACE_MS + config.SHUTDOWN_DRAIN_MS + CLOSE_MARGIN_MS,
+      logger,
+      skip: [...STOP_SIGNALS],
+    },
+    async ({ err, signal }) => {
+      isStopping = true
+      if (err) logger.fatal({ err }, 'unexpected error: stopping')
+      logger.info(`${stopSignal ?? signal ?? 'failure'}: taking no more events, finishing what is begun`)
+      // One that fails to start says why, and ends the process.
+      const app = err ? await settledNow(starting) : await starting
+      if (app === undefined) process.exit(err ? 1 : 0)
+      // Ctrl-C, and a terminal that was closed, have no load balancer to wait for.
+      const graceMs = (stopSignal ?? signal) === 'SIGTERM' ? config.SHUTDOWN_GRACE_MS : 0
+      // A log that failed cannot record what is delivered: the next start would deliver it again.
+      const finished = await app.close(graceMs, failed && 0)
+      if (!finished) logger.error('stopped with work begun and not finished: it is tried again at the next start')
+      const exitCode = finished && !failed && !err ? 0 : 1
+      logger.info(`stopped, exit code ${exitCode}`)
+      process.exit(exitCode)
+    },
+  )
+  onStopSignal({
+    onStop: (signal) => {
+      stopSignal = signal
+      close()
+    },
+    onAgain: (signal) => {
+      logger.error(`second ${signal}: stopping at once, exit code 1`)
+      process.exit(1)
+    },
+    onIgnored: (signal) => logger.info(`${signal}: there is no terminal, so the service goes on; SIGTERM stops it`),
+  })
 
   try {
     const onFailure = (error: Error) => {
       failed = error
       logger.fatal({ err: error }, 'stopping, so that a restart can recover')
-      close?.()
+      close()
     }
-    const app = await startApp(config, logger, onFailure, {
-      tracing: await startTracing(environment, packageJson.version),
-    })
-    const closing = closeWithGrace(
-      { delay: config.SHUTDOWN_GRACE_MS + config.SHUTDOWN_DRAIN_MS + CLOSE_MARGIN_MS, logger },
-      async ({ err, signal }) => {
-        if (err) logger.fatal({ err }, 'unexpected error: stopping')
-        logger.info(`${signal ?? 'failure'}: taking no more events, finishing what is begun`)
-        // Ctrl-C has no load balancer to wait for.
-        const graceMs = signal === 'SIGTERM' ? config.SHUTDOWN_GRACE_MS : 0
-        // A log that failed cannot record what is delivered: the next start would deliver it again.
-        const finished = await app.close(graceMs, failed && 0)
-        if (!finished) logger.error('stopped with work begun and not finished: it is tried again at the next start')
-        const exitCode = finished && !failed && !err ? 0 : 1
-        logger.info(`stopped, exit code ${exitCode}`)
-        process.exit(exitCode)
-      },
-    )
-    close = closing.close
-    if (failed) close()
+    const tracing = await startTracing(environment, packageJson.version)
+    starting = startApp(config, logger, onFailure, { tracing })
+    const app = await starting
+    if (isStopping) return
     const does = app.url === undefined ? 'delivering' : `send events to ${app.url}/v1/events · docs ${app.url}/docs`
     logger.info(`ready: ${does} · live page ${app.adminUrl} · metrics ${app.adminUrl}/metrics`)
   } catch (error) {
@@ -79,20 +103,14 @@ export async function serve(environment: NodeJS.ProcessEnv): Promise<void> {
   }
 }
 
-/** What the operator can mend gets one line and exit code 2; anything else is a bug and keeps its stack. */
-function refuseToStart(error: unknown): void {
-  console.error(error instanceof MillraceError ? `millrace: ${error.message}` : error)
-  process.exit(error instanceof MillraceError ? 2 : 1)
+/** What it has become by now, without waiting for it. */
+async function settledNow<T>(promise: Promise<T> | undefined): Promise<T | undefined> {
+  const unsettled = new Promise<undefined>((resolve) => setImmediate(() => resolve(undefined)))
+  return Promise.race([promise?.catch(() => undefined), unsettled])
 }
 
-/** Pretty on a terminal, JSON lines otherwise; to stderr when stdout belongs to the stdout sink. */
-async function createLogger(config: Config): Promise<Logger> {
-  const stream = writesToStdout(config) ? process.stderr : process.stdout
-  const options = { level: config.LOG_LEVEL, redact: ['req.headers.authorization', 'headers.authorization'] }
-  if (!stream.isTTY) return pino(options, stream)
-  const { default: pretty } = await import('pino-pretty')
-  return pino(
-    options,
-    pretty({ colorize: true, ignore: 'pid,hostname', translateTime: 'HH:MM:ss.l', destination: stream }),
-  )
+/** What the operator can fix gets one line and exit code 2; anything else is a bug and keeps its stack. */
+function refuseToStart(error: unknown): void {
+  console.error(error instanceof MillraceError ? `millrace: ${printable(error.message)}` : error)
+  process.exit(error instanceof MillraceError ? 2 : 1)
 }
