@@ -15,11 +15,12 @@ import { publishToCloudWatch } from './cloudwatch.ts'
 import type { Config } from './config.ts'
 import { backoffMs } from './delivery/backoff.ts'
 import { Delivery } from './delivery/delivery.ts'
+import { checkDirectories } from './directories.ts'
 import { openDeadLetters, openLog, openWindow } from './engine.ts'
-import { MillraceError, messageOf, systemCode } from './errors.ts'
 import { pickFrom, startThreads } from './handlers/pick.ts'
 import { createServer } from './http/server.ts'
 import { HttpThreads } from './http/threads.ts'
+import { listen } from './listen.ts'
 import { groupCommit } from './log/group-commit.ts'
 import type { Log, LogObserver } from './log/log.ts'
 import { Metrics } from './metrics.ts'
@@ -61,6 +62,7 @@ export async function startApp(
   const observer = observe(logger, metrics, onFailure)
   const handlerThreads = await startThreads(role === 'ingest' ? 0 : config.HANDLER_THREADS, observer.onWarning)
   const routes = role === 'ingest' ? [] : checkRoutes(config, pickFrom(handlerThreads))
+  await checkDirectories(config, routes)
   const log = await openLog(config, observer)
   metrics.restore(log.committedEvents)
   const window = await openWindow(config, log)
@@ -137,8 +139,8 @@ export async function startApp(
     deadLetters: async (sink, limit) => (await delivery(sink)?.deadLetters(limit)) ?? [],
     replay: async (sink) => delivery(sink)?.replay(),
   })
-  if (server) url = await listen(server, config.HOST, config.PORT, 'PORT')
-  const adminUrl = await listen(admin, config.ADMIN_HOST, config.ADMIN_PORT, 'ADMIN_PORT')
+  if (server) url = await listen(server, config.HOST, config.PORT, '')
+  const adminUrl = await listen(admin, config.ADMIN_HOST, config.ADMIN_PORT, 'ADMIN_')
 
   const close = async (graceMs: number, drainMs = config.SHUTDOWN_DRAIN_MS) => {
     phase = 'grace' // readiness fails: load balancers look elsewhere while requests are still served
@@ -210,20 +212,4 @@ async function openDelivery(
 
 function describe({ sink, lagEvents, deadLettersPending, failure }: Delivery): object {
   return { sink, lagEvents, deadLettersPending, failure }
-}
-
-interface Listener {
-  listen(options: { host: string; port: number }): Promise<string>
-}
-
-async function listen(listener: Listener, host: string, port: number, variable: string): Promise<string> {
-  try {
-    return await listener.listen({ host, port })
-  } catch (error) {
-    if (error instanceof MillraceError) throw error
-    const what =
-      systemCode(error) === 'EADDRINUSE' ? 'is in use by another program' : `cannot be used (${messageOf(error)})`
-    const fix = `stop what uses it, or set ${variable} to another port (0 takes any free one)`
-    throw new MillraceError('LISTEN_FAILED', `${variable}: port ${port} on ${host} ${what}: ${fix}`, { cause: error })
-  }
 }
