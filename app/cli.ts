@@ -1,27 +1,32 @@
 #!/usr/bin/env -S MALLOC_ARENA_MAX=1 node --max-semi-space-size=16
 /**
  * The command line: `npx millrace <command>` or `npm run millrace -- <command>`; `--help` everywhere.
- * Exit codes: 0 done; 1 something was refused, damaged or failed; 2 the command or the configuration is wrong.
+ * Exit codes: docs/decisions/0025-command-line.md.
  */
 import { Command, InvalidArgumentError, Option } from 'commander'
 import packageJson from '../package.json' with { type: 'json' }
+import { localUrl } from './cli/address.ts'
 import { configTable } from './cli/config-table.ts'
+import { EXIT_FAILED, note, print, watchOutput } from './cli/output.ts'
 import { loadConfig, VARIABLES } from './config.ts'
 import { MillraceError, messageOf } from './errors.ts'
+import { printable, printableLines } from './printable.ts'
 
-const EXIT_FAILED = 1
 const EXIT_USAGE = 2
 const MAX_RETENTION_HOURS = 3650 * 24
 const MAX_PLANNED_EVENTS_PER_SECOND = 10_000_000
 const MAX_PLANNED_EVENT_BYTES = 2 ** 20
 const MAX_PLANNED_SINKS = 100
+const MAX_SENT_EVENTS = 1_000_000
+const MAX_SENT_REQUESTS = 1000
+const MAX_BODY_BYTES = VARIABLES.MAX_BODY_BYTES?.maximum
 
-/** A whole number from `minimum` on, to `maximum` if there is one. */
-function whole(minimum: number, maximum = Number.POSITIVE_INFINITY) {
+/** A whole number from `minimum` to `maximum`; beyond the default, numbers are not exact. */
+function whole(minimum: number, maximum = Number.MAX_SAFE_INTEGER) {
   return (text: string): number => {
     const value = Number(text)
     if (!/^\d+$/.test(text) || value < minimum || value > maximum) {
-      const range = Number.isFinite(maximum) ? `from ${minimum} to ${maximum}` : `from ${minimum} on`
+      const range = maximum < Number.MAX_SAFE_INTEGER ? `from ${minimum} to ${maximum}` : `from ${minimum} on`
       throw new InvalidArgumentError(`not a whole number ${range}.`)
     }
     return value
@@ -40,20 +45,24 @@ function hours(text: string): number {
   return value
 }
 
-const dataDirectory = () => process.env.DATA_DIR || String(VARIABLES.DATA_DIR?.default)
-const adminUrl = () =>
-  `http://${process.env.ADMIN_HOST || VARIABLES.ADMIN_HOST?.default}:${process.env.ADMIN_PORT || VARIABLES.ADMIN_PORT?.default}`
-const publicUrl = () =>
-  `http://${process.env.HOST || VARIABLES.HOST?.default}:${process.env.PORT || VARIABLES.PORT?.default}`
+const dataDirectory = () => setting('DATA_DIR')
+const adminUrl = () => localUrl(setting('ADMIN_HOST'), setting('ADMIN_PORT'))
+const publicUrl = () => localUrl(setting('HOST'), setting('PORT'))
+
+/** As the service would read it; not checked, as a command need not use it. */
+function setting(name: string): string {
+  return process.env[name] || String(VARIABLES[name]?.default)
+}
 
 const program = new Command('millrace')
   .description('Event pipeline: HTTP in, durable when answered, delivered at least once.')
   .version(packageJson.version)
   .configureHelp({ showGlobalOptions: true })
   .exitOverride()
+  .configureOutput({ outputError: (text, write) => write(printableLines(text)) })
   .addHelpText(
     'after',
-    '\nExit codes: 0 done · 1 something was refused, damaged or failed · 2 wrong command or configuration',
+    '\nExit codes: 0 done · 1 something was refused, damaged, missing or failed · 2 wrong command or configuration',
   )
 
 program
@@ -68,15 +77,16 @@ program
   .command('config')
   .description('show every environment variable with its default, range and meaning')
   .option('--markdown', 'as the table of the README')
-  .option('--check', 'check the environment as a start would; one line and exit code 2 if it is impossible')
-  .action(({ markdown, check }: { markdown?: boolean; check?: boolean }) => {
-    if (markdown) return print(configTable())
-    if (check) {
-      loadConfig(process.env)
-      return print('a service would start with this configuration')
+  .option('--check', 'try what a start would, without changing anything; one line and exit code 2 if it is impossible')
+  .action(async ({ markdown, check }: { markdown?: boolean; check?: boolean }) => {
+    if (markdown) await print(configTable())
+    else if (check) {
+      const { checkConfiguration } = await import('./cli/check.ts')
+      process.exitCode = (await checkConfiguration(process.env)) ? 0 : EXIT_USAGE
+    } else {
+      for (const [name, { default: fallback, description }] of Object.entries(VARIABLES))
+        if (!(await print(`${name}=${fallback}\n    ${description}`))) break
     }
-    for (const [name, { default: fallback, description }] of Object.entries(VARIABLES))
-      print(`${name}=${fallback}\n    ${description}`)
   })
 
 program
@@ -99,15 +109,30 @@ program
 
 program
   .command('send')
-  .description('send events from a file (one JSON object a line), from standard input (-), or generated')
-  .argument('[file]', 'NDJSON file; - reads standard input; without it events are generated')
+  .description('send events from a file, from standard input (-), or generated')
+  .argument(
+    '[file]',
+    'NDJSON, or JSON arrays and objects, in UTF-8, also as .gz or .zst; - reads standard input; without it events are generated',
+  )
   .option('-u, --url <url>', 'where to send to', publicUrl())
   .option('-k, --key <key>', 'API key (or MILLRACE_KEY)', process.env.MILLRACE_KEY)
   .option('-n, --count <events>', 'how many events to generate', whole(1), 1000)
-  .option('-r, --rate <events>', 'events a second; 0 is as fast as it goes', whole(0), 0)
-  .option('-b, --batch <events>', 'events in one request', whole(1), 100)
-  .option('-c, --concurrency <requests>', 'requests at once', whole(1), 8)
+  .option('-r, --rate <events>', 'events a second; 0 is as fast as it goes', whole(0, MAX_SENT_EVENTS), 0)
+  .option('-b, --batch <events>', 'events in one request, at most', whole(1, MAX_SENT_EVENTS), 100)
+  .option(
+    '-m, --max-bytes <bytes>',
+    'bytes in one request, at most; an event that is larger goes alone (or MAX_BODY_BYTES)',
+    whole(1, MAX_BODY_BYTES),
+    Number(setting('MAX_BODY_BYTES')) || Number(VARIABLES.MAX_BODY_BYTES?.default),
+  )
+  .option('-c, --concurrency <requests>', 'requests at once', whole(1, MAX_SENT_REQUESTS), 8)
   .option('-q, --quiet', 'no progress bar, only the summary')
+  .addHelpText(
+    'after',
+    `
+An event that is refused costs only itself and is named by its line; then the exit code is 1. Ctrl-C says how far it came.
+A request without an answer is sent again, so its events may be stored twice: give them ids, and the service DEDUPLICATION_WINDOW_EVENTS.`,
+  )
   .action(async (file: string | undefined, options) => {
     const { send } = await import('./cli/send.ts')
     finish(await send({ ...options, file }))
@@ -139,7 +164,7 @@ log
 
 log
   .command('repair')
-  .description('explain what is wrong with the log of a service that is not running, and with --yes mend what can be')
+  .description('explain what is wrong with the log of a service that is not running, and with --yes fix what can be')
   .option('-d, --dir <directory>', 'log directory', logDirectory())
   .option('--yes', 'do what was explained; nothing is deleted, damaged bytes are kept in quarantine/')
   .action(async ({ dir, yes = false }) => {
@@ -193,7 +218,7 @@ program
   .description('your handlers, without a service')
   .command('test')
   .description('run handlers over a file and show what goes in and what comes out; exit code 1 when one fails')
-  .argument('<file>', 'NDJSON file, one event a line, as it would be sent')
+  .argument('<file>', 'events as they would be sent: see millrace send')
   .option(
     '-H, --handlers <names>',
     'names in app/handlers/index.ts, separated by commas (or HANDLERS)',
@@ -228,17 +253,14 @@ function finish(ok: boolean): void {
   if (!ok) process.exitCode = EXIT_FAILED
 }
 
-function print(line: string): void {
-  process.stdout.write(`${line}\n`)
-}
-
+watchOutput()
 try {
   await program.parseAsync()
 } catch (error) {
   if (error instanceof Error && 'exitCode' in error) {
     process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE // commander has said why
   } else {
-    console.error(`millrace: ${messageOf(error)}`)
-    process.exitCode = error instanceof MillraceError ? EXIT_USAGE : EXIT_FAILED
+    note(`millrace: ${printable(messageOf(error))}`)
+    process.exitCode = error instanceof MillraceError && error.code === 'CONFIG_INVALID' ? EXIT_USAGE : EXIT_FAILED
   }
 }

@@ -44,6 +44,7 @@ const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
 const EXIT_CODES_DAMAGED: Readonly<Record<string, number>> = {
   'npx millrace log verify': 1,
   'npx millrace log inspect': 1,
+  'npx millrace log replay': 1,
 }
 
 /** The commands of a page in their order: its shell blocks, and those within its sentences. */

@@ -2,12 +2,16 @@
  * `millrace dlq …`: lists dead letters, from disk or from the running service, and replays them through the service (it is
  * the one writer).
  */
-import { readdirSync } from 'node:fs'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { ADMIN_HEADER } from '../admin/server.ts'
 import { type DeadLetter, REPLAY_CONSUMER } from '../delivery/dead-letters.ts'
-import { MillraceError, messageOf, systemCode } from '../errors.ts'
+import { MillraceError, systemCode } from '../errors.ts'
 import { readPending } from '../log/embedded/inspect.ts'
+import { printable } from '../printable.ts'
+import { addressOf, endpoint } from './address.ts'
+import { askAdmin } from './admin.ts'
+import { listDirectory, requireLog, unreadable } from './log-directory.ts'
+import { note, print } from './output.ts'
 
 interface ListOptions {
   readonly dataDirectory: string
@@ -18,20 +22,34 @@ interface ListOptions {
   readonly json?: boolean
 }
 
+/** @returns whether everything could be read. */
 export async function list(options: ListOptions): Promise<boolean> {
   let shown = 0
-  for await (const [sink, letter] of options.admin === undefined ? fromDisk(options) : fromService(options)) {
-    shown += 1
-    print(options.json ? JSON.stringify({ sink, ...letter }) : describe(sink, letter))
+  let sound = true
+  const onTrouble = (message: string) => {
+    sound = false
+    note(printable(message))
   }
-  if (shown === 0 && !options.json) print(`no dead letters in ${options.admin ?? rootOf(options)}`)
-  return true
+  for await (const [sink, letter] of options.admin === undefined
+    ? fromDisk(options, onTrouble)
+    : fromService(options)) {
+    shown += 1
+    const line = options.json ? JSON.stringify({ sink, ...letter }) : describe(sink, letter)
+    if (!(await print(printable(line)))) break
+  }
+  if (shown === 0 && !options.json) {
+    const which = options.sink === undefined ? '' : ` of ${options.sink}`
+    await print(printable(`no dead letters${which} in ${options.admin ?? rootOf(options)}`))
+  }
+  return sound
 }
 
 function describe(sink: string, letter: DeadLetter): string {
-  const { event, offset, attempts, reason, failedAt } = letter
+  const { event, offset, attempts, reason, failedAt } = (letter ?? {}) as Partial<DeadLetter>
   // Sound by its checksum, and still nothing that this program has written.
-  if (event === undefined || reason === undefined) return `${sink}  no dead letter: ${JSON.stringify(letter)}`
+  if (typeof event !== 'object' || event === null || typeof reason !== 'string') {
+    return `${sink}  no dead letter: ${JSON.stringify(letter)}`
+  }
   const [what] = reason.split('\n')
   return `${failedAt}  ${sink}  offset ${offset}  ${event.source} ${event.id}  after ${attempts} attempts: ${what}`
 }
@@ -40,75 +58,87 @@ function rootOf({ dataDirectory }: ListOptions): string {
   return join(dataDirectory, 'dead-letters')
 }
 
-async function* fromDisk(options: ListOptions): AsyncGenerator<[string, DeadLetter]> {
+async function* fromDisk(
+  options: ListOptions,
+  onTrouble: (message: string) => void,
+): AsyncGenerator<[string, DeadLetter]> {
   const root = rootOf(options)
-  for (const sink of options.sink === undefined ? directories(root) : [options.sink]) {
-    const letters = (await readPending(join(root, sink), REPLAY_CONSUMER, options.limit)) as DeadLetter[]
-    for (const letter of letters) yield [sink, letter]
+  for (const sink of await sinksOnDisk(options)) {
+    const directory = join(root, sink)
+    await requireLog(directory)
+    const read = readPending(directory, REPLAY_CONSUMER, options.limit, onTrouble)
+    const letters = await read.catch((error) => {
+      throw unreadable(directory, error, 'name the data directory with DATA_DIR')
+    })
+    for (const letter of letters) yield [sink, letter as DeadLetter]
   }
 }
 
+/** @throws MillraceError DATA_DIR_UNUSABLE when no service has ever been there, NOT_FOUND for a sink without a log of dead letters. */
+async function sinksOnDisk({ dataDirectory, sink }: ListOptions): Promise<string[]> {
+  const root = join(dataDirectory, 'dead-letters')
+  const known = await readdir(root, { withFileTypes: true }).catch(async (error) => {
+    const fix = 'name the data directory with DATA_DIR, or a running service with --admin'
+    if (systemCode(error) !== 'ENOENT') throw unreadable(root, error, fix)
+    await listDirectory(dataDirectory, fix)
+    await requireLog(join(dataDirectory, 'log')).catch(() => {
+      throw new MillraceError('DATA_DIR_UNUSABLE', `${dataDirectory} is no data directory of Millrace: ${fix}`)
+    })
+    return []
+  })
+  const names = known.filter((entry) => entry.isDirectory()).map(({ name }) => name)
+  if (sink === undefined) return names
+  if (names.includes(sink)) return [sink]
+  const fix = names.length === 0 ? 'no sink has any' : `use one of ${names.join(', ')}`
+  throw new MillraceError('NOT_FOUND', `sink ${JSON.stringify(sink)} has no dead letters in ${root}: ${fix}`)
+}
+
+interface Running {
+  readonly sink: string
+  readonly deadLettersPending: number
+}
+
+/** The sinks of a running service, or the one that is wanted of them. */
+async function sinksOfService(admin: string, wanted: string | undefined): Promise<Running[]> {
+  const { sinks } = (await askAdmin(admin, '/status', 'GET')) as { sinks?: Running[] }
+  if (!Array.isArray(sinks)) throw notAdmin(admin, '/status')
+  if (wanted === undefined) return sinks
+  const found = sinks.filter(({ sink }) => sink === wanted)
+  if (found.length > 0) return found
+  const known = sinks.map(({ sink }) => sink).join(', ')
+  throw new MillraceError('NOT_FOUND', `no sink ${JSON.stringify(wanted)} is running: use one of ${known}`)
+}
+
+function notAdmin(admin: string, path: string): MillraceError {
+  const url = addressOf(endpoint('--admin', admin, path))
+  return new MillraceError(
+    'NOT_FOUND',
+    `${url} does not answer as a Millrace: --admin is the address of its admin listener`,
+  )
+}
+
 async function* fromService({ admin = '', sink, limit }: ListOptions): AsyncGenerator<[string, DeadLetter]> {
-  const { sinks } = (await ask(admin, '/status', 'GET')) as { sinks: { sink: string }[] }
-  for (const name of sink === undefined ? sinks.map((known) => known.sink) : [sink]) {
-    const letters = (await ask(admin, `/dead-letters/${name}?limit=${limit}`, 'GET')) as DeadLetter[]
+  for (const { sink: name } of await sinksOfService(admin, sink)) {
+    const path = `/dead-letters/${encodeURIComponent(name)}`
+    const letters = await askAdmin(admin, `${path}?limit=${limit}`, 'GET')
+    if (!Array.isArray(letters)) throw notAdmin(admin, path)
     for (const letter of letters) yield [name, letter]
   }
 }
 
+/** @returns whether none of them is a dead letter again. */
 export async function replay(options: { sink?: string; admin: string }): Promise<boolean> {
-  const { sinks } = (await ask(options.admin, '/status', 'GET')) as {
-    sinks: { sink: string; deadLettersPending: number }[]
-  }
-  const known = sinks.map(({ sink }) => sink)
-  if (options.sink !== undefined && !known.includes(options.sink)) {
-    throw new MillraceError('CONFIG_INVALID', `no sink "${options.sink}" is running: use one of ${known.join(', ')}`)
-  }
   let ok = true
-  for (const { sink, deadLettersPending } of sinks) {
-    if (options.sink !== undefined && options.sink !== sink) continue
-    process.stderr.write(`${sink}: ${deadLettersPending} dead letters …\n`)
-    const result = (await ask(options.admin, `/dead-letters/${sink}/replay`, 'POST')) as {
-      letters: number
-      failedAgain: number
+  for (const { sink, deadLettersPending } of await sinksOfService(options.admin, options.sink)) {
+    note(printable(`${sink}: ${deadLettersPending} dead letters …`))
+    const path = `/dead-letters/${encodeURIComponent(sink)}/replay`
+    const { letters, failedAgain } = (await askAdmin(options.admin, path, 'POST', Number.POSITIVE_INFINITY)) as {
+      letters?: number
+      failedAgain?: number
     }
-    print(`${sink}: ${result.letters - result.failedAgain} delivered, ${result.failedAgain} are dead letters again`)
-    ok &&= result.failedAgain === 0
+    if (letters === undefined || failedAgain === undefined) throw notAdmin(options.admin, path)
+    await print(printable(`${sink}: ${letters - failedAgain} delivered, ${failedAgain} are dead letters again`))
+    ok &&= failedAgain === 0
   }
   return ok
-}
-
-async function ask(base: string, path: string, method: string): Promise<unknown> {
-  let response: Response
-  try {
-    const { ADMIN_TOKEN: token } = process.env
-    const headers = { [ADMIN_HEADER]: '1', ...(token && { authorization: `Bearer ${token}` }) }
-    response = await fetch(new URL(path, base), { method, headers })
-  } catch (error) {
-    const cause = error instanceof Error ? (error.cause ?? error) : error
-    if (systemCode(cause) === 'UND_ERR_HEADERS_TIMEOUT') {
-      throw new Error(
-        `${base} is still at it after five minutes, and goes on: see what is left with \`millrace dlq list\``,
-      )
-    }
-    throw new MillraceError(
-      'LISTEN_FAILED',
-      `no service answers on ${base} (${messageOf(cause)}): start it, or name it with --admin`,
-    )
-  }
-  const answer = (await response.json()) as { detail?: string; reason?: string }
-  if (!response.ok) throw new Error(answer.detail ?? answer.reason ?? `${response.status}`)
-  return answer
-}
-
-function directories(root: string): string[] {
-  try {
-    return readdirSync(root)
-  } catch {
-    return []
-  }
-}
-
-function print(line: string): void {
-  process.stdout.write(`${line}\n`)
 }

@@ -1,14 +1,15 @@
 /** `millrace handler test`: what handlers make of events in a file, without a service: in → out, and what failed. */
-import { createReadStream } from 'node:fs'
 import { handleBatch, type Task } from '../delivery/handle.ts'
-import { MillraceError, messageOf } from '../errors.ts'
+import { messageOf } from '../errors.ts'
 import { complete, type ReceivedEvent, validate } from '../event.ts'
 import type { Handler } from '../handlers/handler.ts'
 import { pickFrom, startThreads } from '../handlers/pick.ts'
-import { lines } from './lines.ts'
+import { printable, printableLines } from '../printable.ts'
+import { openInput, readEvents } from './input.ts'
+import { note, print } from './output.ts'
 
 export interface HandlerTestOptions {
-  /** NDJSON, as it would be sent. */
+  /** As it would be sent. */
   readonly file: string
   readonly handlers: readonly string[]
   /** For one call of one handler. */
@@ -22,7 +23,7 @@ const LOG_ID = 'test'
 
 /** @returns whether no event was invalid and no handler failed. */
 export async function testHandlers(options: HandlerTestOptions): Promise<boolean> {
-  const threads = await startThreads(options.threads, (message) => console.error(message))
+  const threads = await startThreads(options.threads, (message) => note(printable(message)))
   try {
     return await run(options.file, pickFrom(threads)(options.handlers, options.timeoutMs))
   } finally {
@@ -34,12 +35,13 @@ async function run(file: string, handlers: readonly Handler[]): Promise<boolean>
   const { signal } = new AbortController()
   const options = { handlers, concurrency: 1, sink: 'test', signal }
   const counts = { in: 0, out: 0, dropped: 0, failed: 0 }
-  for await (const { line, number } of linesOf(file)) {
+  const { stream, name } = openInput(file)
+  for await (const { line: number, bytes, problem = '' } of readEvents(stream, name)) {
     counts.in += 1
-    const event = parse(line, number)
+    const event = bytes === undefined ? problem : parse(bytes.toString(), number)
     if (typeof event === 'string') {
       counts.failed += 1
-      print(`line ${number} is no event: ${event}`)
+      await say(`line ${number} is no event: ${event}`)
       continue
     }
     const item = { event, logId: LOG_ID, offset: number - 1, appendedAtMs: Date.now() }
@@ -52,21 +54,21 @@ async function run(file: string, handlers: readonly Handler[]): Promise<boolean>
       attempts: 0,
       outputs: undefined,
     }
-    print(`in   ${JSON.stringify(event)}`)
+    await say(`in   ${JSON.stringify(event)}`)
     const failure = (await handleBatch([task], options)).get(task)
     if (failure !== undefined) {
       counts.failed += 1
-      print(`fail ${failure}`)
+      await print(printableLines(`fail ${failure}`)) // with its stack
     } else if (task.outputs?.length === 0) {
       counts.dropped += 1
-      print('drop')
+      await say('drop')
     }
     for (const output of task.outputs ?? []) {
       counts.out += 1
-      print(`out  ${JSON.stringify(output)}`)
+      await say(`out  ${JSON.stringify(output)}`)
     }
   }
-  print(`${counts.in} in, ${counts.out} out, ${counts.dropped} dropped, ${counts.failed} failed`)
+  await print(`${counts.in} in, ${counts.out} out, ${counts.dropped} dropped, ${counts.failed} failed`)
   return counts.failed === 0
 }
 
@@ -83,21 +85,7 @@ function parse(line: string, number: number) {
   return complete(received, { logId: LOG_ID, offset: number - 1, appendedAt: new Date().toISOString() })
 }
 
-async function* linesOf(file: string): AsyncGenerator<{ line: string; number: number }> {
-  let number = 0
-  try {
-    for await (const line of lines(createReadStream(file))) {
-      number += 1
-      if (line.trim() !== '') yield { line, number }
-    }
-  } catch (error) {
-    throw new MillraceError(
-      'CONFIG_INVALID',
-      `cannot read ${file} (${messageOf(error)}): name a file with one event a line`,
-    )
-  }
-}
-
-function print(line: string): void {
-  process.stdout.write(`${line}\n`)
+/** Events, reasons and stacks are others' words. */
+async function say(line: string): Promise<void> {
+  await print(printable(line))
 }

@@ -1,8 +1,10 @@
-/** `millrace log …`: reads segment files without the lock, so beside a running service or after a crash; only repair takes it. */
-import { once } from 'node:events'
+/**
+ * `millrace log …`: reads segment files without the lock, so beside a running service or after a crash. Only `repair --yes` takes the lock
+ * and changes anything.
+ */
 import { join } from 'node:path'
 import { decode } from '../delivery/decode.ts'
-import { MillraceError, messageOf } from '../errors.ts'
+import { MillraceError } from '../errors.ts'
 import { ConsumerStore, NAME as PROGRESS } from '../log/embedded/consumer-store.ts'
 import { takeLock, unusable } from '../log/embedded/directory.ts'
 import { EmbeddedLog } from '../log/embedded/embedded-log.ts'
@@ -11,6 +13,9 @@ import { type Inspected, inspectLog } from '../log/embedded/inspect.ts'
 import { SpaceReserve } from '../log/embedded/reserve.ts'
 import { QUARANTINE, quarantineDamage, quarantineName } from '../log/embedded/segments.ts'
 import type { Damage } from '../log/log.ts'
+import { printable } from '../printable.ts'
+import { requireLog, requireStopped, unreadable } from './log-directory.ts'
+import { note, print } from './output.ts'
 
 /** Opened only to be recovered. */
 const NO_LIMITS = { segmentBytes: 64 * 1024, maxBytes: Number.MAX_SAFE_INTEGER, retentionMs: Number.MAX_SAFE_INTEGER }
@@ -33,10 +38,12 @@ export async function inspect(options: {
     }
     if (found.kind !== 'group') continue
     const { baseOffset, count, appendedAtMs, payload } = found.group
-    await print(
+    const isRead = await print(
       `  at ${found.position}  offsets ${baseOffset}–${baseOffset + count - 1}  ${payload.length} bytes  ${new Date(appendedAtMs).toISOString()}`,
     )
-    if (options.events) for (const line of payload.toString().trimEnd().split('\n')) await print(`    ${line}`)
+    if (!isRead) break
+    if (options.events)
+      for (const line of payload.toString().trimEnd().split('\n')) await print(`    ${printable(line)}`)
     shown += 1
     if (shown === options.groups) {
       await print(`… stopped after ${shown} groups; go on with --from ${baseOffset + count}`)
@@ -67,7 +74,7 @@ export async function verify(options: { dir: string }): Promise<boolean> {
     bytes += found.group.payload.length
     if (bytes < nextProgress) continue
     nextProgress += PROGRESS_EVERY_BYTES
-    process.stderr.write(`  ${Math.round(bytes / 2 ** 20)} MiB checked\n`)
+    note(`  ${Math.round(bytes / 2 ** 20)} MiB checked`)
   }
   const seconds = (performance.now() - startedAt) / 1000
   await print(
@@ -91,32 +98,26 @@ export async function verify(options: { dir: string }): Promise<boolean> {
  * @throws MillraceError DATA_DIR_LOCKED while a service has the log.
  */
 export async function repair({ dir, yes }: { dir: string; yes: boolean }): Promise<boolean> {
-  await nodeFiles.list(dir).catch((error) => {
-    throw unreadable(dir, error)
-  })
-  const lock = await takeLock(nodeFiles, dir) // so that what is explained is what will be changed
+  await requireLog(dir)
+  await requireStopped(dir)
   const kept = await nodeFiles.list(join(dir, QUARANTINE)).catch((): string[] => [])
   const todo: string[] = []
   let isProgressDamaged = false
   const holes: Damage[] = []
-  try {
-    const onWarning = (message: string) => void todo.push(message)
-    await ConsumerStore.open(nodeFiles, dir, new SpaceReserve(nodeFiles, dir), (message) => {
-      isProgressDamaged = true
-      onWarning(`${message}; the file is moved to quarantine/`)
-    })
-    for await (const found of read(dir, 0, onWarning)) {
-      if (found.kind !== 'damage') continue
-      const { damage, tail = false } = found
-      if (tail) todo.push(`${describe(damage)}: copied to quarantine/, then cut off`)
-      else if (damage.bytes > 0 && !kept.includes(quarantineName(damage))) holes.push(damage)
-      else if (damage.bytes > 0) await print(`${describe(damage)}: kept in quarantine/, readers step over it`)
-      else await print(`${describe(damage)}: nothing can bring them back`)
-    }
-    for (const damage of holes) todo.push(`${describe(damage)}: copied to quarantine/; readers step over it`)
-  } finally {
-    await lock.release()
+  const onWarning = (message: string) => void todo.push(printable(message))
+  await ConsumerStore.open(nodeFiles, dir, new SpaceReserve(nodeFiles, dir), (message) => {
+    isProgressDamaged = true
+    onWarning(`${message}; the file is moved to quarantine/`)
+  })
+  for await (const found of read(dir, 0, onWarning)) {
+    if (found.kind !== 'damage') continue
+    const { damage, tail = false } = found
+    if (tail) todo.push(`${describe(damage)}: copied to quarantine/, then cut off`)
+    else if (damage.bytes > 0 && !kept.includes(quarantineName(damage))) holes.push(damage)
+    else if (damage.bytes > 0) await print(`${describe(damage)}: kept in quarantine/, readers step over it`)
+    else await print(`${describe(damage)}: nothing can bring them back`)
   }
+  for (const damage of holes) todo.push(`${describe(damage)}: copied to quarantine/; readers step over it`)
   for (const line of todo) await print(line)
   if (todo.length === 0) {
     await print('nothing to repair')
@@ -126,6 +127,7 @@ export async function repair({ dir, yes }: { dir: string; yes: boolean }): Promi
     await print(`nothing was changed: ${todo.length} things to do, with --yes`)
     return false
   }
+  const lock = await takeLock(nodeFiles, dir) // nobody may have started since that was looked at
   try {
     for (const damage of holes) await quarantineDamage(nodeFiles, dir, damage)
     if (isProgressDamaged) {
@@ -134,6 +136,8 @@ export async function repair({ dir, yes }: { dir: string; yes: boolean }): Promi
     }
   } catch (error) {
     throw unusable(dir, error)
+  } finally {
+    await lock.release()
   }
   // Recovery is one thing, in one place: the one of a start.
   const log = await EmbeddedLog.open({ directory: dir, ...NO_LIMITS, files: nodeFiles })
@@ -142,43 +146,58 @@ export async function repair({ dir, yes }: { dir: string; yes: boolean }): Promi
   return true
 }
 
-/** Writes stored events as complete CloudEvents, one a line. */
+/** Writes stored events as complete CloudEvents, one a line; true when nothing of them was damaged. */
 export async function replay(options: { dir: string; from: number; to: number }): Promise<boolean> {
-  for await (const found of read(options.dir, options.from)) {
-    if (found.kind === 'damage') process.stderr.write(`${describe(found.damage)}\n`)
+  const { dir, from, to } = options
+  if (to < from) throw new MillraceError('CONFIG_INVALID', `--to ${to} is before --from ${from}: nothing is between`)
+  let sound = true
+  let written = 0
+  for await (const found of read(dir, from)) {
+    if (found.kind === 'damage') {
+      sound = false
+      note(describe(found.damage))
+    }
     if (found.kind !== 'group') continue
     const { baseOffset } = found.group
-    if (baseOffset >= options.to) break
-    const events = decode(found.group)
-    const wanted = events.slice(Math.max(0, options.from - baseOffset), Math.max(0, options.to - baseOffset))
-    await print(wanted.map((event) => JSON.stringify(event)).join('\n'))
+    if (baseOffset >= to) break
+    const texts: string[] = []
+    for (const [at, event] of decode(found.group).entries()) {
+      const offset = baseOffset + at
+      if (offset < from || offset >= to) continue
+      if (event !== undefined) texts.push(textOf(event))
+      else {
+        sound = false
+        note(`offset ${offset} holds no event: left out`)
+      }
+    }
+    if (texts.length === 0) continue
+    written += texts.length
+    if (!(await print(texts.join('\n')))) break
   }
-  return true
+  if (written === 0) note(`no event is stored from offset ${from} on: millrace log inspect shows which are`)
+  return sound
+}
+
+/** In a pipe exactly what is stored; on a terminal nothing that it would act on. */
+function textOf(event: object): string {
+  const text = JSON.stringify(event)
+  return process.stdout.isTTY ? printable(text) : text
 }
 
 async function* read(
   directory: string,
   fromOffset: number,
-  onWarning: (message: string) => void = (message) => process.stderr.write(`${message}\n`),
+  onWarning: (message: string) => void = (message) => note(printable(message)),
 ): AsyncGenerator<Inspected> {
+  await requireLog(directory)
   try {
     yield* inspectLog(directory, { fromOffset, onWarning })
   } catch (error) {
-    throw unreadable(directory, error)
+    throw unreadable(directory, error, 'name the log directory with --dir')
   }
-}
-
-function unreadable(directory: string, error: unknown): MillraceError {
-  if (error instanceof MillraceError) return error
-  const problem = `cannot read ${directory} (${messageOf(error)}): name the log directory with --dir`
-  return new MillraceError('DATA_DIR_UNUSABLE', problem, { cause: error })
 }
 
 function describe({ segment, position, bytes, events, reason }: Damage): string {
   const lost = events > 0 ? `, ${events} events missing` : ''
-  return `DAMAGED ${segment} at ${position}, ${bytes} bytes${lost}: ${reason}`
-}
-
-async function print(line: string): Promise<void> {
-  if (!process.stdout.write(`${line}\n`)) await once(process.stdout, 'drain')
+  return `DAMAGED ${segment} at ${position}, ${bytes} bytes${lost}: ${printable(reason)}`
 }

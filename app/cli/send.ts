@@ -2,16 +2,27 @@
  * `millrace send`: events to a service, with a progress bar and a latency summary. With a rate it is an open loop: each
  * request has its due time, and latency counts from there, so that a service that stalls cannot hide it by slowing the
  * client down (coordinated omission, G. Tene).
+ *
+ *     input ─▶ events with their lines ─▶ requests ─▶ answers ─▶ what became of each event
+ *                                            ▲            │
+ *                                            └── halves ──┘ refused as a whole: only what is at fault stays behind
  */
-import { createReadStream, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { createHistogram } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Presets, SingleBar } from 'cli-progress'
-import { MillraceError, messageOf } from '../errors.ts'
-import { lines } from './lines.ts'
+import { MillraceError } from '../errors.ts'
+import { printable } from '../printable.ts'
+import { onStopSignal } from '../signals.ts'
+import { endpoint, requireHeaderText } from './address.ts'
+import { openInput, readEvents } from './input.ts'
+import { EXIT_FAILED, note, print } from './output.ts'
+import { type Answer, post, type Target } from './post.ts'
+import { bodyOf, generated, type Limits, requests, type Sent } from './requests.ts'
+import { Tally } from './tally.ts'
 
 export interface SendOptions {
-  /** NDJSON file, `-` for standard input, undefined to generate. */
+  /** What holds the events, `-` for standard input, undefined to generate. */
   readonly file?: string | undefined
   readonly url: string
   readonly key?: string
@@ -19,143 +30,147 @@ export interface SendOptions {
   readonly count: number
   /** Events a second; 0 for no limit. */
   readonly rate: number
-  /** Events a request. */
+  /** Events a request, and bytes: an event that is larger goes alone. */
   readonly batch: number
+  readonly maxBytes: number
   /** Requests at once. */
   readonly concurrency: number
   readonly quiet?: boolean
 }
 
-interface Chunk {
-  readonly body: string
-  readonly events: number
-  readonly bytes: number
-}
-
-/** A refused request is sent again, as its Retry-After says, this often. */
-const MAX_TRIES = 20
+/** How often an event that was sound and not stored is sent again. */
+const MAX_ROUNDS = 20
+const ROUND_PAUSE_MS = 1000
 const MICROSECONDS = 1000
 
 /** @returns whether every event was accepted. */
 export async function send(options: SendOptions): Promise<boolean> {
-  const { file, url, count, rate, batch, concurrency, quiet } = options
-  if (!/^https?:$/.test(URL.parse(url)?.protocol ?? '')) {
-    throw new MillraceError('CONFIG_INVALID', `--url ${JSON.stringify(url)} does not begin with http:// or https://`)
-  }
-  const chunks = file === undefined ? generate(count, batch) : readChunks(file, batch)
-  const total = file === undefined ? count : file === '-' ? 0 : sizeOf(file)
-  const unit = file === undefined ? 'events' : 'bytes'
-  const bar = new SingleBar(
-    { format: `{bar} {percentage}% | {value}/{total} ${unit} | {duration_formatted} | {eta_formatted} left` },
-    Presets.shades_classic,
+  const { file, url: given, key, count, rate, batch, maxBytes, concurrency, quiet } = options
+  const headers = key ? { authorization: `Bearer ${requireHeaderText('--key', key)}` } : {}
+  const target: Target = { url: endpoint('--url', given, '/v1/events'), headers }
+  const limits: Limits = { events: batch, bytes: maxBytes }
+  const tally = new Tally(file === undefined ? 'event' : 'line')
+  const input = file === undefined ? undefined : openInput(file)
+  const parts = input === undefined ? generated(count) : readEvents(input.stream, input.name)
+  const groups = requests(parts, limits, (line, problem) => tally.reject(line, problem))
+  const bar = progress(quiet !== true, file, count, () =>
+    input === undefined ? tally.settled : bytesRead(input.stream),
   )
-  const shown = !quiet && process.stderr.isTTY && total > 0
-  if (shown) bar.start(total, 0)
+
+  const stop = new AbortController()
+  const ended = () => input?.stream.destroy()
+  stop.signal.addEventListener('abort', ended)
+  const forget = onStopSignal({
+    onStop: (signal) => {
+      tally.stop(`by ${signal}`)
+      stop.abort()
+    },
+    onAgain: () => process.exit(EXIT_FAILED),
+  })
 
   const latency = createHistogram()
-  const tally = { accepted: 0, rejected: 0, failed: 0, retries: 0, firstProblem: '' }
   const startedAt = performance.now()
   let begun = 0
   const worker = async () => {
-    for (;;) {
-      const { value: chunk, done } = await chunks.next()
+    while (!stop.signal.aborted) {
+      const { value: group, done } = await groups.next()
       if (done) return
+      tally.read(group)
       let dueAt = performance.now()
       if (rate > 0) {
         dueAt = startedAt + (begun / rate) * 1000
-        begun += chunk.events
+        begun += group.length
         const waitMs = dueAt - performance.now()
-        if (waitMs > 0) await sleep(waitMs)
+        if (waitMs > 0) await sleep(waitMs, undefined, { signal: stop.signal }).catch(() => undefined)
       }
-      await sendChunk(chunk, options, tally)
+      await sendGroup(group, target, limits, tally, stop)
       latency.record(Math.max(1, Math.round((performance.now() - dueAt) * MICROSECONDS)))
-      if (shown) bar.increment(unit === 'events' ? chunk.events : chunk.bytes)
+      bar.update()
     }
   }
-  await Promise.all(Array.from({ length: concurrency }, worker))
-  if (shown) bar.stop()
+  const workers = await Promise.allSettled(Array.from({ length: concurrency }, worker))
+  forget()
+  bar.stop()
+  // What cannot be read ends it; what was read before is sent.
+  const failure: unknown = workers.find((one) => one.status === 'rejected')?.reason
+  if (failure !== undefined && !stop.signal.aborted) {
+    if (!(failure instanceof MillraceError && tally.hasRead)) throw failure
+    tally.stop(failure.message)
+  }
 
   const seconds = (performance.now() - startedAt) / 1000
   const ms = (microseconds: number) => `${(microseconds / MICROSECONDS).toFixed(1)} ms`
-  const { accepted, rejected, failed, retries, firstProblem } = tally
-  const summary = [
-    `accepted ${accepted}, rejected ${rejected}, failed ${failed}; ${retries} requests were refused for a moment and sent again`,
-    `${seconds.toFixed(2)} s, ${Math.round(accepted / seconds)} events/s`,
-    `latency of a request: p50 ${ms(latency.percentile(50))}, p99 ${ms(latency.percentile(99))}, p99.9 ${ms(latency.percentile(99.9))}, max ${ms(latency.max)}`,
-    ...(firstProblem === '' ? [] : [`first problem: ${firstProblem}`]),
-  ]
-  process.stdout.write(`${summary.join('\n')}\n`)
-  return rejected === 0 && failed === 0
+  await print(tally.summary())
+  await print(`${seconds.toFixed(2)} s, ${Math.round(tally.accepted / seconds)} events/s`)
+  if (latency.count > 0) {
+    const [p50, p99, p999] = [50, 99, 99.9].map((percentile) => ms(latency.percentile(percentile)))
+    await print(`latency of a request: p50 ${p50}, p99 ${p99}, p99.9 ${p999}, max ${ms(latency.max)}`)
+  }
+  for (const line of tally.report()) note(printable(line))
+  return tally.isComplete
 }
 
-async function sendChunk(
-  chunk: Chunk,
-  { url, key }: SendOptions,
-  tally: { accepted: number; rejected: number; failed: number; retries: number; firstProblem: string },
+/** Sends all of a group, in halves where it is refused as a whole. */
+async function sendGroup(
+  whole: readonly Sent[],
+  target: Target,
+  limits: Limits,
+  tally: Tally,
+  stop: AbortController,
 ): Promise<void> {
-  const headers = { 'content-type': 'application/x-ndjson', ...(key && { authorization: `Bearer ${key}` }) }
-  for (let tries = 1; ; tries++) {
-    let problem: string
-    let waitMs = 200
-    try {
-      const response = await fetch(new URL('/v1/events', url), { method: 'POST', headers, body: chunk.body })
-      const answer = (await response.json()) as { accepted?: number; rejected?: { reason: string }[]; detail?: string }
-      const rejected = answer.rejected?.length ?? 0
-      if (response.status === 202) {
-        tally.accepted += answer.accepted ?? 0
-        tally.rejected += rejected
-        tally.firstProblem ||= answer.rejected?.[0]?.reason ?? ''
-        return
-      }
-      problem = `${response.status}: ${answer.detail}`
-      if (response.status !== 503 && response.status !== 429) {
-        tally.rejected += chunk.events
-        tally.firstProblem ||= problem
-        return
-      }
-      waitMs = Number(response.headers.get('retry-after') ?? 1) * 1000
-    } catch (error) {
-      problem = `${url} does not answer (${messageOf(error instanceof Error ? (error.cause ?? error) : error)}): is it running?`
+  const waiting: { readonly group: readonly Sent[]; readonly round: number }[] = [{ group: whole, round: 1 }]
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    const { group, round } = next
+    if (stop.signal.aborted) {
+      tally.fail(group)
+      continue
     }
-    if (tries === MAX_TRIES) {
-      tally.failed += chunk.events
-      tally.firstProblem ||= problem
-      return
+    const body = bodyOf(group)
+    const answer: Answer = await post(target, body, limits.bytes, tally.retries, stop.signal)
+    switch (answer.kind) {
+      case 'taken': {
+        const again = tally.take(group, answer.accepted, answer.duplicates, answer.rejected, round < MAX_ROUNDS)
+        if (again.length === 0) break
+        tally.retries.refused += 1
+        await sleep(ROUND_PAUSE_MS, undefined, { signal: stop.signal }).catch(() => undefined)
+        waiting.push({ group: again, round: round + 1 })
+        break
+      }
+      case 'refused': {
+        const [first] = group
+        if (group.length === 1 && first !== undefined) {
+          tally.reject(first.line, answer.problem)
+          break
+        }
+        // The next requests are no larger than what may be taken.
+        if (answer.isTooLarge) limits.bytes = Math.min(limits.bytes, Math.ceil(body.length / 2))
+        const half = Math.ceil(group.length / 2)
+        waiting.push({ group: group.slice(half), round }, { group: group.slice(0, half), round })
+        break
+      }
+      case 'hopeless':
+        tally.fail(group)
+        tally.stop(answer.problem)
+        stop.abort()
     }
-    tally.retries += 1
-    await sleep(waitMs * (0.5 + Math.random() / 2))
   }
 }
 
-async function* generate(count: number, batch: number): AsyncGenerator<Chunk, void> {
-  for (let next = 1; next <= count; ) {
-    const events = Math.min(batch, count - next + 1)
-    let body = ''
-    for (const end = next + events; next < end; next++) body += `{"id":${next},"data":"Event ${next}"}\n`
-    yield { body, events, bytes: body.length }
-  }
+function progress(
+  isWanted: boolean,
+  file: string | undefined,
+  count: number,
+  done: () => number,
+): { update(): void; stop(): void } {
+  const total = file === undefined ? count : file === '-' ? 0 : (statSync(file, { throwIfNoEntry: false })?.size ?? 0)
+  if (!(isWanted && process.stderr.isTTY && total > 0)) return { update: () => undefined, stop: () => undefined }
+  const unit = file === undefined ? 'events' : 'bytes'
+  const format = `{bar} {percentage}% | {value}/{total} ${unit} | {duration_formatted} | {eta_formatted} left`
+  const bar = new SingleBar({ format }, Presets.shades_classic)
+  bar.start(total, 0)
+  return { update: () => bar.update(done()), stop: () => bar.stop() }
 }
 
-async function* readChunks(file: string, batch: number): AsyncGenerator<Chunk, void> {
-  const input = file === '-' ? process.stdin : createReadStream(file)
-  let body = ''
-  let events = 0
-  for await (const line of lines(input)) {
-    if (line.trim() === '') continue
-    body += `${line}\n`
-    events += 1
-    if (events < batch) continue
-    yield { body, events, bytes: Buffer.byteLength(body) }
-    body = ''
-    events = 0
-  }
-  if (events > 0) yield { body, events, bytes: Buffer.byteLength(body) }
-}
-
-function sizeOf(file: string): number {
-  try {
-    return statSync(file).size
-  } catch (error) {
-    throw new MillraceError('CONFIG_INVALID', `cannot read ${file} (${messageOf(error)})`)
-  }
+function bytesRead(stream: unknown): number {
+  return (stream as { readonly bytesRead?: number }).bytesRead ?? 0
 }

@@ -1,34 +1,13 @@
 /** The command line as its users run it: child processes, exit codes, one line for what is wrong. */
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { type AddressInfo, createServer as createTcpServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { CLI, deliveredIn, scrape, startService, until } from '../support/service.ts'
+import { millrace } from '../support/millrace.ts'
+import { deliveredIn, scrape, startService, until } from '../support/service.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
-
-interface Run {
-  readonly code: number | null
-  readonly stdout: string
-  readonly stderr: string
-}
-
-async function millrace(args: string[], { cwd = temporaryDirectory(), env = {}, input = '' } = {}): Promise<Run> {
-  const child = spawn(process.execPath, [CLI, ...args], { cwd, env: { PATH: process.env.PATH, ...env }, stdio: 'pipe' })
-  onTestFinished(() => void child.kill('SIGKILL'))
-  let [stdout, stderr] = ['', '']
-  child.stdout.setEncoding('utf8').on('data', (text) => {
-    stdout += text
-  })
-  child.stderr.setEncoding('utf8').on('data', (text) => {
-    stderr += text
-  })
-  child.stdin.end(input)
-  const [code] = await once(child, 'close')
-  return { code, stdout, stderr }
-}
 
 describe('help and usage', () => {
   test.each([
@@ -58,10 +37,17 @@ describe('help and usage', () => {
     [['send', '--fast']],
     [['send', '--count', 'many']],
     [['log', 'inspect', '--from', '-1']],
-    [['send', '/does/not/exist']],
+    [['send', '--url', 'localhost:3000']],
+    [['send', '--max-bytes', '0']],
+    [['send', '--concurrency', '1001']],
+    [['dlq', 'list', '--limit', 'abc']],
+    [['dlq', 'list', '--limit', '1e9']],
+    [['dlq', 'list', '--limit', '99999999999999999999']],
+    [['dlq', 'list', '--admin', 'localhost:9464']],
+    [['dlq', 'replay', '--admin', 'http://user:secret@127.0.0.1:1']],
   ])('millrace %s is refused with exit code 2 and why', async (args) => {
     const { code, stderr } = await millrace(args)
-    expect([code, stderr]).toEqual([2, expect.stringMatching(/error: |millrace: cannot read \/does\/not\/exist/)])
+    expect([code, stderr]).toEqual([2, expect.stringMatching(/error: |millrace: --(url|admin) /)])
   })
 
   const LOAD = ['plan', '--events-per-second', '1000', '--bytes', '273', '--retention', '24']
@@ -195,10 +181,8 @@ describe('send', () => {
     )
 
     const bad = await millrace(['send', '-', ...url], { cwd, input: '{"id":"b1","data":1}\n{"id":"b2"}\n' })
-    expect([bad.code, bad.stdout]).toEqual([
-      1,
-      expect.stringMatching(/accepted 1, rejected 1, failed 0[\s\S]*first problem: data is missing/),
-    ])
+    expect([bad.code, bad.stdout]).toEqual([1, expect.stringMatching(/accepted 1, rejected 1, failed 0/)])
+    expect(bad.stderr).toMatch(/^line 2: data is missing/)
 
     // Beside the running service.
     const inspected = await millrace(['log', 'inspect', '--events', '--from', '250'], { cwd })
@@ -222,15 +206,14 @@ describe('send', () => {
   test('no such log, no such service', async () => {
     const verify = await millrace(['log', 'verify'])
     expect([verify.code, verify.stderr]).toEqual([
-      2,
+      1,
       expect.stringMatching(/^millrace: cannot read .*name the log directory with --dir\n$/),
     ])
     const replay = await millrace(['dlq', 'replay', '--admin', 'http://127.0.0.1:1'])
     expect([replay.code, replay.stderr]).toEqual([
-      2,
-      expect.stringMatching(/no service answers on http:\/\/127\.0\.0\.1:1 .*start it/),
+      1,
+      expect.stringMatching(/no service answers on http:\/\/127\.0\.0\.1:1\/status .*start it/),
     ])
-    expect((await millrace(['dlq', 'list'])).stdout).toMatch(/^no dead letters in/)
   })
 })
 
@@ -247,7 +230,7 @@ test('handler test: what goes in, what comes out, and what failed', async () => 
   const unknown = await millrace(['handler', 'test', 'events.ndjson', '--handlers', 'nobody'], { cwd })
   expect([unknown.code, unknown.stderr]).toEqual([2, expect.stringMatching(/there is no handler "nobody"/)])
   const absent = await millrace(['handler', 'test', 'absent.ndjson', '--handlers', 'sample'], { cwd })
-  expect([absent.code, absent.stderr]).toEqual([2, expect.stringMatching(/cannot read absent\.ndjson \(ENOENT/)])
+  expect([absent.code, absent.stderr]).toEqual([1, expect.stringMatching(/cannot read absent\.ndjson \(ENOENT/)])
 })
 
 test('dead letters: listed, and replayed once the endpoint takes them', async () => {

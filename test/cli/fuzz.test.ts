@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { gzipSync, zstdCompressSync } from 'node:zlib'
 import fc from 'fast-check'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { list } from '../../app/cli/dlq.ts'
@@ -13,6 +14,7 @@ import { REPLAY_CONSUMER } from '../../app/delivery/dead-letters.ts'
 import { MillraceError } from '../../app/errors.ts'
 import { EmbeddedLog } from '../../app/log/embedded/embedded-log.ts'
 import { encodeSegmentHeader, segmentName, writeGroupHeader } from '../../app/log/embedded/format.ts'
+import { printableLines } from '../../app/printable.ts'
 import { startHttp } from '../support/http.ts'
 import { CLI } from '../support/service.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
@@ -165,7 +167,7 @@ describe('a directory of anything', () => {
     const http = await startHttp()
     const file = join(temporaryDirectory(), 'events')
     silence()
-    const options = { file, url: http.url, count: 1, rate: 0, batch: 5, concurrency: 2, quiet: true }
+    const options = { file, url: http.url, count: 1, rate: 0, batch: 5, maxBytes: 2 ** 20, concurrency: 2, quiet: true }
     await fc.assert(
       fc.asyncProperty(bytes, async (body) => {
         writeFileSync(file, body)
@@ -175,6 +177,59 @@ describe('a directory of anything', () => {
     )
   })
 })
+
+/** An event of an input: what is sent, and whether it is one that is taken. */
+const sentLine = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.json({ maxDepth: 1 }).map((data) => ({ bytes: Buffer.from(`{"data":${data}}`), isGood: true })),
+  },
+  fc
+    .constantFrom('{"dat":1}', '7', '[]', '{"data":', 'null', '{"data":1}}')
+    .map((text) => ({ bytes: Buffer.from(text), isGood: false })),
+  fc.constant({ bytes: Buffer.from('{"data":"caf\u00e9"}', 'latin1'), isGood: false }),
+  fc.constant({ bytes: Buffer.from(`{"data":"${'x'.repeat(3000)}"}`), isGood: false }),
+)
+
+test('property: what send counts as accepted is stored, unchanged and once, and every other event is named by its line', async () => {
+  const http = await startHttp({ MAX_BODY_BYTES: '2048', MAX_REQUEST_EVENTS: '7' })
+  const file = join(temporaryDirectory(), 'events')
+  const [printed, said] = [[] as string[], [] as string[]]
+  vi.spyOn(process.stdout, 'write').mockImplementation((text) => printed.push(String(text)) > 0)
+  vi.spyOn(process.stderr, 'write').mockImplementation((text) => said.push(String(text)) > 0)
+  const pack = fc.constantFrom(
+    (bytes: Buffer) => bytes,
+    gzipSync,
+    (bytes: Buffer) => zstdCompressSync(bytes),
+  )
+  const limits = { batch: fc.integer({ min: 1, max: 30 }), maxBytes: fc.constantFrom(100, 2048, 2 ** 20) }
+  let before = 0
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(sentLine, { minLength: 1, maxLength: 40 }),
+      pack,
+      fc.record(limits),
+      async (lines, pack, limits) => {
+        // The first one says that these are lines.
+        const all = [{ bytes: Buffer.from('{"data":"first"}'), isGood: true }, ...lines]
+        writeFileSync(file, pack(Buffer.concat(all.flatMap(({ bytes }) => [bytes, Buffer.from('\n')]))))
+        printed.length = 0
+        said.length = 0
+        const options = { file, url: http.url, count: 1, rate: 0, concurrency: 2, quiet: true, ...limits }
+        const good = all.filter(({ isGood }) => isGood)
+        const bad = all.flatMap(({ isGood }, at) => (isGood ? [] : [at + 1]))
+        expect(await send(options)).toBe(bad.length === 0)
+        expect(printed[0]).toMatch(new RegExp(`^accepted ${good.length}, rejected ${bad.length}, failed 0;`))
+        const named = said.map((line) => Number(/^line (\d+): /.exec(line)?.[1])).filter((line) => line > 0)
+        expect(named).toEqual(bad.slice(0, 20))
+        const stored = (await http.stored()).slice(before)
+        before += stored.length
+        expect(stored.sort()).toEqual(good.map(({ bytes }) => bytes.toString()).sort())
+      },
+    ),
+    { numRuns: Math.ceil(RUNS / 40) },
+  )
+}, 60_000)
 
 const argument = fc.oneof(
   fc.constantFrom('log', 'dlq', 'config', 'plan', 'send', 'handler', 'test', 'inspect', 'verify', 'repair', 'replay'),
@@ -191,6 +246,7 @@ const argument = fc.oneof(
     '-n',
     '--url',
   ),
+  fc.constantFrom('--admin', 'http://[::1]:1', '--max-bytes', '\u001b[2J', '\u009b1m', '\u202e', '--sink=\u001b[31m'),
   fc.constantFrom('--', '-', '-1', '1e9', '/dev/null', '/proc/self', '..', '--yes=1', 'constructor', '__proto__', ''),
   fc.string({ unit: 'binary-ascii' }).map((text) => text.replaceAll('\0', '')),
 )
@@ -211,6 +267,7 @@ test('property: any command line ends by itself with 0, 1 or 2, and says somethi
     clearTimeout(timer)
     expect([0, 1, 2], `${JSON.stringify(args)}: ${output}`).toContain(code)
     expect(output, JSON.stringify(args)).not.toMatch(/^\s+at .*:\d+:\d+\)?$/m)
+    expect(printableLines(output), JSON.stringify(args)).toBe(output)
     if (code !== 0) expect(output, JSON.stringify(args)).not.toBe('')
   }
   const all = fc.sample(fc.array(argument, { maxLength: 6 }), Math.ceil(RUNS / 200))
@@ -219,6 +276,6 @@ test('property: any command line ends by itself with 0, 1 or 2, and says somethi
 
 test('send says at once what is no address', async () => {
   silence()
-  const options = { url: 'nonsense', count: 1, rate: 0, batch: 1, concurrency: 1, quiet: true }
+  const options = { url: 'nonsense', count: 1, rate: 0, batch: 1, maxBytes: 2 ** 20, concurrency: 1, quiet: true }
   await expect(send(options)).rejects.toMatchObject({ code: 'CONFIG_INVALID', message: expect.stringMatching(/--url/) })
 })

@@ -1,7 +1,9 @@
 /** What makes a directory a log: its lock, its identity, and new segments in it. */
 import { randomUUID } from 'node:crypto'
+import { type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
-import { MillraceError, messageOf } from '../../errors.ts'
+import { tryLock } from 'fs-native-extensions'
+import { MillraceError, messageOf, systemCode } from '../../errors.ts'
 import { type File, type Files, readWhole, replaceFile, writeFully } from './files.ts'
 import { encodeSegmentHeader, FORMAT_VERSION, SEGMENT_HEADER_BYTES, segmentName } from './format.ts'
 import { surveySegments } from './segments.ts'
@@ -28,15 +30,50 @@ export async function takeLock(files: Files, directory: string): Promise<{ relea
 }
 
 /**
+ * Who has the directory, without taking it: a lock that may be shared needs only to read the file.
+ * @returns the process as its note says, `unknown` without one; undefined when nobody has it.
+ */
+export async function lockHolder(directory: string): Promise<string | undefined> {
+  let file: FileHandle
+  try {
+    file = await open(join(directory, LOCK), 'r')
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') return undefined
+    throw unusable(directory, error)
+  }
+  try {
+    if (tryLock(file.fd, { shared: true })) return undefined
+    return (await file.readFile('utf8')).trim() || 'unknown'
+  } finally {
+    await file.close()
+  }
+}
+
+/**
  * The log's id: made on first open. Its file says it, unless it is lost or no segment knows that id: then a segment does.
  * @throws MillraceError LOG_FORMAT when a version that this one cannot read wrote here, and nothing contradicts it: a
  *   flipped bit is not a version.
  */
 export async function identify(files: Files, directory: string): Promise<string> {
+  const { id, isWritten } = await findIdentity(files, directory)
+  if (isWritten) return id
+  const content = JSON.stringify({ version: FORMAT_VERSION, id, createdAt: new Date().toISOString() })
+  await replaceFile(files, directory, IDENTITY, Buffer.from(`${content}\n`))
+  return id
+}
+
+/**
+ * The id that a start would give the log, without writing it down.
+ * @throws MillraceError LOG_FORMAT: see {@link identify}.
+ */
+export async function findIdentity(
+  files: Files,
+  directory: string,
+): Promise<{ readonly id: string; readonly isWritten: boolean }> {
   const written = await readIdentity(files, directory)
   const { logIds, otherVersion } = await surveySegments(files, directory)
   const isKnown = written !== undefined && (logIds.size === 0 || logIds.has(written.id))
-  if (isKnown && written.version === FORMAT_VERSION) return written.id
+  if (isKnown && written.version === FORMAT_VERSION) return { id: written.id, isWritten: true }
   const [logId] = logIds
   const other = otherVersion ?? (logId === undefined ? written?.version : undefined)
   if (other !== undefined) {
@@ -46,10 +83,7 @@ export async function identify(files: Files, directory: string): Promise<string>
         'start the version that wrote it, or point DATA_DIR to another directory',
     )
   }
-  const id = logId ?? randomUUID()
-  const content = JSON.stringify({ version: FORMAT_VERSION, id, createdAt: new Date().toISOString() })
-  await replaceFile(files, directory, IDENTITY, Buffer.from(`${content}\n`))
-  return id
+  return { id: logId ?? randomUUID(), isWritten: false }
 }
 
 async function readIdentity(files: Files, directory: string): Promise<{ version: number; id: string } | undefined> {

@@ -3,9 +3,12 @@
  * letters, beside a running writer or after a crash. Groups come in order; a torn tail shows as the last damage.
  */
 import { join } from 'node:path'
+import { systemCode } from '../../errors.ts'
 import type { Damage, Group } from '../log.ts'
-import { type Files, nodeFiles, readWhole } from './files.ts'
+import { ConsumerStore } from './consumer-store.ts'
+import { type Files, nodeFiles } from './files.ts'
 import { segmentName } from './format.ts'
+import { SpaceReserve } from './reserve.ts'
 import { SegmentScanner } from './segment-scanner.ts'
 import { listSegments, surveySegments } from './segments.ts'
 
@@ -72,12 +75,26 @@ export async function* inspectLog(directory: string, options: InspectOptions = {
   }
 }
 
-/** The oldest `limit` records that `consumer` has not settled yet; none when there is no such log. */
-export async function readPending(directory: string, consumer: string, limit: number): Promise<object[]> {
-  const fromOffset = await readConsumerOffset(directory, consumer)
+/**
+ * The oldest `limit` records that `consumer` has not settled yet; none when there is no such log.
+ * @param onTrouble told what cannot be read, and where progress is not known and all records are taken for pending. Default: nobody.
+ */
+export async function readPending(
+  directory: string,
+  consumer: string,
+  limit: number,
+  onTrouble: (message: string) => void = () => undefined,
+): Promise<object[]> {
   const records: object[] = []
-  if (fromOffset === undefined) return records
-  for await (const found of inspectLog(directory, { fromOffset })) {
+  if (!(await exists(directory))) return records
+  // As a start reads it: where the file is damaged or gone, from the oldest on.
+  const progress = await ConsumerStore.open(nodeFiles, directory, new SpaceReserve(nodeFiles, directory), onTrouble)
+  const fromOffset = progress.get(consumer)?.offset ?? 0
+  for await (const found of inspectLog(directory, { fromOffset, onWarning: onTrouble })) {
+    if (found.kind === 'damage') {
+      const { segment, position, reason } = found.damage
+      onTrouble(`${directory}/${segment} is damaged at ${position}: ${reason}`)
+    }
     if (found.kind !== 'group') continue
     const { payload, baseOffset } = found.group
     const lines = payload.toString().split('\n').slice(0, -1)
@@ -96,11 +113,12 @@ function parsed(line: string): object {
   return { unreadable: line }
 }
 
-async function readConsumerOffset(directory: string, name: string): Promise<number | undefined> {
+async function exists(directory: string): Promise<boolean> {
   try {
-    const { consumers } = JSON.parse((await readWhole(nodeFiles, join(directory, 'consumers.json'))).toString())
-    return consumers[name]?.offset ?? 0
-  } catch {
-    return undefined
+    await nodeFiles.list(directory)
+    return true
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return false
+    throw error
   }
 }

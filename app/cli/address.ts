@@ -1,0 +1,64 @@
+/** Where a running service is, as commands are told, and whether it is a Millrace that answers there. */
+import { MillraceError, messageOf } from '../errors.ts'
+import { printable } from '../printable.ts'
+
+/** Of an answer that is not ours, in a message. */
+const MAX_SHOWN_CHARACTERS = 100
+
+/**
+ * Where `path` is below an address that was given: behind the path of it, for a service behind a proxy, and with its query.
+ * @param option as in `--url`, for the message.
+ * @throws MillraceError CONFIG_INVALID
+ */
+export function endpoint(option: string, given: string, path: string): URL {
+  const shown = JSON.stringify(printable(given))
+  const fail = (problem: string) => new MillraceError('CONFIG_INVALID', `${option} ${shown} ${problem}`)
+  const url = URL.parse(given)
+  if (url === null || !/^https?:$/.test(url.protocol)) {
+    throw fail('is no URL that begins with http:// or https://, such as http://127.0.0.1:3000 or http://[::1]:3000')
+  }
+  if (url.username !== '' || url.password !== '') {
+    throw new MillraceError(
+      'CONFIG_INVALID',
+      `${option} holds a user or a password, which no request can carry: leave it out`,
+    )
+  }
+  const base = url.pathname.replace(/\/+$/, '')
+  url.pathname = base.endsWith(path) ? base : base + path
+  url.hash = ''
+  return url
+}
+
+/** `http://host:port`, as this machine reaches what listens there. */
+export function localUrl(host: string, port: string): string {
+  const reached = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host
+  return `http://${reached.includes(':') ? `[${reached}]` : reached}:${port}`
+}
+
+/** A value for a header, such as a key. @throws MillraceError CONFIG_INVALID, without the value in its message. */
+export function requireHeaderText(name: string, text: string): string {
+  if (/^[\x21-\x7e]+$/.test(text)) return text
+  throw new MillraceError(
+    'CONFIG_INVALID',
+    `${name}: it holds a space, a line feed or another character that no key has`,
+  )
+}
+
+/** What has answered, when it is not what a Millrace answers: for a message. */
+export function notOurs(url: URL, response: Response, text: string): string {
+  const type = response.headers.get('content-type') ?? 'no content type'
+  const location = response.headers.get('location')
+  const where = location === null ? '' : ` and sends on to ${location}`
+  const begins = text.trim() === '' ? '' : `, beginning ${JSON.stringify(text.trim().slice(0, MAX_SHOWN_CHARACTERS))}`
+  return printable(`${addressOf(url)} is no Millrace: it answered ${response.status} ${type}${where}${begins}`)
+}
+
+/** Without its query, which may hold a secret. */
+export function addressOf({ origin, pathname }: URL): string {
+  return origin + pathname
+}
+
+/** What was thrown by fetch, in a few words. */
+export function reasonOf(error: unknown): string {
+  return messageOf(error instanceof Error ? (error.cause ?? error) : error)
+}

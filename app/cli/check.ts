@@ -1,0 +1,116 @@
+/**
+ * `millrace config --check`: everything that can end a start, by the functions that a start uses, in its order. Nothing is made, written
+ * or locked, so it may run beside the service that the configuration is for.
+ */
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { type Config, loadConfig } from '../config.ts'
+import { backoffMs } from '../delivery/backoff.ts'
+import { checkDirectories } from '../directories.ts'
+import { openDeadLetters, openLog } from '../engine.ts'
+import { MillraceError, systemCode } from '../errors.ts'
+import { pickFrom } from '../handlers/pick.ts'
+import { listen } from '../listen.ts'
+import { findIdentity, lockHolder, unusable } from '../log/embedded/directory.ts'
+import { nodeFiles } from '../log/embedded/files.ts'
+import { printable } from '../printable.ts'
+import { type CheckedRoute, checkRoutes } from '../route.ts'
+import { openSink } from '../sinks/open.ts'
+import { localUrl } from './address.ts'
+import { note, print } from './output.ts'
+
+const STATUS_WITHIN_MS = 2000
+
+/** Prints what a start would say, and what it would not mind. @returns whether a service would start. */
+export async function checkConfiguration(environment: NodeJS.ProcessEnv): Promise<boolean> {
+  try {
+    const config = loadConfig(environment)
+    await checkStart(config, (message) => note(`millrace: ${printable(message)}`))
+  } catch (error) {
+    if (!(error instanceof MillraceError)) throw error
+    note(`millrace: ${printable(error.message)}`)
+    return false
+  }
+  await print('a service would start with this configuration')
+  return true
+}
+
+/** @throws MillraceError as a start would. */
+async function checkStart(config: Config, onNote: (message: string) => void): Promise<void> {
+  const routes = config.ROLE === 'ingest' ? [] : checkRoutes(config, pickFrom())
+  await checkDirectories(config, routes)
+  const holder = await checkLogs(config, routes, onNote)
+  for (const route of routes) await checkSink(route, onNote)
+  if (holder !== undefined || (await isRunning(config))) {
+    const which = holder === undefined ? '' : ` (process ${holder})`
+    return onNote(
+      `a Millrace is running here${which}, so its ports were not tried: it has to stop before another one starts`,
+    )
+  }
+  await checkPorts(config)
+}
+
+/** @returns the process that has the log, if one has. */
+async function checkLogs(
+  config: Config,
+  routes: readonly CheckedRoute[],
+  onNote: (message: string) => void,
+): Promise<string | undefined> {
+  if (config.LOG_ENGINE === 'kafka') {
+    if (config.KAFKA_CREATE_TOPICS) onNote('the brokers were not asked: with KAFKA_CREATE_TOPICS a start makes topics')
+    else {
+      const observer = { onWarning: onNote }
+      await openLog(config, observer).then((log) => log.close())
+      for (const { name } of routes) await openDeadLetters(config, name, observer).then((log) => log.close())
+    }
+    return undefined
+  }
+  const log = join(config.DATA_DIR, 'log')
+  for (const directory of [log, ...routes.map(({ name }) => join(config.DATA_DIR, 'dead-letters', name))]) {
+    await findIdentity(nodeFiles, directory).catch((error) => {
+      if (systemCode(error) !== 'ENOENT') throw unusable(directory, error)
+    })
+  }
+  return lockHolder(log)
+}
+
+async function checkSink({ name, sink, config }: CheckedRoute, onNote: (message: string) => void): Promise<void> {
+  if (sink === 'file') return // would make its directory, which has been looked at
+  const retry = { baseMs: config.RETRY_BASE_MS, maxMs: config.RETRY_MAX_MS, maxAttempts: config.RETRY_MAX_ATTEMPTS }
+  const opened = await openSink(sink, config, {
+    name,
+    backoffMs: (attempt) => backoffMs(attempt, retry),
+    onWarning: onNote,
+    onFailure: (error) => onNote(error.message),
+  })
+  await opened.close()
+}
+
+/** Whether the service that this configuration is for is there already. */
+async function isRunning({ ADMIN_HOST, ADMIN_PORT }: Config): Promise<boolean> {
+  if (ADMIN_PORT === 0) return false
+  try {
+    const url = `${localUrl(ADMIN_HOST, String(ADMIN_PORT))}/status`
+    const response = await fetch(url, { redirect: 'manual', signal: AbortSignal.timeout(STATUS_WITHIN_MS) })
+    return ((await response.json()) as { name?: unknown }).name === 'millrace'
+  } catch {
+    return false
+  }
+}
+
+/** Both at once, as a service has them. */
+async function checkPorts(config: Config): Promise<void> {
+  const servers = [createServer(), createServer()] as const
+  const [first, second] = servers.map((server) => ({
+    listen: (options: { host: string; port: number }) =>
+      new Promise<string>((resolve, reject) => {
+        server.once('error', reject).listen(options, () => resolve(''))
+      }),
+  }))
+  try {
+    if (config.ROLE !== 'deliver' && first) await listen(first, config.HOST, config.PORT, '')
+    if (second) await listen(second, config.ADMIN_HOST, config.ADMIN_PORT, 'ADMIN_')
+  } finally {
+    for (const server of servers) server.close()
+  }
+}
