@@ -42,7 +42,12 @@ export function checkFraming(request: IncomingMessage, framing: Framing): void {
 
 /** What another coding than chunked has made of the body would be stored as it is. */
 function checkTransferCodings(codings: string, httpVersion: string): void {
-  if (codings.trim().toLowerCase() !== 'chunked') {
+  const names = codings.toLowerCase().split(',')
+  if (names.at(-1)?.trim() !== 'chunked') {
+    const fix = 'send chunked alone, or content-length'
+    throw new MillraceError('MALFORMED', `transfer-encoding does not end in chunked (RFC 9112, section 6.3): ${fix}`)
+  }
+  if (names.length > 1) {
     const fix = 'compress with content-encoding, and send chunked or with content-length'
     throw new MillraceError('UNSUPPORTED_TRANSFER_CODING', `transfer-encoding other than chunked: ${fix}`)
   }

@@ -23,7 +23,6 @@ const BY_CODE: Readonly<Record<string, MillraceError>> = {
     'BODY_TOO_LARGE',
     'the chunk extensions are too large: send chunks without extensions',
   ),
-  HPE_INVALID_VERSION: NO_SUCH_VERSION,
   HPE_PAUSED_H2_UPGRADE: NO_SUCH_VERSION, // "PRI", which begins HTTP/2
 }
 
@@ -34,9 +33,14 @@ export function answerParserErrors(refused: Refused) {
     const isNobodys = systemCode(error) === 'ECONNRESET' || !socket.writable || socket.bytesRead === 0
     if (isNobodys) return void socket.destroy()
     if (isEnding(socket)) return
-    const malformed = () => new MillraceError('MALFORMED', `this is not valid HTTP (${error.message}): see RFC 9112`)
-    answerLast(socket, BY_CODE[systemCode(error) ?? ''] ?? malformed(), refused)
+    answerLast(socket, BY_CODE[systemCode(error) ?? ''] ?? malformed(error), refused)
   }
+}
+
+/** The parser has one code for a version that there is not and for what follows a version, such as a bare line feed. */
+function malformed(error: Error): MillraceError {
+  if (error.message.endsWith('Invalid HTTP version')) return NO_SUCH_VERSION
+  return new MillraceError('MALFORMED', `this is not valid HTTP (${error.message}): see RFC 9112`)
 }
 
 /** The response that is begun or awaited on a connection. Node's own handler of these errors asks the same. */
