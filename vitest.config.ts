@@ -10,6 +10,10 @@ export default defineConfig({
       'test/{deploy,browser,image,ansible,kafka}/**',
       'test/faults/!(kills).test.ts',
       'test/sinks/real/**',
+      // Many processes, one after the other: npm run test:long.
+      ...(process.env.MILLRACE_LONG
+        ? []
+        : ['test/cli/{admin,check,log-directory,output}.test.ts', 'test/signals.test.ts']),
     ],
     testTimeout: 20_000,
     // Vitest keeps a core for itself; most of these wait for processes of their own.

@@ -9,7 +9,7 @@ import { numbered, openLog, type Rig, ScriptedSink, startDelivery } from '../sup
 import { until } from '../support/service.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
 
-const PROGRAMS = Number(process.env.MILLRACE_LAG_PROGRAMS ?? 30)
+const PROGRAMS = Number(process.env.MILLRACE_LAG_PROGRAMS ?? 20)
 
 type Reading = 'works' | 'rejects' | 'hangs'
 
