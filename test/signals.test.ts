@@ -5,6 +5,7 @@ import { createServer } from 'node:http'
 import { type AddressInfo, createServer as createTcpServer } from 'node:net'
 import { join, resolve } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { lockHolder } from '../app/log/embedded/directory.ts'
 import { CLI, deliveredIn, post, startService, until, whenReady } from './support/service.ts'
 import { temporaryDirectory } from './support/temporary.ts'
 
@@ -178,6 +179,7 @@ describe('SIGHUP', () => {
       )
       const delivered = join(directory, 'data/delivered')
       await until(() => deliveredIn(delivered).length === 1, 10_000, 'what was begun is finished')
+      await until(async () => (await lockHolder(join(directory, 'data/log'))) === undefined, 10_000, 'it has ended')
     },
   )
 })
