@@ -57,7 +57,7 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
   app.setErrorHandler(sendProblem)
   refuseForeignMethods(app.server, notCounted)
   answerExpectations(app.server, MAX_BODY_BYTES, notCounted)
-  const framing = { onlyLoopback: false } // which says what to do about it in other words, below
+  const framing = { refusesDomains: false } // which says what to do about it in other words, below
   app.addHook('onRequest', ({ raw }, reply, done) => {
     if (isEnding(raw.socket)) return void reply.hijack()
     checkFraming(raw, framing)

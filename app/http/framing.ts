@@ -1,6 +1,6 @@
 /** What the headers say of where a request ends and whom it is for. Node's parser lets these pass; RFC 9112 does not. */
 import type { IncomingMessage } from 'node:http'
-import { isLoopback } from '../config.ts'
+import { isIPv4 } from 'node:net'
 import { MillraceError } from '../errors.ts'
 
 /** uri-host [ ":" port ] (RFC 3986, section 3.2.2). Two headers are joined by a comma and a space: no host. */
@@ -9,10 +9,10 @@ const HOST = /^(\[[\da-f:.]+\]|[\w.~!$&'()*+,;=%-]*)(?::\d*)?$/i
 /** Hosts repeat: the last good one of a listener is not matched again. */
 export interface Framing {
   /**
-   * Whether a name that is not this machine's is refused. A web page can make its own name lead here (DNS rebinding), and
+   * Whether a domain is refused, as it is not this machine's own name. A web page can make its own name lead here (DNS rebinding), and
    * then sends what it likes.
    */
-  readonly onlyLoopback: boolean
+  readonly refusesDomains: boolean
   lastGoodHost?: string
 }
 
@@ -33,11 +33,16 @@ export function checkFraming(request: IncomingMessage, framing: Framing): void {
   if (name === undefined) {
     throw new MillraceError('MALFORMED', 'the header host is invalid: send one, as host or host:port')
   }
-  if (framing.onlyLoopback && name !== '' && !isLoopback(name.replace(/^\[|\]$/g, ''))) {
+  if (framing.refusesDomains && isDomain(name)) {
     const fix = 'send to localhost, or set API_KEYS or ALLOW_ANONYMOUS=true'
-    throw new MillraceError('FORBIDDEN', `without API keys, this listener answers to its loopback address: ${fix}`)
+    throw new MillraceError('FORBIDDEN', `without API keys, this listener does not answer to a domain: ${fix}`)
   }
   framing.lastGoodHost = host
+}
+
+/** A name that a web page can have: with a dot, and no address. */
+function isDomain(host: string): boolean {
+  return host.includes('.') && !isIPv4(host) && !/\.localhost\.?$/i.test(host)
 }
 
 /** What another coding than chunked has made of the body would be stored as it is. */

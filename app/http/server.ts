@@ -110,7 +110,7 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
   refuseForeignMethods(app.server, refused)
   answerExpectations(app.server, config.MAX_BODY_BYTES, refused)
   const isOpenToThisMachine = config.apiKeys.size === 0 && isLoopback(config.HOST) && !config.ALLOW_ANONYMOUS
-  const framing = { onlyLoopback: isOpenToThisMachine }
+  const framing = { refusesDomains: isOpenToThisMachine }
   app.addHook('onRequest', ({ raw }, reply, done) => {
     if (isEnding(raw.socket)) return void reply.hijack()
     checkFraming(raw, framing)

@@ -60,6 +60,14 @@ const SETTINGS: Readonly<Record<string, Setting>> = {
     env: { SINKS: 'postgres', POSTGRES_SINK_URL: 'postgres://h/db' },
     names: 'POSTGRES_SINK_URL',
   },
+  'a secret that signs nothing': {
+    env: { SINKS: 'http', HTTP_SINK_URL: 'http://127.0.0.1:1/', HTTP_SINK_SECRET: 'whsec_' },
+    names: 'HTTP_SINK_SECRET',
+  },
+  'a percent sign in the address of the database': {
+    env: { SINKS: 'postgres', POSTGRES_SINK_URL: 'postgres://u%@h/d' },
+    names: 'POSTGRES_SINK_URL',
+  },
   'a parameter of the database': {
     env: { SINKS: 'postgres', POSTGRES_SINK_URL: 'postgres://u@h/d?sslmode=no' },
     names: 'POSTGRES_SINK_URL',

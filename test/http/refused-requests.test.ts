@@ -265,11 +265,14 @@ describe('framing', () => {
     expect(await http.stored()).toEqual([])
   })
 
-  test.each(['localhost', 'localhost:3000', '127.0.0.1:', '[::1]:3000', ''])('host %j is taken', async (host) => {
-    const http = await startHttp()
-    const lines = ['POST /v1/events HTTP/1.1', `Host: ${host}`, 'Content-Type: application/json', 'Connection: close']
-    expect(await raw(http, head([...lines, `Content-Length: ${EVENT.length}`]) + EVENT)).toMatch(/^HTTP\/1.1 202 /)
-  })
+  test.each(['localhost', 'a', '192.168.1.7:3000', 'me.localhost', 'localhost:3000', '127.0.0.1:', '[::1]:3000', ''])(
+    'host %j is taken',
+    async (host) => {
+      const http = await startHttp()
+      const lines = ['POST /v1/events HTTP/1.1', `Host: ${host}`, 'Content-Type: application/json', 'Connection: close']
+      expect(await raw(http, head([...lines, `Content-Length: ${EVENT.length}`]) + EVENT)).toMatch(/^HTTP\/1.1 202 /)
+    },
+  )
 
   test('HTTP/1.0 needs no host', async () => {
     const http = await startHttp()
