@@ -20,7 +20,8 @@ const ABOUT_THE_HOST = new Set<string | undefined>([
  */
 export async function listen(listener: Listener, host: string, port: number, prefix: '' | 'ADMIN_'): Promise<string> {
   try {
-    return await listener.listen({ host, port })
+    // For this one name Fastify opens a second server, on ::1, without what was set up on the first.
+    return await listener.listen({ host: host === 'localhost' ? '127.0.0.1' : host, port })
   } catch (cause) {
     if (cause instanceof MillraceError) throw cause
     const code = systemCode(cause)

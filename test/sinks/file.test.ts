@@ -1,6 +1,7 @@
 import {
   chmodSync,
   copyFileSync,
+  existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -11,6 +12,7 @@ import {
 } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
+import fc from 'fast-check'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import type { Event } from '../../app/event.ts'
 import { CurrentFile } from '../../app/sinks/current-file.ts'
@@ -27,10 +29,10 @@ const event = (id: number): Event => ({
   data: { text: 'a\nb' },
 })
 const events = (from: number, to: number) => Array.from({ length: to - from }, (_, at) => event(from + at))
-const idsIn = (path: string) =>
+const idsIn = (path: string): string[] =>
   readFileSync(path, 'utf8')
-    .trimEnd()
     .split('\n')
+    .filter((line) => line !== '')
     .map((line) => JSON.parse(line).id)
 const finished = (directory: string) => readdirSync(directory).filter((name) => name.startsWith('events-'))
 
@@ -324,4 +326,87 @@ describe('a finished file', () => {
     expect(finished(directory)).toEqual([])
     await sink.close()
   })
+})
+
+type Step = { readonly do: 'write'; readonly events: number } | { readonly do: Touch | 'flush' | 'crash' | 'close' }
+type Touch = 'rename' | 'delete' | 'truncate' | 'remove directory'
+
+const steps: fc.Arbitrary<Step[]> = fc.array(
+  fc.oneof(
+    { weight: 4, arbitrary: fc.record({ do: fc.constant('write' as const), events: fc.integer({ min: 1, max: 5 }) }) },
+    { weight: 3, arbitrary: fc.constant({ do: 'flush' as const }) },
+    {
+      weight: 2,
+      arbitrary: fc.record({ do: fc.constantFrom<Touch>('rename', 'delete', 'truncate', 'remove directory') }),
+    },
+    { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('crash' as const, 'close' as const) }) },
+  ),
+  { maxLength: 25 },
+)
+
+test('property: what a flush has confirmed, and nobody has taken away since, is there, whatever others do meanwhile', async () => {
+  const text = fc.string({ unit: 'binary', maxLength: 50 })
+  await fc.assert(
+    fc.asyncProperty(steps, text, async (program, data) => {
+      const root = temporaryDirectory()
+      const directory = join(root, 'out')
+      const path = join(directory, 'current.ndjson')
+      const open = () => FileSink.open({ directory, rollBytes: 600, rollMs: 1e6, onWarning, onFailure })
+      let [sink, id] = [await open(), 0]
+      /** Written since the last flush, and all that must be there. */
+      let unconfirmed: string[] = []
+      const confirmed = new Set<string>()
+      const takenAway = () => {
+        for (const one of existsSync(directory) ? readdirSync(directory) : []) {
+          const gone = new Set(idsIn(join(directory, one)))
+          for (const id of gone) confirmed.delete(id)
+          // A file that is finished was confirmed when it was.
+          if (one.startsWith('events-')) unconfirmed = unconfirmed.filter((id) => !gone.has(id))
+        }
+      }
+      for (const step of program) {
+        switch (step.do) {
+          case 'write': {
+            const some = Array.from({ length: step.events }, () => ({ ...event(id++), data }))
+            await sink.write(items(...some))
+            unconfirmed.push(...some.map((one) => one.id))
+            break
+          }
+          case 'flush':
+          case 'close':
+            await (step.do === 'flush' ? sink.flush() : sink.close())
+            for (const one of unconfirmed) confirmed.add(one)
+            unconfirmed = []
+            break
+          case 'crash':
+            await sink.close() // the lock goes with a process; what was not confirmed comes again from the log
+            sink = await open()
+            await sink.write(items(...unconfirmed.map((one) => ({ ...event(Number(one)), data }))))
+            break
+          case 'remove directory':
+            takenAway()
+            rmSync(directory, { recursive: true, force: true })
+            break
+          default: {
+            if (!existsSync(path)) break
+            if (step.do === 'rename') renameSync(path, join(root, `moved-${id++}`))
+            else {
+              for (const gone of idsIn(path)) confirmed.delete(gone)
+              if (step.do === 'delete') rmSync(path)
+              else truncateSync(path)
+            }
+          }
+        }
+      }
+      await sink.close()
+      for (const one of unconfirmed) confirmed.add(one)
+      const moved = readdirSync(root).filter((name) => name.startsWith('moved-'))
+      const there = [
+        ...moved.flatMap((name) => idsIn(join(root, name))),
+        ...(existsSync(directory) ? idsBelow(directory) : []),
+      ]
+      expect([...confirmed].filter((one) => !there.includes(one))).toEqual([])
+    }),
+    { numRuns: 150 },
+  )
 })
