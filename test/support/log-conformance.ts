@@ -98,6 +98,27 @@ export function logConformance(of: () => EngineUnderTest): void {
       }
     })
 
+    test('the age of the oldest event is known without a read, also of what was there before, and is never too small', async () => {
+      const name = fresh()
+      const log = await open(name)
+      const reader = await log.consumer('reader')
+      await until(() => reader.failure === undefined && reader.lagEvents === 0, 15_000, 'it has its partitions')
+      const appendedAtMs = Date.now()
+      await log.append([events(0, 20)])
+      await until(() => reader.lagEvents === 20, 15_000, 'they are seen')
+      // Nobody has read anything, and the reader may never do so.
+      const oldest = () => reader.oldestAppendedAtMs ?? Number.NaN
+      expect(oldest()).toBeLessThanOrEqual(appendedAtMs + 1000)
+      expect(oldest()).toBeGreaterThan(appendedAtMs - 10_000)
+      // Another one, for which they were there before.
+      const late = await log.consumer('late')
+      await until(() => late.lagEvents === 20 && late.oldestAppendedAtMs !== undefined, 15_000, 'they are seen')
+      expect(late.oldestAppendedAtMs).toBeLessThanOrEqual(appendedAtMs + 1000)
+      const read = await new Reading(reader).upTo(20)
+      await reader.commit(read.positions)
+      expect([reader.lagEvents, reader.oldestAppendedAtMs]).toEqual([0, undefined])
+    }, 60_000)
+
     test('bytes come back as they went in, and the ids and times given to events are the same each time', async () => {
       const log = await open()
       const line = '{ "data" : "ä€𝄞 \\n \\u0000", "n":1.0 }'

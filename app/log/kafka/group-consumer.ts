@@ -163,8 +163,11 @@ export class GroupConsumer implements Consumer {
   #joinAgain(error: unknown): void {
     if (this.#closed || this.#joining !== undefined) return
     this.#errors += 1
-    this.#joinFailure = `it is not in its group: ${reasonOf(error)}`
-    this.#options.observer?.onWarning?.(`consumer ${this.name} left its group, joining again: ${reasonOf(error)}`)
+    const failure = `it is not in its group: ${reasonOf(error)}`
+    if (failure !== this.#joinFailure) {
+      this.#options.observer?.onWarning?.(`consumer ${this.name} left its group, joining again: ${reasonOf(error)}`)
+    }
+    this.#joinFailure = failure
     this.#joining = setTimeout(() => {
       this.#joining = undefined
       void this.#join()
@@ -199,9 +202,13 @@ export class GroupConsumer implements Consumer {
       await this.#findAges(added)
     } catch (error) {
       if (this.#closed) return
-      this.#options.observer?.onWarning?.(
-        `consumer ${this.name} cannot read its offsets, trying again: ${reasonOf(error)}`,
-      )
+      this.#errors += 1
+      const failure = `it cannot read its offsets: ${reasonOf(error)}`
+      if (failure !== this.#offsetsFailure) {
+        const what = `consumer ${this.name} cannot read its offsets, trying again: ${reasonOf(error)}`
+        this.#options.observer?.onWarning?.(what)
+      }
+      this.#offsetsFailure = failure
       setTimeout(() => void this.#takeOver(), PAUSE_AFTER_ERROR_MS).unref()
     }
   }
