@@ -199,7 +199,6 @@ export class GroupConsumer implements Consumer {
         this.#fetcher.add(partition, offset)
       }
       await this.#measureLag()
-      await this.#findAges(added)
     } catch (error) {
       if (this.#closed) return
       this.#errors += 1
@@ -279,6 +278,7 @@ export class GroupConsumer implements Consumer {
       const askedAtMs = Date.now()
       const ends = await this.#ends(partitions, ListOffsetTimestamps.LATEST)
       for (const [partition, end] of ends) this.#places.reached(partition, end, askedAtMs)
+      await this.#findAges(partitions.filter((partition) => !this.#places.isAgeKnown(partition)))
       this.#offsetsFailure = undefined
     } catch (error) {
       // What is known gets older meanwhile, and so does the lag.
@@ -292,7 +292,7 @@ export class GroupConsumer implements Consumer {
    * event was. Reading tells it exactly, if that works.
    */
   async #findAges(partitions: readonly number[]): Promise<void> {
-    let left = partitions.filter((partition) => this.#places.lag(partition) > 0)
+    let left = partitions
     for (let ageMs = FIRST_AGE_MS; left.length > 0 && ageMs <= LAST_AGE_MS; ageMs *= 2) {
       const atMs = Date.now() - ageMs
       const firstSince = await this.#ends(left, BigInt(atMs))

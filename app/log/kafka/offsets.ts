@@ -33,9 +33,10 @@ export class Offsets {
     return [...this.#places.values()].reduce((sum, { committed, end }) => sum + Math.max(0, end - committed), 0)
   }
 
-  lag(partition: number): number {
-    const { committed, end } = this.#places.get(partition) ?? { committed: 0, end: 0 }
-    return Math.max(0, end - committed)
+  /** Whether {@link oldestAppendedAtMs} knows of this partition, or it has nothing to tell. */
+  isAgeKnown(partition: number): boolean {
+    const place = this.#places.get(partition)
+    return place === undefined || place.end <= place.committed || place.times.at(place.committed) !== undefined
   }
 
   committed(partition: number): number {
