@@ -6,13 +6,15 @@
  *     atMs     10:00:00   10:00:00.6   10:04:00
  *
  * An age is never too small. It is too large by the distance of two points: SPACING_MS where they come as events are
- * appended, more where only the ends of a stretch are known.
+ * appended, 0.4 % of the age where there are many, more where only the ends of a stretch are known.
  */
 
 /** Points that are closer say nothing that anybody asks for. */
 const SPACING_MS = 500
-/** Beyond, every second one of the older half goes. */
+/** Beyond, they are thinned out. */
 const MAX_POINTS = 4096
+/** Of two points that are left then: 3,000 points say it of a month. */
+const GAP_BY_AGE = 0.004
 
 export class AppendTimes {
   readonly #offsets: number[] = []
@@ -54,10 +56,21 @@ export class AppendTimes {
     return low - 1
   }
 
+  /** Keeps so many that none is further from the next than a small share of its age. */
   #thinOut(): void {
-    for (const list of [this.#offsets, this.#timesMs]) {
-      const kept = list.filter((_, at) => at % 2 === 0 || at >= MAX_POINTS / 2)
-      list.splice(0, list.length, ...kept)
+    const { length } = this.#timesMs
+    const timeMs = (at: number) => this.#timesMs[at] as number
+    const newestMs = timeMs(length - 1)
+    const kept = [length - 1]
+    let next = length - 1
+    for (let at = length - 2; at > 0; at--) {
+      const gapMs = timeMs(next) - timeMs(at - 1) // without this one
+      if (gapMs >= 0 && gapMs <= GAP_BY_AGE * (newestMs - timeMs(at - 1))) continue
+      kept.push(at)
+      next = at
     }
+    kept.push(0)
+    kept.reverse()
+    for (const list of [this.#offsets, this.#timesMs]) list.splice(0, length, ...kept.map((at) => list[at] as number))
   }
 }

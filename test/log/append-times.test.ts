@@ -53,7 +53,7 @@ test('its memory has a bound, and what is old is still never too young', () => {
     const at = times.at(offset) as number
     expect(at).toBeLessThanOrEqual(1000 * offset)
     // The further back, the coarser: within a share of the age.
-    expect(1000 * offset - at).toBeLessThan(2000 + 0.4 * 1000 * (100_000 - offset))
+    expect(1000 * offset - at).toBeLessThan(2000 + 0.005 * 1000 * (100_000 - offset))
   }
 })
 
