@@ -13,7 +13,7 @@ export default defineConfig({
       // Many processes, one after the other: npm run test:long.
       ...(process.env.MILLRACE_LONG
         ? []
-        : ['test/cli/{admin,check,log-directory,output,send}.test.ts', 'test/signals.test.ts']),
+        : ['test/cli/{admin,check,log-directory,output,send}.test.ts', 'test/process/signals.test.ts']),
     ],
     testTimeout: 20_000,
     // Vitest keeps a core for itself; most of these wait for processes of their own.

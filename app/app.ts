@@ -1,5 +1,5 @@
 /**
- * The whole pipeline on one screen. With engine.ts, which picks the log, the only place that picks implementations.
+ * The whole pipeline on one screen. With log/open.ts, which picks the log, the only place that picks implementations.
  *
  *     HTTP ─▶ Sender ═ channel ═▶ Receiver ─▶ group commit ─▶ Log ─▶ Delivery (one a route) ─▶ handlers ─▶ Sink
  *       ▲                                          │
@@ -7,26 +7,28 @@
  *
  * ROLE=ingest is the part before the Log, ROLE=deliver the part after it.
  */
-import type { FastifyBaseLogger } from 'fastify'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import packageJson from '../package.json' with { type: 'json' }
 import { createAdmin } from './admin/server.ts'
 import { channel } from './channel/channel.ts'
-import { publishToCloudWatch } from './cloudwatch.ts'
 import type { Config } from './config.ts'
 import { backoffMs } from './delivery/backoff.ts'
 import { Delivery } from './delivery/delivery.ts'
-import { checkDirectories } from './directories.ts'
-import { openDeadLetters, openLog, openWindow } from './engine.ts'
+import { type CheckedRoute, checkRoutes } from './delivery/route.ts'
 import { pickFrom, startThreads } from './handlers/pick.ts'
-import { createServer } from './http/server.ts'
+import { createServer, type ServerOptions } from './http/server.ts'
 import { HttpThreads } from './http/threads.ts'
-import { listen } from './listen.ts'
 import { groupCommit } from './log/group-commit.ts'
 import type { Log, LogObserver } from './log/log.ts'
-import { Metrics } from './metrics.ts'
-import { type CheckedRoute, checkRoutes, writesToStdout } from './route.ts'
+import { openDeadLetters, openLog, openWindow } from './log/open.ts'
+import { publishToCloudWatch } from './observability/cloudwatch.ts'
+import { Metrics, type PipelineView } from './observability/metrics.ts'
+import type { Tracing } from './observability/tracing.ts'
+import { pipelines } from './pipelines.ts'
+import { checkDirectories } from './process/directories.ts'
+import { listen } from './process/listen.ts'
 import { filesOf, openSink } from './sinks/open.ts'
-import type { Tracing } from './telemetry.ts'
 import type { Write } from './write.ts'
 
 const { version } = packageJson
@@ -42,111 +44,60 @@ export interface App {
   close(graceMs: number, drainMs?: number): Promise<boolean>
 }
 
+interface AppParts {
+  /** Default: the service's own. Others are for measuring what metrics cost. */
+  readonly metrics?: Pick<Metrics, keyof Metrics>
+  /** Default: none. */
+  readonly tracing?: Tracing | undefined
+}
+
 /**
  * Starts everything and listens.
  * @param onFailure called once when the log failed for good and only a restart helps.
- * @param parts.metrics others than the service's own, for measuring what those cost.
- * @param parts.tracing default: none.
  * @throws MillraceError whose message says what is wrong and what to do.
  */
 export async function startApp(
   config: Config,
   logger: FastifyBaseLogger,
   onFailure: (error: Error) => void,
-  parts: { readonly metrics?: Pick<Metrics, keyof Metrics>; readonly tracing?: Tracing | undefined } = {},
+  parts: AppParts = {},
 ): Promise<App> {
-  const { ROLE: role } = config
-  // Beside Kafka a process keeps nothing on disk.
-  const directory = config.LOG_ENGINE === 'embedded' ? config.DATA_DIR : undefined
-  const { metrics = new Metrics(directory, version, role), tracing } = parts
+  const { ROLE: role, CHANNEL_CAPACITY_EVENTS: capacityEvents, CHANNEL_CAPACITY_BYTES: capacityBytes } = config
+  const { metrics = new Metrics(directoryOf(config), version, role), tracing } = parts
   const observer = observe(logger, metrics, onFailure)
   const handlerThreads = await startThreads(role === 'ingest' ? 0 : config.HANDLER_THREADS, observer.onWarning)
-  const routes = role === 'ingest' ? [] : checkRoutes(config, pickFrom(handlerThreads))
+  const routes = role === 'ingest' ? [] : checkRoutes(config, pipelines(config), pickFrom(handlerThreads))
   await checkDirectories(config, routes)
+
   const log = await openLog(config, observer)
   metrics.restore(log.committedEvents)
   const window = await openWindow(config, log)
+  const { sender, receiver } = channel<Write>(capacityEvents, { ...SIZE_OF_WRITE, maxBytes: capacityBytes })
+  const committing = groupCommit(receiver, log, { ...groupOf(config), window })
+  const deliveries = await startDeliveries(routes, log, observer)
 
-  const { sender, receiver } = channel<Write>(config.CHANNEL_CAPACITY_EVENTS, {
-    slots: (write) => write.count,
-    bytes: (write) => write.payload.length,
-    maxBytes: config.CHANNEL_CAPACITY_BYTES,
+  const phase = new Phase(log)
+  const listener = await openListener(role, {
+    ...{ config, logger, sender, version, tracing, counts: metrics.ingest, keyed: log.keyed },
+    deduplicates: window !== undefined,
+    filesOfSinks: routes.reduce((sum, { sink, config: own }) => sum + filesOf(sink, own), 0),
+    notReady: () => phase.notReady,
+    isDraining: () => phase.isDraining,
   })
-  const committing = groupCommit(receiver, log, {
-    maxGroupBytes: config.GROUP_MAX_BYTES,
-    lingerMs: config.GROUP_LINGER_MS,
-    window,
-  })
-
-  const deliveries: Delivery[] = []
-  for (const route of routes) deliveries.push(await openDelivery(route, log, observer, onFailure))
-  // Once the log knows all that it is read by: it deletes what those have settled.
-  for (const delivery of deliveries) delivery.start()
-  for (const name of log.idleConsumers) logger.warn(`sink ${name} is not used: what it has not taken may be deleted`)
+  const threads = listener instanceof HttpThreads ? listener : undefined
+  const view: View = { channel: receiver, threads, capacityEvents, capacityBytes, log, deliveries }
+  metrics.observe(view)
+  const stopPublishing = publish(config, metrics, view)
 
   let url: string | undefined
-  let phase: 'serving' | 'grace' | 'draining' = 'serving'
-  const notReady = () => (phase === 'serving' ? log.failure?.message : 'shutting down')
-  const isDraining = () => phase === 'draining'
-  const counts = metrics.ingest
-  const { keyed } = log
-  const filesOfSinks = routes.reduce((sum, { sink, config: own }) => sum + filesOf(sink, own), 0)
-  const deduplicates = window !== undefined
-  const options = {
-    config,
-    logger,
-    sender,
-    keyed,
-    deduplicates,
-    counts,
-    filesOfSinks,
-    version,
-    notReady,
-    isDraining,
-    tracing,
-  }
-  const threads = role !== 'deliver' && config.WORKERS > 1 ? new HttpThreads(options) : undefined
-  const server = role === 'deliver' ? undefined : (threads ?? (await createServer(options)))
-
-  const { CHANNEL_CAPACITY_EVENTS: capacityEvents, CHANNEL_CAPACITY_BYTES: capacityBytes } = config
-  const view = { channel: receiver, threads, capacityEvents, capacityBytes, log, deliveries }
-  metrics.observe(view)
-  const stopPublishing = publishToCloudWatch({
-    intervalMs: config.CLOUDWATCH_INTERVAL_MS,
-    environment: config.ENVIRONMENT,
-    role,
-    read: () => ({
-      saturation: metrics.saturation(view),
-      lagEvents: Math.max(0, ...deliveries.map((delivery) => delivery.waitingEvents)),
-    }),
-    write: (line) => (writesToStdout(config) ? process.stderr : process.stdout).write(line),
-  })
-
-  const delivery = (sink: string) => deliveries.find((one) => one.sink === sink)
-  const admin = createAdmin({
-    logger,
-    host: config.ADMIN_HOST,
-    notReady,
-    scrape: () => metrics.scrape(),
-    live: {
-      source: { version, role, metrics, view },
-      url: () => url,
-      needsKey: config.apiKeys.size > 0,
-    },
-    token: config.ADMIN_TOKEN,
-    status: () => ({ name: 'millrace', version, role, sinks: deliveries.map(describe) }),
-    sinks: routes.map(({ name }) => name),
-    deadLetters: async (sink, limit) => (await delivery(sink)?.deadLetters(limit)) ?? [],
-    replay: async (sink) => delivery(sink)?.replay(),
-  })
-  if (server) url = await listen(server, config.HOST, config.PORT, '')
+  const admin = openAdmin({ config, logger, metrics, view, notReady: () => phase.notReady, url: () => url })
+  if (listener) url = await listen(listener, config.HOST, config.PORT, '')
   const adminUrl = await listen(admin, config.ADMIN_HOST, config.ADMIN_PORT, 'ADMIN_')
 
   const close = async (graceMs: number, drainMs = config.SHUTDOWN_DRAIN_MS) => {
-    phase = 'grace' // readiness fails: load balancers look elsewhere while requests are still served
-    await new Promise((resolve) => setTimeout(resolve, graceMs))
-    phase = 'draining'
-    await server?.close() // no new connections; requests in hand are answered
+    await phase.grace(graceMs) // readiness fails: load balancers look elsewhere while requests are still served
+    phase.drain()
+    await listener?.close() // no new connections; requests in hand are answered
     sender.close()
     await committing
     const finished = await Promise.all(deliveries.map((delivery) => delivery.close(drainMs)))
@@ -161,12 +112,63 @@ export async function startApp(
   return { url, adminUrl, close }
 }
 
+/** What an instance may be asked to do, from its start to its end: serving ─▶ grace ─▶ draining. */
+class Phase {
+  readonly #log: Pick<Log, 'failure'>
+  #name: 'serving' | 'grace' | 'draining' = 'serving'
+
+  constructor(log: Pick<Log, 'failure'>) {
+    this.#log = log
+  }
+
+  /** Why no new events should be sent here; undefined while they may be. */
+  get notReady(): string | undefined {
+    return this.#name === 'serving' ? this.#log.failure?.message : 'shutting down'
+  }
+
+  get isDraining(): boolean {
+    return this.#name === 'draining'
+  }
+
+  grace(ms: number): Promise<void> {
+    this.#name = 'grace'
+    return sleep(ms)
+  }
+
+  drain(): void {
+    this.#name = 'draining'
+  }
+}
+
+const SIZE_OF_WRITE = { slots: (write: Write) => write.count, bytes: (write: Write) => write.payload.length }
+
+function groupOf({ GROUP_MAX_BYTES: maxGroupBytes, GROUP_LINGER_MS: lingerMs }: Config) {
+  return { maxGroupBytes, lingerMs }
+}
+
+/** Beside Kafka a process keeps nothing on disk. */
+function directoryOf({ LOG_ENGINE, DATA_DIR }: Config): string | undefined {
+  return LOG_ENGINE === 'embedded' ? DATA_DIR : undefined
+}
+
+/** Where our own lines go: standard output may belong to events, and then nothing else is printed there. */
+export function ownOutput(config: Config): typeof process.stdout | typeof process.stderr {
+  const isTaken = config.ROLE !== 'ingest' && pipelines(config).some(({ sink }) => sink === 'stdout')
+  return isTaken ? process.stderr : process.stdout
+}
+
+/** What the log says of itself, and a sink that only a restart helps. */
+type Observer = Required<LogObserver> & { readonly onSinkFailure: (error: Error) => void }
+type View = Omit<PipelineView, 'deliveries'> & { readonly deliveries: readonly Delivery[] }
+type ListenerOptions = ServerOptions & ConstructorParameters<typeof HttpThreads>[0]
+
 function observe(
   logger: FastifyBaseLogger,
   metrics: Pick<Metrics, 'synced' | 'damaged' | 'logFailed'>,
   onFailure: (error: Error) => void,
-): Required<LogObserver> {
+): Observer {
   return {
+    onSinkFailure: onFailure,
     onSync: (durationMs, groupEvents) => metrics.synced(durationMs, groupEvents),
     onDamage: (damage) => {
       metrics.damaged()
@@ -180,36 +182,83 @@ function observe(
   }
 }
 
-/** One route into a sink, with its own offset in the log and its own dead letters. */
+/** The public listener, on this thread or on several; undefined where no events are taken in. */
+async function openListener(role: Config['ROLE'], options: ListenerOptions) {
+  if (role === 'deliver') return undefined
+  return options.config.WORKERS > 1 ? new HttpThreads(options) : createServer(options)
+}
+
+/** One delivery a route, each with its own offset in the log and its own dead letters. */
+async function startDeliveries(routes: readonly CheckedRoute[], log: Log, observer: Observer): Promise<Delivery[]> {
+  const deliveries: Delivery[] = []
+  for (const route of routes) deliveries.push(await openDelivery(route, log, observer))
+  // Once the log knows all that it is read by: it deletes what those have settled.
+  for (const delivery of deliveries) delivery.start()
+  for (const name of log.idleConsumers) {
+    observer.onWarning(`sink ${name} is not used: what it has not taken may be deleted`)
+  }
+  return deliveries
+}
+
 async function openDelivery(
   { name, filter, handlers, sink, config }: CheckedRoute,
   log: Log,
-  observer: Required<LogObserver>,
-  onFailure: (error: Error) => void,
+  observer: Observer,
 ): Promise<Delivery> {
   // Syncs of dead letters are not what the metrics of the log are about.
   const deadLetterObserver = { ...observer, onSync: () => undefined }
-  const { onWarning } = observer
+  const { onWarning, onSinkFailure: onFailure } = observer
   const retry = { baseMs: config.RETRY_BASE_MS, maxMs: config.RETRY_MAX_MS, maxAttempts: config.RETRY_MAX_ATTEMPTS }
+  const ofSink = { name, backoffMs: (attempt: number) => backoffMs(attempt, retry), onWarning, onFailure }
   return Delivery.open({
-    name,
-    log,
-    sink: await openSink(sink, config, {
-      name,
-      backoffMs: (attempt) => backoffMs(attempt, retry),
-      onWarning,
-      onFailure,
-    }),
+    ...{ name, log, filter, handlers, retry, onWarning },
+    sink: await openSink(sink, config, ofSink),
     deadLetterLog: await openDeadLetters(config, name, deadLetterObserver),
-    filter,
-    handlers,
     handlerConcurrency: config.HANDLER_CONCURRENCY,
-    retry,
     laneBytes: 2 * Math.max(config.MAX_BODY_BYTES, config.GROUP_MAX_BYTES),
-    onWarning,
   })
 }
 
-function describe({ sink, lagEvents, deadLettersPending, failure }: Delivery): object {
-  return { sink, lagEvents, deadLettersPending, failure }
+/** What autoscaling in AWS follows. @returns what stops it. */
+function publish(config: Config, metrics: Pick<Metrics, 'saturation'>, view: View): () => void {
+  return publishToCloudWatch({
+    intervalMs: config.CLOUDWATCH_INTERVAL_MS,
+    environment: config.ENVIRONMENT,
+    role: config.ROLE,
+    read: () => ({
+      saturation: metrics.saturation(view),
+      lagEvents: Math.max(0, ...view.deliveries.map(({ waitingEvents }) => waitingEvents)),
+    }),
+    write: (line) => ownOutput(config).write(line),
+  })
+}
+
+interface AdminParts {
+  readonly config: Config
+  readonly logger: FastifyBaseLogger
+  readonly metrics: Pick<Metrics, keyof Metrics>
+  readonly view: View
+  readonly notReady: () => string | undefined
+  readonly url: () => string | undefined
+}
+
+function openAdmin({ config, logger, metrics, view, notReady, url }: AdminParts): FastifyInstance {
+  const { ROLE: role } = config
+  const { deliveries } = view
+  const delivery = (sink: string) => deliveries.find((one) => one.sink === sink)
+  const describe = ({ sink, lagEvents, deadLettersPending, failure }: Delivery) => {
+    return { sink, lagEvents, deadLettersPending, failure }
+  }
+  return createAdmin({
+    logger,
+    notReady,
+    host: config.ADMIN_HOST,
+    token: config.ADMIN_TOKEN,
+    scrape: () => metrics.scrape(),
+    live: { source: { version, role, metrics, view }, url, needsKey: config.apiKeys.size > 0 },
+    status: () => ({ name: 'millrace', version, role, sinks: deliveries.map(describe) }),
+    sinks: deliveries.map(({ sink }) => sink),
+    deadLetters: async (sink, limit) => (await delivery(sink)?.deadLetters(limit)) ?? [],
+    replay: async (sink) => delivery(sink)?.replay(),
+  })
 }

@@ -3,47 +3,22 @@
  * The command line: `npx millrace <command>` or `npm run millrace -- <command>`; `--help` everywhere.
  * Exit codes: docs/decisions/0025-command-line.md.
  */
-import { Command, InvalidArgumentError, Option } from 'commander'
+import { existsSync } from 'node:fs'
+import { Command } from 'commander'
 import packageJson from '../package.json' with { type: 'json' }
 import { localUrl } from './cli/address.ts'
 import { configTable } from './cli/config-table.ts'
 import { EXIT_FAILED, note, print, watchOutput } from './cli/output.ts'
+import { wholeNumber } from './cli/whole-number.ts'
 import { loadConfig, VARIABLES } from './config.ts'
 import { MillraceError, messageOf } from './errors.ts'
-import { printable, printableLines } from './printable.ts'
+import { printable, printableLines } from './process/printable.ts'
 
 const EXIT_USAGE = 2
-const MAX_RETENTION_HOURS = 3650 * 24
-const MAX_PLANNED_EVENTS_PER_SECOND = 10_000_000
-const MAX_PLANNED_EVENT_BYTES = 2 ** 20
-const MAX_PLANNED_SINKS = 100
+const PLANNER = new URL('../infra/sizing/main.ts', import.meta.url)
 const MAX_SENT_EVENTS = 1_000_000
 const MAX_SENT_REQUESTS = 1000
 const MAX_BODY_BYTES = VARIABLES.MAX_BODY_BYTES?.maximum
-
-/** A whole number from `minimum` to `maximum`; beyond the default, numbers are not exact. */
-function whole(minimum: number, maximum = Number.MAX_SAFE_INTEGER) {
-  return (text: string): number => {
-    const value = Number(text)
-    if (!/^\d+$/.test(text) || value < minimum || value > maximum) {
-      const range = maximum < Number.MAX_SAFE_INTEGER ? `from ${minimum} to ${maximum}` : `from ${minimum} on`
-      throw new InvalidArgumentError(`not a whole number ${range}.`)
-    }
-    return value
-  }
-}
-
-/** Hours, from `36`, `36h` or `7d`. */
-function hours(text: string): number {
-  const [, digits, unit] = /^(\d+)([hd]?)$/.exec(text) ?? []
-  const value = Number(digits) * (unit === 'd' ? 24 : 1)
-  if (!(value >= 1 && value <= MAX_RETENTION_HOURS)) {
-    throw new InvalidArgumentError(
-      `not a time from 1h to ${MAX_RETENTION_HOURS / 24}d: write hours, such as 36, or 7d.`,
-    )
-  }
-  return value
-}
 
 const dataDirectory = () => setting('DATA_DIR')
 const adminUrl = () => localUrl(setting('ADMIN_HOST'), setting('ADMIN_PORT'))
@@ -91,20 +66,17 @@ program
 
 program
   .command('plan')
-  .description(
-    'what a load needs: one machine if it fits, else tasks, partitions, brokers and cost, with the limit that binds each',
-  )
-  .requiredOption('-e, --events-per-second <n>', 'at the peak', whole(1, MAX_PLANNED_EVENTS_PER_SECOND))
-  .requiredOption('-b, --bytes <n>', 'of one event, as it is sent', whole(1, MAX_PLANNED_EVENT_BYTES))
-  .requiredOption('-r, --retention <hours>', 'how long the log keeps events; days as 7d', hours)
-  .option('-n, --events-per-request <n>', 'default: 100, or as many as a body holds', whole(1))
-  .option('-s, --sinks <n>', 'sinks, each of which gets every event', whole(1, MAX_PLANNED_SINKS), 1)
-  .addOption(new Option('--replication <copies>', 'copies in Kafka').choices(['2', '3']).default('3'))
-  .option('--markdown', 'as Markdown')
-  .addHelpText('after', '\nExample: millrace plan --events-per-second 100000 --bytes 273 --retention 24')
-  .action(async ({ replication, ...options }) => {
-    const { plan } = await import('./cli/plan.ts')
-    plan({ ...options, replication: Number(replication) })
+  .description('what a load needs, and what that costs; in a clone of the repository')
+  .helpOption(false)
+  .allowUnknownOption()
+  .argument('[options...]', 'see: millrace plan --help')
+  .action(async (options: string[]) => {
+    // The planner describes the stacks, so it is with them: the image has neither.
+    if (!existsSync(PLANNER)) {
+      throw new MillraceError('CONFIG_INVALID', 'plan is not part of the image: run it in a clone, npx millrace plan')
+    }
+    const { planCommand } = await import(PLANNER.href)
+    await planCommand(program).parseAsync(options, { from: 'user' })
   })
 
 program
@@ -116,16 +88,16 @@ program
   )
   .option('-u, --url <url>', 'where to send to', publicUrl())
   .option('-k, --key <key>', 'API key (or MILLRACE_KEY)', process.env.MILLRACE_KEY)
-  .option('-n, --count <events>', 'how many events to generate', whole(1), 1000)
-  .option('-r, --rate <events>', 'events a second; 0 is as fast as it goes', whole(0, MAX_SENT_EVENTS), 0)
-  .option('-b, --batch <events>', 'events in one request, at most', whole(1, MAX_SENT_EVENTS), 100)
+  .option('-n, --count <events>', 'how many events to generate', wholeNumber(1), 1000)
+  .option('-r, --rate <events>', 'events a second; 0 is as fast as it goes', wholeNumber(0, MAX_SENT_EVENTS), 0)
+  .option('-b, --batch <events>', 'events in one request, at most', wholeNumber(1, MAX_SENT_EVENTS), 100)
   .option(
     '-m, --max-bytes <bytes>',
     'bytes in one request, at most; an event that is larger goes alone (or MAX_BODY_BYTES)',
-    whole(1, MAX_BODY_BYTES),
+    wholeNumber(1, MAX_BODY_BYTES),
     Number(setting('MAX_BODY_BYTES')) || Number(VARIABLES.MAX_BODY_BYTES?.default),
   )
-  .option('-c, --concurrency <requests>', 'requests at once', whole(1, MAX_SENT_REQUESTS), 8)
+  .option('-c, --concurrency <requests>', 'requests at once', wholeNumber(1, MAX_SENT_REQUESTS), 8)
   .option('-q, --quiet', 'no progress bar, only the summary')
   .addHelpText(
     'after',
@@ -145,8 +117,8 @@ log
   .command('inspect')
   .description('list segments and groups')
   .option('-d, --dir <directory>', 'log directory', logDirectory())
-  .option('-f, --from <offset>', 'first offset', whole(0), 0)
-  .option('-n, --groups <groups>', 'most groups to show', whole(1), 20)
+  .option('-f, --from <offset>', 'first offset', wholeNumber(0), 0)
+  .option('-n, --groups <groups>', 'most groups to show', wholeNumber(1), 20)
   .option('-e, --events', 'show the stored events as well')
   .action(async (options) => {
     const { inspect } = await import('./cli/log.ts')
@@ -178,8 +150,8 @@ log
     'write stored events to standard output as complete CloudEvents: pipe them into "millrace send -" or a file',
   )
   .option('-d, --dir <directory>', 'log directory', logDirectory())
-  .option('-f, --from <offset>', 'first offset', whole(0), 0)
-  .option('-t, --to <offset>', 'offset to stop before', whole(0), Number.MAX_SAFE_INTEGER)
+  .option('-f, --from <offset>', 'first offset', wholeNumber(0), 0)
+  .option('-t, --to <offset>', 'offset to stop before', wholeNumber(0), Number.MAX_SAFE_INTEGER)
   .action(async (options) => {
     const { replay } = await import('./cli/log.ts')
     finish(await replay(options))
@@ -191,7 +163,7 @@ dlq
   .command('list')
   .description('list dead letters that were not replayed yet')
   .option('-s, --sink <sink>', 'only of this sink')
-  .option('-n, --limit <letters>', 'most letters of each sink', whole(1), 100)
+  .option('-n, --limit <letters>', 'most letters of each sink', wholeNumber(1), 100)
   .option('--json', 'one JSON object a line, with the whole event')
   .option(
     '-a, --admin <url>',
@@ -238,7 +210,7 @@ program
   .command('migrate')
   .description('make the table, or the partitions of the next days; again at any time, beside a running service')
   .option('--partition-by-day', 'make a new table with a partition for each day of "time"')
-  .option('--days <n>', 'days from today on that get a partition', whole(1, 366), 7)
+  .option('--days <n>', 'days from today on that get a partition', wholeNumber(1, 366), 7)
   .option('--dry-run', 'show the statements, change nothing')
   .action(async ({ partitionByDay = false, days, dryRun = false }) => {
     const { migratePostgres } = await import('./cli/postgres.ts')

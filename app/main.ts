@@ -2,13 +2,13 @@
 import { setFlagsFromString } from 'node:v8'
 import closeWithGrace from 'close-with-grace'
 import packageJson from '../package.json' with { type: 'json' }
-import { type App, startApp } from './app.ts'
+import { type App, ownOutput, startApp } from './app.ts'
 import { type Config, loadConfig } from './config.ts'
 import { MillraceError } from './errors.ts'
-import { createLogger } from './logger.ts'
-import { printable } from './printable.ts'
-import { onStopSignal, STOP_SIGNALS, type StopSignal } from './signals.ts'
-import { startTracing } from './telemetry.ts'
+import { createLogger } from './observability/logger.ts'
+import { startTracing } from './observability/tracing.ts'
+import { printable } from './process/printable.ts'
+import { onStopSignal, STOP_SIGNALS, type StopSignal } from './process/signals.ts'
 
 /**
  * V8 lets the heap grow to a multiple of what is in use before it collects: under load, 300 MB for 40 MB of live
@@ -45,7 +45,7 @@ export async function serve(environment: NodeJS.ProcessEnv): Promise<void> {
   } catch (error) {
     return refuseToStart(error)
   }
-  const logger = await createLogger(config)
+  const logger = await createLogger(config.LOG_LEVEL, ownOutput(config))
   let failed: Error | undefined
   let stopSignal: StopSignal | undefined
   let isStopping = false

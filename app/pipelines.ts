@@ -1,9 +1,9 @@
 /**
  * What goes where, a row a route: which events → through which handlers → into which sink. Each has its own offsets,
- * lag and dead letters, under its name. `Route` in route.ts says what a row can hold.
+ * lag and dead letters, under its name. `Route` in delivery/route.ts says what a row can hold.
  */
 import type { Config } from './config.ts'
-import type { Route } from './route.ts'
+import type { Route } from './delivery/route.ts'
 
 export function pipelines({ SINKS, HANDLERS }: Config): Route[] {
   return [

@@ -1,8 +1,37 @@
-/** What travels through the channel: the encoded events of one request, and who waits until they are durable. */
-import type { Identified } from './log/deduplication.ts'
-import { type Lost, NOTHING_LOST } from './log/log.ts'
+/**
+ * What the public listener and the log share: the encoded events of one request, and who waits until they are durable.
+ *
+ *     request ─▶ Write ═ channel ═▶ group commit ─▶ log.append(batches) ─▶ settle(lost) ─▶ answer
+ */
+import type { MillraceError } from './errors.ts'
 
-export { type Lost, NOTHING_LOST }
+/** Encoded events: `count` JSON objects, one a line, separated by `\n`, no newline at the end, valid UTF-8. */
+export interface Batch {
+  readonly payload: Buffer
+  /** At least 1. */
+  readonly count: number
+  /** Key of each event, in order, for a log that is {@link Log.keyed}. Default: their order does not matter. */
+  readonly keys?: readonly string[] | undefined
+}
+
+/** An event that did not become durable. Others of the same append may have. */
+export interface Lost {
+  /** Place of its batch in the append, and of the event in its batch. */
+  readonly batch: number
+  readonly index: number
+  readonly error: MillraceError
+}
+
+/** What every append without losses returns. */
+export const NOTHING_LOST: readonly Lost[] = []
+
+/** A batch that says which events are in it, and is told which of them were not stored again. */
+export interface Identified extends Batch {
+  /** Of each event, in order; one without is nobody's duplicate. Default: none has any. */
+  readonly identities?: readonly (string | undefined)[] | undefined
+  /** Places of events in it, rising. */
+  duplicates: readonly number[]
+}
 
 /**
  * @param error a MillraceError when none of the write is durable, else undefined.

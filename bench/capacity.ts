@@ -1,6 +1,6 @@
 /**
  * What one core does, for `millrace plan`: events for each second of CPU time, over all threads of the service, so that neither the
- * client beside it nor a waiting disk counts. `app/cli/figures.ts` holds the slowest round of each.
+ * client beside it nor a waiting disk counts. `infra/sizing/figures.ts` holds the slowest round of each.
  *
  *     ingest     the only sink cannot be reached, so nothing is delivered: HTTP, parsing, group commit
  *     delivery   a log that is full at the start, nothing comes in: reading, decoding, the file sink
@@ -14,9 +14,9 @@ import { basename, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pino } from 'pino'
 import { startApp } from '../app/app.ts'
-import { POINTS, type Point } from '../app/cli/figures.ts'
 import { loadConfig } from '../app/config.ts'
 import { setMemoryFlags } from '../app/main.ts'
+import { POINTS, type Point } from '../infra/sizing/figures.ts'
 import type { Question } from './question.ts'
 import { Collected } from './support/bouts.ts'
 import { openConnections, requestOf, send } from './support/load.ts'

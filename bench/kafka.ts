@@ -7,7 +7,7 @@ import { type MessageToProduce, ProduceAcks, Producer } from '@platformatic/kafk
 import { channel } from '../app/channel/channel.ts'
 import { groupCommit } from '../app/log/group-commit.ts'
 import { KafkaLog } from '../app/log/kafka/kafka-log.ts'
-import type { Batch } from '../app/log/log.ts'
+import type { Batch } from '../app/write.ts'
 import { Write } from '../app/write.ts'
 import { Kafka, missing } from '../test/support/kafka.ts'
 import type { Measured, Question } from './question.ts'

@@ -3,6 +3,7 @@
  * line that names the value. Runs at every synth, since Node strips the types.
  */
 import type { Account, Environment, Tasks } from './environment.ts'
+import { MAX_TASKS } from './scale.ts'
 
 /** Its message is for the person who edits `config.ts`. */
 export class ConfigError extends Error {}
@@ -146,8 +147,8 @@ function checkTasks(key: string, tasks: Tasks | undefined, profile: Environment[
     const offer = `Fargate offers ${least * 1024} to ${most * 1024} in steps of ${step * 1024} beside ${cpu}`
     fail(`${key}.memoryMiB`, `${show(memoryMiB)} is not offered`, offer)
   }
-  checkWhole(`${key}.minTasks`, minTasks, 1, 1000)
-  checkWhole(`${key}.maxTasks`, maxTasks, minTasks, 1000)
+  checkWhole(`${key}.minTasks`, minTasks, 1, MAX_TASKS)
+  checkWhole(`${key}.maxTasks`, maxTasks, minTasks, MAX_TASKS)
   if (profile === 'single' && maxTasks !== 1) {
     fail(`${key}.maxTasks`, 'one task at a time owns the log of the single profile', 'use 1, or the scaled profile')
   }

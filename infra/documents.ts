@@ -1,8 +1,9 @@
 /** The generated parts of `docs/infrastructure.md`. */
-import { PRICES_AS_OF } from '../app/cli/prices.ts'
+
 import { environments } from './config.ts'
-import { costOf } from './cost.ts'
 import { picture } from './picture.ts'
+import { costOf } from './sizing/cost.ts'
+import { PRICES_AS_OF } from './sizing/prices.ts'
 import { synthesise } from './synthesise.ts'
 
 let synthesis: ReturnType<typeof synthesise> | undefined

@@ -1,10 +1,10 @@
 /** `npm run docs`: writes the generated parts of the documentation, between their marks. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { configTable } from '../app/cli/config-table.ts'
-import { brokersTable, figuresTable, measuredTable, plansTable } from '../app/cli/scaling-tables.ts'
-import { metricsTable } from '../app/metrics-contract.ts'
+import { metricsTable } from '../app/observability/metrics-contract.ts'
 import { argumentOptions } from '../infra/ansible/argument-options.ts'
 import { costTables, pictureOf } from '../infra/documents.ts'
+import { brokersTable, figuresTable, measuredTable, plansTable } from '../infra/sizing/scaling-tables.ts'
 
 /** Each file that has generated parts, and what goes between its marks `<!-- name -->` and `<!-- /name -->`. */
 const GENERATED = {

@@ -2,8 +2,8 @@
  * What the live page shows, once a second while somebody watches: totals (the page makes rates of them, so that a
  * missed snapshot changes nothing), states, and the write latency of the last ten seconds.
  */
-import type { Bucket } from '../histogram.ts'
-import { type Metrics, type PipelineView, waiting } from '../metrics.ts'
+import type { Bucket } from '../observability/histogram.ts'
+import { type Metrics, type PipelineView, waiting } from '../observability/metrics.ts'
 
 export interface SinkSnapshot {
   readonly sink: string

@@ -1,6 +1,6 @@
 /** Where a running service is, as commands are told, and whether it is a Millrace that answers there. */
 import { MillraceError, messageOf } from '../errors.ts'
-import { printable } from '../printable.ts'
+import { printable } from '../process/printable.ts'
 
 /** Of an answer that is not ours, in a message. */
 const MAX_SHOWN_CHARACTERS = 100

@@ -6,15 +6,16 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { type Config, loadConfig } from '../config.ts'
 import { backoffMs } from '../delivery/backoff.ts'
-import { checkDirectories } from '../directories.ts'
-import { openDeadLetters, openLog } from '../engine.ts'
+import { type CheckedRoute, checkRoutes } from '../delivery/route.ts'
 import { MillraceError, systemCode } from '../errors.ts'
 import { pickFrom } from '../handlers/pick.ts'
-import { listen } from '../listen.ts'
 import { findIdentity, lockHolder, unusable } from '../log/embedded/directory.ts'
 import { nodeFiles } from '../log/embedded/files.ts'
-import { printable } from '../printable.ts'
-import { type CheckedRoute, checkRoutes } from '../route.ts'
+import { openDeadLetters, openLog } from '../log/open.ts'
+import { pipelines } from '../pipelines.ts'
+import { checkDirectories } from '../process/directories.ts'
+import { listen } from '../process/listen.ts'
+import { printable } from '../process/printable.ts'
 import { openSink } from '../sinks/open.ts'
 import { localUrl } from './address.ts'
 import { note, print } from './output.ts'
@@ -37,7 +38,7 @@ export async function checkConfiguration(environment: NodeJS.ProcessEnv): Promis
 
 /** @throws MillraceError as a start would. */
 async function checkStart(config: Config, onNote: (message: string) => void): Promise<void> {
-  const routes = config.ROLE === 'ingest' ? [] : checkRoutes(config, pickFrom())
+  const routes = config.ROLE === 'ingest' ? [] : checkRoutes(config, pipelines(config), pickFrom())
   await checkDirectories(config, routes)
   const holder = await checkLogs(config, routes, onNote)
   for (const route of routes) await checkSink(route, onNote)

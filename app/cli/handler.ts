@@ -4,7 +4,7 @@ import { messageOf } from '../errors.ts'
 import { complete, type ReceivedEvent, validate } from '../event.ts'
 import type { Handler } from '../handlers/handler.ts'
 import { pickFrom, startThreads } from '../handlers/pick.ts'
-import { printable, printableLines } from '../printable.ts'
+import { printable, printableLines } from '../process/printable.ts'
 import { openInput, readEvents } from './input.ts'
 import { note, print } from './output.ts'
 

@@ -13,7 +13,7 @@ import { type Inspected, inspectLog } from '../log/embedded/inspect.ts'
 import { SpaceReserve } from '../log/embedded/reserve.ts'
 import { QUARANTINE, quarantineDamage, quarantineName } from '../log/embedded/segments.ts'
 import type { Damage } from '../log/log.ts'
-import { printable } from '../printable.ts'
+import { printable } from '../process/printable.ts'
 import { requireLog, requireStopped, unreadable } from './log-directory.ts'
 import { note, print } from './output.ts'
 

@@ -13,7 +13,7 @@
 import { channel, type Receiver, type Sender } from '../channel/channel.ts'
 import { messageOf } from '../errors.ts'
 import type { Handler } from '../handlers/handler.ts'
-import type { AttemptOutcome } from '../metrics-contract.ts'
+import type { AttemptOutcome } from '../observability/metrics-contract.ts'
 import { type Failure, type Item, type Sink, SinkUnavailable } from '../sinks/sink.ts'
 import { backoffMs, pause, type RetryPolicy } from './backoff.ts'
 import type { DeadLetter } from './dead-letters.ts'

@@ -51,3 +51,9 @@ export function onType<In, Out = In>(pattern: string, handler: Handler<In, Out>)
   const chosen: Handler = (event, context) => (matches(event) ? handler(event as Event<In>, context) : event)
   return Object.defineProperty(chosen, 'name', { value: handler.name || `for ${pattern}` })
 }
+
+/**
+ * Gives the handlers that have these names.
+ * @throws MillraceError CONFIG_INVALID when one is not in app/handlers/index.ts.
+ */
+export type PickHandlers = (names: readonly string[], timeoutMs: number) => Handler[]

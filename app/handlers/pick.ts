@@ -1,12 +1,9 @@
 /** Names in `HANDLERS` → handlers, in that order, each with its time limit, on threads if there are any. */
 import { MillraceError } from '../errors.ts'
-import type { Handler } from './handler.ts'
+import type { PickHandlers } from './handler.ts'
 import { handlers as known } from './index.ts'
 import type { HandlerThreads } from './threads.ts'
 import { withTimeLimit } from './time-limit.ts'
-
-/** @throws MillraceError CONFIG_INVALID when one is not in app/handlers/index.ts. */
-export type PickHandlers = (names: readonly string[], timeoutMs: number) => Handler[]
 
 /** @param threads default: handlers run where the requests are served. */
 export function pickFrom(threads?: HandlerThreads): PickHandlers {

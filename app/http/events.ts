@@ -1,10 +1,10 @@
 /** POST /v1/events: one body in, one write over the channel, one answer once it is durable. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Sender } from '../channel/channel.ts'
-import type { Counts } from '../counts.ts'
 import { MillraceError } from '../errors.ts'
 import { identityOfReceived, keyOfReceived } from '../event.ts'
-import { reasonOf } from '../metrics-contract.ts'
+import type { Counts } from '../observability/counts.ts'
+import { reasonOf } from '../observability/metrics-contract.ts'
 import { type Lost, NOTHING_LOST, type OnSettled, Write } from '../write.ts'
 import { readBody } from './body.ts'
 import type { Body } from './checked-events.ts'

@@ -11,15 +11,7 @@
  * What is kept of an identity is 128 bits of its SHA-256: nobody can make an event that is taken for somebody else's.
  */
 import { hash } from 'node:crypto'
-import type { Batch } from './log.ts'
-
-/** A batch that says which events are in it, and is told which of them were not stored again. */
-export interface Identified extends Batch {
-  /** Of each event, in order; one without is nobody's duplicate. Default: none has any. */
-  readonly identities?: readonly (string | undefined)[] | undefined
-  /** Places of events in it, rising. */
-  duplicates: readonly number[]
-}
+import type { Batch, Identified } from '../write.ts'
 
 export interface Sifted {
   /** What is to be stored; batches of which nothing is left are not among them. */

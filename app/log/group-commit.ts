@@ -8,9 +8,9 @@
  * With a window, what is in the log already is left out of the group; a log of several partitions has none.
  */
 import type { Receiver } from '../channel/channel.ts'
-import type { Write } from '../write.ts'
+import { NOTHING_LOST, type Write } from '../write.ts'
 import type { DeduplicationWindow } from './deduplication.ts'
-import { type Log, NOTHING_LOST } from './log.ts'
+import type { Log } from './log.ts'
 
 export interface GroupCommitOptions {
   /** Payload bytes in one group; a single larger write is a group of its own. */

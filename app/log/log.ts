@@ -8,24 +8,7 @@
  * are never used twice. Only what is durable is ever read, so a consumer cannot see an event that a crash would take
  * back. The embedded log is one partition, 0; in Kafka, events with the same key are in the same one.
  */
-import type { MillraceError } from '../errors.ts'
-
-/** Encoded events: `count` JSON objects, one a line, separated by `\n`, no newline at the end, valid UTF-8. */
-export interface Batch {
-  readonly payload: Buffer
-  /** At least 1. */
-  readonly count: number
-  /** Key of each event, in order, for a log that is {@link Log.keyed}. Default: their order does not matter. */
-  readonly keys?: readonly string[] | undefined
-}
-
-/** An event that did not become durable. Others of the same append may have. */
-export interface Lost {
-  /** Place of its batch in the append, and of the event in its batch. */
-  readonly batch: number
-  readonly index: number
-  readonly error: MillraceError
-}
+import type { Batch, Lost } from '../write.ts'
 
 /** Durable events as a consumer reads them. */
 export interface Group {
@@ -109,9 +92,6 @@ export interface Log {
   consumer(name: string): Promise<Consumer>
   close(): Promise<void>
 }
-
-/** What every append without losses returns. */
-export const NOTHING_LOST: readonly Lost[] = []
 
 /** What the log tells whoever watches it; all optional. */
 export interface LogObserver {

@@ -6,10 +6,10 @@ import { SecurityGroup } from '@cdktf/provider-aws/lib/security-group/index.js'
 import { VpcSecurityGroupIngressRule } from '@cdktf/provider-aws/lib/vpc-security-group-ingress-rule/index.js'
 import { Construct } from 'constructs'
 import type { Account, Environment } from '../environment.ts'
+import { BROKERS } from '../scale.ts'
 import type { Network } from './network.ts'
 
 const KAFKA_VERSION = '3.9.x'
-const BROKERS = 3
 /** Of clients that sign in with IAM. */
 export const KAFKA_IAM_PORT = 9098
 

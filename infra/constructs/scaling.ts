@@ -9,22 +9,11 @@ import { AppautoscalingPolicy } from '@cdktf/provider-aws/lib/appautoscaling-pol
 import { AppautoscalingScheduledAction } from '@cdktf/provider-aws/lib/appautoscaling-scheduled-action/index.js'
 import { AppautoscalingTarget } from '@cdktf/provider-aws/lib/appautoscaling-target/index.js'
 import { Construct } from 'constructs'
-import { CLOUDWATCH } from '../../app/cloudwatch.ts'
+import { CLOUDWATCH } from '../../app/observability/cloudwatch.ts'
 import type { Environment, Tasks } from '../environment.ts'
 import type { Role } from '../names.ts'
+import { TARGETS } from '../scale.ts'
 import type { FargateService } from './fargate-service.ts'
-
-/** Where each metric is kept. */
-export const TARGETS = {
-  /** Percent of the tasks' CPU: a new task takes two minutes, which the other 40 % must last for. */
-  cpuPercent: 60,
-  /** Of the event loop, channel or log, whichever is fullest (0–1). */
-  saturation: 0.6,
-  /** Requests a minute for each core: well under what one core takes, so that CPU decides for large bodies. */
-  requestsPerMinutePerCore: 5_000 * 60,
-  /** Events that one task of `deliver` may be behind: some seconds of work. */
-  lagEvents: 50_000,
-} as const
 
 const SCALE_OUT_COOLDOWN_SECONDS = 60
 const SCALE_IN_COOLDOWN_SECONDS = 300

@@ -1,5 +1,5 @@
 /** The dashboard in CloudWatch: what AWS itself measures. What Millrace measures is in Grafana. */
-import { CLOUDWATCH } from '../../app/cloudwatch.ts'
+import { CLOUDWATCH } from '../../app/observability/cloudwatch.ts'
 import type { Environment } from '../environment.ts'
 import { prefix, servicesOf } from '../names.ts'
 

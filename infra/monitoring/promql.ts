@@ -8,7 +8,7 @@ import {
   type METRICS,
   metricName,
   type RUNTIME_METRICS,
-} from '../../app/metrics-contract.ts'
+} from '../../app/observability/metrics-contract.ts'
 
 /** The scrape job; whoever scrapes (Prometheus here, a collector in the cloud) has to use this name. */
 export const JOB = 'millrace'

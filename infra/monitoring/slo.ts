@@ -11,7 +11,7 @@
  *
  * Without traffic the ratios have no value, and nothing fires; with hardly any, a few bad requests do not count.
  */
-import { REFUSE_REASONS } from '../../app/metrics-contract.ts'
+import { REFUSE_REASONS } from '../../app/observability/metrics-contract.ts'
 import { increase, max, rate, select, selectHistogram, sum } from './promql.ts'
 
 export const WRITE_LIMIT_SECONDS = 0.03

@@ -15,7 +15,7 @@ import { SnsTopicPolicy } from '@cdktf/provider-aws/lib/sns-topic-policy/index.j
 import { SnsTopicSubscription } from '@cdktf/provider-aws/lib/sns-topic-subscription/index.js'
 import { SsmParameter } from '@cdktf/provider-aws/lib/ssm-parameter/index.js'
 import type { Construct } from 'constructs'
-import { CLOUDWATCH } from '../../app/cloudwatch.ts'
+import { CLOUDWATCH } from '../../app/observability/cloudwatch.ts'
 import { ServiceRole } from '../constructs/service-role.ts'
 import type { Account, Environment, Tasks } from '../environment.ts'
 import { alertManagerConfig } from '../monitoring/alert-manager.ts'

@@ -1,8 +1,8 @@
 import { pino } from 'pino'
 import { afterAll, expect, test } from 'vitest'
-import { CLOUDWATCH } from '../../app/cloudwatch.ts'
 import { loadConfig } from '../../app/config.ts'
 import { createServer } from '../../app/http/server.ts'
+import { CLOUDWATCH } from '../../app/observability/cloudwatch.ts'
 import { TIMING } from '../../infra/timing.ts'
 import { type Block, resourcesOf, synth } from '../support/synth.ts'
 

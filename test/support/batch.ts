@@ -1,4 +1,5 @@
-import type { Batch, Consumer, Group, Position } from '../../app/log/log.ts'
+import type { Consumer, Group, Position } from '../../app/log/log.ts'
+import type { Batch } from '../../app/write.ts'
 
 /** A batch of small events with these ids. */
 export function batchOf(...ids: (number | string)[]): Batch {

@@ -12,7 +12,7 @@ import { createServer } from '../../app/http/server.ts'
 import { EmbeddedLog } from '../../app/log/embedded/embedded-log.ts'
 import { groupCommit } from '../../app/log/group-commit.ts'
 import type { Log } from '../../app/log/log.ts'
-import { IngestCounts } from '../../app/metrics.ts'
+import { IngestCounts } from '../../app/observability/metrics.ts'
 import type { Write } from '../../app/write.ts'
 import { temporaryDirectory } from './temporary.ts'
 

@@ -138,7 +138,7 @@ export async function caughtUp(service: Scraped, sinks: readonly string[], withi
   }
 }
 
-/** The law of conservation (app/metrics.ts), at rest. @returns the samples it was checked with. */
+/** The law of conservation (app/observability/metrics.ts), at rest. @returns the samples it was checked with. */
 export async function expectConserved(service: Scraped, sinks: readonly string[]): Promise<Map<string, number>> {
   const samples = await scrape(service)
   const value = (name: string) => samples.get(`millrace_${name}`) ?? Number.NaN

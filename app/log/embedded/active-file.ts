@@ -7,7 +7,7 @@
  * To sync a file that has grown costs a write of the file system's journal as well. So a small group that makes it longer takes zeros
  * along, and the groups that follow are spared it. Readers and recovery know zeros at the end for what they are.
  */
-import type { Batch } from '../log.ts'
+import type { Batch } from '../../write.ts'
 import { type File, writeFully } from './files.ts'
 import { GROUP_HEADER_BYTES, writeGroupHeader } from './format.ts'
 import { isNoSpace } from './reserve.ts'

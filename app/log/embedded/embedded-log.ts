@@ -16,8 +16,9 @@
  * On-disk format: ./format.ts.
  */
 import { MillraceError, messageOf, systemCode } from '../../errors.ts'
+import { type Batch, type Lost, NOTHING_LOST } from '../../write.ts'
 import { AppendTimes } from '../append-times.ts'
-import { type Batch, type Damage, type Log, type LogObserver, type Lost, NOTHING_LOST } from '../log.ts'
+import type { Damage, Log, LogObserver } from '../log.ts'
 import { ActiveFile, GroupBuffer } from './active-file.ts'
 import { ConsumerStore } from './consumer-store.ts'
 import { createSegment, diskFull, identify, takeLock, tooManyFiles, unusable } from './directory.ts'

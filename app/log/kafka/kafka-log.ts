@@ -14,7 +14,8 @@
  */
 import { Admin, type MessageRecord } from '@platformatic/kafka'
 import { MillraceError, messageOf } from '../../errors.ts'
-import { type Batch, type Consumer, type Log, type LogObserver, type Lost, NOTHING_LOST } from '../log.ts'
+import { type Batch, type Lost, NOTHING_LOST } from '../../write.ts'
+import type { Consumer, Log, LogObserver } from '../log.ts'
 import { clientOptions, type KafkaConnection, surviveErrors } from './connection.ts'
 import { GroupConsumer } from './group-consumer.ts'
 import { Partitioner } from './partitioner.ts'

@@ -1,15 +1,17 @@
 import { describe, expect, test } from 'vitest'
-import { loadConfig } from '../app/config.ts'
-import { ofType } from '../app/handlers/handler.ts'
-import { pickFrom } from '../app/handlers/pick.ts'
-import { checkRoutes, type Route, writesToStdout } from '../app/route.ts'
+import { loadConfig } from '../../app/config.ts'
+import { checkRoutes, type Route } from '../../app/delivery/route.ts'
+import { ofType } from '../../app/handlers/handler.ts'
+import { pickFrom } from '../../app/handlers/pick.ts'
+import { pipelines } from '../../app/pipelines.ts'
 
 const pickHandlers = pickFrom()
 const config = loadConfig({ RETRY_MAX_ATTEMPTS: '7' })
-const check = (...routes: Route[]) => checkRoutes(config, pickHandlers, routes)
+const check = (...routes: Route[]) => checkRoutes(config, routes, pickHandlers)
 
 test('without routes of your own: one for each of SINKS, through HANDLERS, all events', () => {
-  const routes = checkRoutes(loadConfig({ SINKS: 'file,stdout', HANDLERS: 'sample' }), pickHandlers)
+  const config = loadConfig({ SINKS: 'file,stdout', HANDLERS: 'sample' })
+  const routes = checkRoutes(config, pipelines(config), pickHandlers)
   expect(routes).toMatchObject([
     { name: 'file', sink: 'file', filter: undefined },
     { name: 'stdout', sink: 'stdout', filter: undefined },
@@ -65,16 +67,11 @@ describe('refused at the start, by name', () => {
   })
 })
 
-test('standard output belongs to events only where they go there', () => {
-  expect(writesToStdout(loadConfig({ SINKS: 'stdout' }))).toBe(true)
-  expect(writesToStdout(config)).toBe(false)
-})
-
 describe('what a route cannot have', () => {
   const declare =
     (route: object, environment: Record<string, string> = {}) =>
     () =>
-      checkRoutes(loadConfig(environment), () => [], [route as Route])
+      checkRoutes(loadConfig(environment), [route as Route], () => [])
 
   test.each([
     [

@@ -1,5 +1,5 @@
 import { expect, test, vi } from 'vitest'
-import { CLOUDWATCH, emfLine, publishToCloudWatch } from '../app/cloudwatch.ts'
+import { CLOUDWATCH, emfLine, publishToCloudWatch } from '../../app/observability/cloudwatch.ts'
 
 test('a line names the metrics it carries and has a value for each dimension and metric', () => {
   const line = emfLine('prod', 'ingest', { saturation: 0.123456, lagEvents: 7 }, 1_700_000_000_000)

@@ -5,9 +5,9 @@ import { createServer } from 'node:http'
 import { type AddressInfo, createServer as createTcpServer } from 'node:net'
 import { join, resolve } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { lockHolder } from '../app/log/embedded/directory.ts'
-import { CLI, deliveredIn, post, startService, until, whenReady } from './support/service.ts'
-import { temporaryDirectory } from './support/temporary.ts'
+import { lockHolder } from '../../app/log/embedded/directory.ts'
+import { CLI, deliveredIn, post, startService, until, whenReady } from '../support/service.ts'
+import { temporaryDirectory } from '../support/temporary.ts'
 
 const PROJECT = resolve(import.meta.dirname, '..')
 const START_WITHIN_MS = 30_000

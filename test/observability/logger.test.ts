@@ -5,10 +5,10 @@ import { closeSync, openSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
-import { startEndpoint } from './support/endpoint.ts'
-import { freePorts } from './support/ports.ts'
-import { CLI, caughtUp, post, startService, until, whenReady } from './support/service.ts'
-import { temporaryDirectory } from './support/temporary.ts'
+import { startEndpoint } from '../support/endpoint.ts'
+import { freePorts } from '../support/ports.ts'
+import { CLI, caughtUp, post, startService, until, whenReady } from '../support/service.ts'
+import { temporaryDirectory } from '../support/temporary.ts'
 
 test('a reader of the log that goes away: the service goes on serving, and stops in order', async () => {
   const endpoint = await startEndpoint(() => 400)
@@ -57,7 +57,7 @@ test('lines that could not be written are counted, and the next one that can be 
     [
       '--input-type=module',
       '-e',
-      `import { LineWriter } from ${JSON.stringify(new URL('../app/logger.ts', import.meta.url).href)}
+      `import { LineWriter } from ${JSON.stringify(new URL('../../app/observability/logger.ts', import.meta.url).href)}
        import { closeSync, openSync } from 'node:fs'
        closeSync(1); openSync('/dev/full', 'w')
        const writer = new LineWriter(1, (line) => line + '\\n')

@@ -1,10 +1,8 @@
 /** A route: some events, through handlers, into a sink. Declared in pipelines.ts, checked here at the start. */
 import { resolve } from 'node:path'
-import { type Config, type SinkName, VARIABLES, withOptions } from './config.ts'
-import { MillraceError } from './errors.ts'
-import type { Filter, Handler } from './handlers/handler.ts'
-import type { PickHandlers } from './handlers/pick.ts'
-import { pipelines } from './pipelines.ts'
+import { type Config, type SinkName, VARIABLES, withOptions } from '../config.ts'
+import { MillraceError } from '../errors.ts'
+import type { Filter, Handler, PickHandlers } from '../handlers/handler.ts'
 
 export interface Route {
   /** Its offsets and dead letters are kept under it: under another name it begins at the oldest event there is. */
@@ -54,11 +52,7 @@ const NAME = /^[a-z0-9][a-z0-9_-]{0,63}$/
  * @param pick gives the handlers that have these names.
  * @throws MillraceError CONFIG_INVALID when a route cannot be, naming it.
  */
-export function checkRoutes(
-  config: Config,
-  pick: PickHandlers,
-  declared: readonly Route[] = pipelines(config),
-): CheckedRoute[] {
+export function checkRoutes(config: Config, declared: readonly Route[], pick: PickHandlers): CheckedRoute[] {
   const names = new Set<string>()
   const directories = new Map<string, string>()
   return declared.map((route) => {
@@ -97,11 +91,6 @@ function checkOptions(sink: SinkName, options: readonly string[]): void {
   const known = [...Object.keys(VARIABLES).filter((name) => name.startsWith(own)), ...OF_EVERY_SINK]
   const odd = options.find((name) => !known.includes(name))
   if (odd !== undefined) throw invalid(`option ${odd} means nothing to a route into ${sink}: use ${known.join(', ')}`)
-}
-
-/** Whether standard output belongs to events: then nothing else is printed there. */
-export function writesToStdout(config: Config): boolean {
-  return config.ROLE !== 'ingest' && pipelines(config).some(({ sink }) => sink === 'stdout')
 }
 
 function invalid(problem: string): MillraceError {

@@ -1,6 +1,6 @@
 /** `millrace plan`: what a load needs, for one machine if it fits and for the scaled profile, and which limit binds each number. */
-import { VARIABLES } from '../config.ts'
-import { MillraceError } from '../errors.ts'
+import { VARIABLES } from '../../app/config.ts'
+import { MillraceError } from '../../app/errors.ts'
 import { type Limit, planScaled, type Scaled, tightest } from './capacity.ts'
 import { figure, type Load, requestMibps, topicMibps, writtenMibps } from './demands.ts'
 import { costOfMachine, costOfScaled } from './load-cost.ts'

@@ -6,9 +6,9 @@
  *
  * Tasks and partitions work up to what they can, not to what they are planned to. Brokers count bytes by their cause.
  */
-import type { Sizes } from '../../app/cli/capacity.ts'
-import { coreSecondsPerEvent, figure, type Load, requestMibps, topicMibps } from '../../app/cli/demands.ts'
-import { EVENTS_PER_CORE_SECOND } from '../../app/cli/figures.ts'
+import type { Sizes } from '../../../infra/sizing/capacity.ts'
+import { coreSecondsPerEvent, figure, type Load, requestMibps, topicMibps } from '../../../infra/sizing/demands.ts'
+import { EVENTS_PER_CORE_SECOND } from '../../../infra/sizing/figures.ts'
 
 export interface Second {
   readonly eventsPerSecond: number

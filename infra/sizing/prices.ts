@@ -1,5 +1,5 @@
 /**
- * List prices on demand in US dollars, us-east-1: what an environment costs at rest (`infra/cost.ts`) and what a load costs
+ * List prices on demand in US dollars, us-east-1: what an environment costs at rest (`infra/sizing/cost.ts`) and what a load costs
  * (`millrace plan`). Other regions are 10 to 30 % dearer; Savings Plans and free tiers are not counted. Check
  * https://calculator.aws before you rely on a figure.
  */

@@ -1,11 +1,18 @@
 /** The metrics contract against the real service: names, labels, and counts that equal what a client counted itself. */
 import { expect, test } from 'vitest'
-import { ERRORS } from '../app/errors.ts'
-import { Metrics } from '../app/metrics.ts'
-import { LABELS, METRICS, type Metric, metricName, REFUSE_REASONS, RUNTIME_METRICS } from '../app/metrics-contract.ts'
-import { startEndpoint } from './support/endpoint.ts'
-import { type Service, scrape, startService, until } from './support/service.ts'
-import { temporaryDirectory } from './support/temporary.ts'
+import { ERRORS } from '../../app/errors.ts'
+import { Metrics } from '../../app/observability/metrics.ts'
+import {
+  LABELS,
+  METRICS,
+  type Metric,
+  metricName,
+  REFUSE_REASONS,
+  RUNTIME_METRICS,
+} from '../../app/observability/metrics-contract.ts'
+import { startEndpoint } from '../support/endpoint.ts'
+import { type Service, scrape, startService, until } from '../support/service.ts'
+import { temporaryDirectory } from '../support/temporary.ts'
 
 /** Sent altogether, at least. */
 const EVENTS = Number(process.env.MILLRACE_COUNTED_EVENTS ?? 5000)

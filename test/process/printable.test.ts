@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { printable, printableLines } from '../app/printable.ts'
+import { printable, printableLines } from '../../app/process/printable.ts'
 
 /** What a terminal acts on: C0, DEL, C1, and the characters that turn the reading direction. */
 const RANGES = [

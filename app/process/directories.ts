@@ -2,9 +2,9 @@
 import { constants } from 'node:fs'
 import { access, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
-import type { Config } from './config.ts'
-import { MillraceError, messageOf, systemCode } from './errors.ts'
-import type { CheckedRoute } from './route.ts'
+import type { Config } from '../config.ts'
+import type { CheckedRoute } from '../delivery/route.ts'
+import { MillraceError, messageOf, systemCode } from '../errors.ts'
 
 /** @throws MillraceError DATA_DIR_UNUSABLE, naming the directory and the variable. */
 export async function checkDirectories(config: Config, routes: readonly CheckedRoute[]): Promise<void> {

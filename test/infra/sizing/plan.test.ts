@@ -1,6 +1,6 @@
 /** What `millrace plan` prints; what it plans is in capacity.test.ts, how it refuses in cli.test.ts. */
 import { expect, test } from 'vitest'
-import { asText, loadOf } from '../../app/cli/plan.ts'
+import { asText, loadOf } from '../../../infra/sizing/plan.ts'
 
 const options = { eventsPerSecond: 100_000, bytes: 273, retention: 24, sinks: 1, replication: 3 }
 

@@ -6,7 +6,7 @@
  * Names are without the prefix; {@link metricName} puts it before them. No label is unbounded: its values are listed
  * or come from the configuration.
  */
-import { ERRORS, type ErrorCode, MillraceError } from './errors.ts'
+import { ERRORS, type ErrorCode, MillraceError } from '../errors.ts'
 
 const PREFIX = 'millrace_'
 

@@ -4,15 +4,16 @@
  */
 import { writeSync } from 'node:fs'
 import { type Logger, pino } from 'pino'
-import type { Config } from './config.ts'
-import { printable, printableLines } from './printable.ts'
-import { writesToStdout } from './route.ts'
+import { printable, printableLines } from '../process/printable.ts'
 
 const WARNING = 40
 
-export async function createLogger(config: Config): Promise<Logger> {
-  const stream = writesToStdout(config) ? process.stderr : process.stdout
-  const options = { level: config.LOG_LEVEL, redact: ['req.headers.authorization', 'headers.authorization'] }
+/** @param stream where its lines go: standard error where standard output belongs to events. */
+export async function createLogger(
+  level: string,
+  stream: { readonly fd: number; readonly isTTY?: boolean },
+): Promise<Logger> {
+  const options = { level, redact: ['req.headers.authorization', 'headers.authorization'] }
   if (!stream.isTTY) return pino(options, new LineWriter(stream.fd, (line) => `${printable(line.trimEnd())}\n`))
   const { prettyFactory } = await import('pino-pretty')
   const pretty = prettyFactory({ colorize: true, ignore: 'pid,hostname', translateTime: 'HH:MM:ss.l' })

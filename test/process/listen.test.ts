@@ -1,6 +1,6 @@
 import { fastify } from 'fastify'
 import { expect, onTestFinished, test } from 'vitest'
-import { listen } from '../app/listen.ts'
+import { listen } from '../../app/process/listen.ts'
 
 test('localhost is one address: Fastify would open a second server that knows none of our limits and answers', async () => {
   const app = fastify()

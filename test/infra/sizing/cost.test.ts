@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
-import { environments } from '../../infra/config.ts'
-import { costOf } from '../../infra/cost.ts'
-import { resourcesOf, synth } from '../support/synth.ts'
+import { environments } from '../../../infra/config.ts'
+import { costOf } from '../../../infra/sizing/cost.ts'
+import { resourcesOf, synth } from '../../support/synth.ts'
 
 const all = [...synth().stacks.values()]
 

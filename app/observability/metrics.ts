@@ -14,9 +14,9 @@ import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type EventLoopUtilization, performance } from 'node:perf_hooks'
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import type { Log, Settled } from '../log/log.ts'
 import type { Counts, ThreadCounts } from './counts.ts'
 import { type Bucket, PlainHistogram } from './histogram.ts'
-import type { Log, Settled } from './log/log.ts'
 import {
   ATTEMPT_OUTCOMES,
   type AttemptOutcome,

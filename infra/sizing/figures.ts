@@ -2,7 +2,8 @@
  * Every figure that `millrace plan` computes with, and where it comes from: the only place to change one. The tables of
  * `docs/scaling.md` are written from here. Prices: ./prices.ts.
  */
-import { VARIABLES } from '../config.ts'
+import { VARIABLES } from '../../app/config.ts'
+import { BROKERS, MAX_TASKS, TARGETS } from '../scale.ts'
 
 /** What a core was measured with. */
 export interface Point {
@@ -81,10 +82,10 @@ const ALB_QUOTAS =
 export const FIGURES = {
   // A task: one Node process, so one core.
   taskUse: {
-    value: 0.6,
+    value: TARGETS.saturation,
     unit: 'of what it can',
     what: 'a task or a partition is planned to do; the rest lasts while autoscaling starts more tasks',
-    source: 'infra/constructs/scaling.ts, target of CPU and saturation',
+    source: 'infra/scale.ts, target of CPU and saturation',
   },
   taskNetworkMibps: {
     value: 62,
@@ -95,16 +96,16 @@ export const FIGURES = {
   },
   taskMemoryGib: { value: 2, unit: 'GiB', what: 'memory of a task', source: 'the least Fargate offers beside 1 vCPU' },
   ingestMinTasks: {
-    value: 3,
+    value: BROKERS,
     unit: 'tasks',
     what: 'least of ingest: one in each zone',
-    source: 'infra/config.ts, prod',
+    source: 'infra/scale.ts, zones',
   },
   deliverMinTasks: {
     value: 2,
     unit: 'tasks',
     what: 'least of deliver: one may be lost',
-    source: 'infra/config.ts, prod',
+    source: 'our choice',
   },
   httpBytesPerRequest: {
     value: 400,
@@ -113,10 +114,10 @@ export const FIGURES = {
     source: 'counted: a request of `millrace send` behind a load balancer',
   },
   balancerTargets: { value: 1000, unit: 'tasks', what: 'of ingest behind one load balancer', source: ALB_QUOTAS },
-  serviceTasks: { value: 1000, unit: 'tasks', what: 'of one role', source: 'infra/check-config.ts' },
+  serviceTasks: { value: MAX_TASKS, unit: 'tasks', what: 'of one role', source: 'infra/scale.ts' },
 
   // The topic
-  zones: { value: 3, unit: 'zones', what: 'of brokers and tasks', source: 'infra/config.ts, prod' },
+  zones: { value: BROKERS, unit: 'zones', what: 'of brokers and tasks', source: 'infra/scale.ts, one broker in each' },
   partitionMibps: {
     value: 10,
     unit: 'MiB/s',

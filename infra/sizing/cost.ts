@@ -1,13 +1,12 @@
 /**
- * What an environment costs a month when nobody sends anything, at the prices of `app/cli/prices.ts`; what a load adds is
+ * What an environment costs a month when nobody sends anything, at the prices of `infra/sizing/prices.ts`; what a load adds is
  * `millrace plan`'s.
  */
-import { HOURS_PER_MONTH as HOURS, PRICES } from '../app/cli/prices.ts'
-import type { Environment, Tasks } from './environment.ts'
-import { servicesOf } from './names.ts'
 
-const BROKERS = 3
-const FIREWALL_RULES = 4
+import type { Environment, Tasks } from '../environment.ts'
+import { servicesOf } from '../names.ts'
+import { BROKERS, FIREWALL_RULES } from '../scale.ts'
+import { HOURS_PER_MONTH as HOURS, PRICES } from './prices.ts'
 
 export interface CostLine {
   readonly what: string

@@ -1,13 +1,13 @@
 /** Which log: segment files of this process, or topics in Kafka. */
 import { join } from 'node:path'
-import { type Config, MAX_LETTER_GROWTH } from './config.ts'
-import { identityOfReceived } from './event.ts'
-import { DeduplicationWindow } from './log/deduplication.ts'
-import { EmbeddedLog } from './log/embedded/embedded-log.ts'
-import type { Files } from './log/embedded/files.ts'
-import { inspectLog } from './log/embedded/inspect.ts'
-import type { Log, LogObserver } from './log/log.ts'
-import { deadLetterTopic } from './route.ts'
+import { type Config, MAX_LETTER_GROWTH } from '../config.ts'
+import { deadLetterTopic } from '../delivery/route.ts'
+import { identityOfReceived } from '../event.ts'
+import { DeduplicationWindow } from './deduplication.ts'
+import { EmbeddedLog } from './embedded/embedded-log.ts'
+import type { Files } from './embedded/files.ts'
+import { inspectLog } from './embedded/inspect.ts'
+import type { Log, LogObserver } from './log.ts'
 
 /** The log of events. */
 export function openLog(config: Config, observer: LogObserver): Promise<Log> {
@@ -79,7 +79,7 @@ async function openTopic(
   },
   observer: LogObserver,
 ): Promise<Log> {
-  const { KafkaLog } = await import('./log/kafka/kafka-log.ts')
+  const { KafkaLog } = await import('./kafka/kafka-log.ts')
   return KafkaLog.open({
     connection: {
       brokers: config.KAFKA_BROKERS,

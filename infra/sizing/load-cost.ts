@@ -1,4 +1,4 @@
-/** What a plan costs a month at list prices. Without what does not grow with the load: NAT, endpoints, alarms (`infra/cost.ts`). */
+/** What a plan costs a month at list prices. Without what does not grow with the load: NAT, endpoints, alarms (`infra/sizing/cost.ts`). */
 import type { Scaled } from './capacity.ts'
 import { figure, type Load, requestMibps, topicMibps } from './demands.ts'
 import type { Machine } from './machine.ts'

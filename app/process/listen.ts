@@ -1,5 +1,5 @@
 /** Listening, and what an operator is told when that fails: a start and `config --check` say the same. */
-import { MillraceError, messageOf, systemCode } from './errors.ts'
+import { MillraceError, messageOf, systemCode } from '../errors.ts'
 
 export interface Listener {
   listen(options: { host: string; port: number }): Promise<string>

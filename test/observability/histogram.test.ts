@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { Histogram, Registry } from 'prom-client'
 import { expect, test } from 'vitest'
-import { PlainHistogram } from '../app/histogram.ts'
+import { PlainHistogram } from '../../app/observability/histogram.ts'
 
 test('prints what the histogram of prom-client prints, for any observations', async () => {
   const bounds = fc.uniqueArray(fc.double({ min: 0, max: 10, noNaN: true }), { minLength: 1, maxLength: 8 })

@@ -3,9 +3,9 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
-import { startTracing, tracingIsOn } from '../app/telemetry.ts'
-import { deliveredIn, startService, until } from './support/service.ts'
-import { temporaryDirectory } from './support/temporary.ts'
+import { startTracing, tracingIsOn } from '../../app/observability/tracing.ts'
+import { deliveredIn, startService, until } from '../support/service.ts'
+import { temporaryDirectory } from '../support/temporary.ts'
 
 interface Span {
   readonly name: string
