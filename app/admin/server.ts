@@ -5,7 +5,6 @@
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { type FastifyBaseLogger, type FastifyInstance, fastify, LogController } from 'fastify'
-import { isLoopback } from '../config.ts'
 import type { ReplayResult } from '../delivery/dead-letters.ts'
 import { MillraceError } from '../errors.ts'
 import { isEnding } from '../http/close-in-stages.ts'
@@ -15,6 +14,7 @@ import { NO_SCHEMAS } from '../http/no-schemas.ts'
 import { answerExpectations, answerParserErrors, refuseForeignMethods } from '../http/parser-errors.ts'
 import { sendProblem } from '../http/problem.ts'
 import { answerUnknownRoutes } from '../http/unknown-routes.ts'
+import { isLoopback } from '../process/listen.ts'
 import { type LiveOptions, livePage } from './live.ts'
 
 export interface AdminOptions {

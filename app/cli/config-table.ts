@@ -1,5 +1,6 @@
 /** The table of environment variables: `millrace config --markdown`, and the README's. */
-import { VARIABLES, type Variable } from '../config.ts'
+import { VARIABLES } from '../config.ts'
+import type { Variable } from '../variable.ts'
 
 /** One row a variable. */
 export function configTable(): string {

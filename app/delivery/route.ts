@@ -1,8 +1,10 @@
 /** A route: some events, through handlers, into a sink. Declared in pipelines.ts, checked here at the start. */
 import { resolve } from 'node:path'
-import { type Config, type SinkName, VARIABLES, withOptions } from '../config.ts'
+import { type Config, VARIABLES, withOptions } from '../config.ts'
 import { MillraceError } from '../errors.ts'
 import type { Filter, Handler, PickHandlers } from '../handlers/handler.ts'
+import { deadLetterTopic, MAX_TOPIC_LENGTH } from '../log/kafka/variables.ts'
+import type { SinkName } from '../sinks/variables.ts'
 
 export interface Route {
   /** Its offsets and dead letters are kept under it: under another name it begins at the oldest event there is. */
@@ -28,14 +30,6 @@ const OF_EVERY_SINK = [
 export type RouteVariable = (typeof OF_EVERY_SINK)[number] | Extract<keyof Config, `${string}_SINK_${string}`>
 
 const ROUTE_KEYS = new Set(['name', 'filter', 'handlers', 'sink', 'options'])
-/** Of a topic, in Kafka. */
-const MAX_TOPIC_LENGTH = 249
-
-/** Where the dead letters of a route go, in Kafka. */
-export function deadLetterTopic({ KAFKA_TOPIC }: Pick<Config, 'KAFKA_TOPIC'>, route: string): string {
-  return `${KAFKA_TOPIC}.dead-letters.${route}`
-}
-
 /** A route that can run. */
 export interface CheckedRoute {
   readonly name: string

@@ -6,11 +6,12 @@
  */
 import { type FastifyBaseLogger, type FastifyError, type FastifyInstance, fastify, LogController } from 'fastify'
 import type { Sender } from '../channel/channel.ts'
-import { type Config, isLoopback } from '../config.ts'
+import type { Config } from '../config.ts'
 import { type ErrorCode, MillraceError } from '../errors.ts'
 import type { Counts } from '../observability/counts.ts'
 import { reasonOf, reasonOfCode } from '../observability/metrics-contract.ts'
 import type { Tracing } from '../observability/tracing.ts'
+import { isLoopback } from '../process/listen.ts'
 import type { Write } from '../write.ts'
 import { boundRequestsInProgress } from './admission.ts'
 import { requireKey } from './auth.ts'

@@ -1,13 +1,14 @@
 /** Which log: segment files of this process, or topics in Kafka. */
 import { join } from 'node:path'
-import { type Config, MAX_LETTER_GROWTH } from '../config.ts'
-import { deadLetterTopic } from '../delivery/route.ts'
+import type { Config } from '../config.ts'
 import { identityOfReceived } from '../event.ts'
 import { DeduplicationWindow } from './deduplication.ts'
 import { EmbeddedLog } from './embedded/embedded-log.ts'
 import type { Files } from './embedded/files.ts'
 import { inspectLog } from './embedded/inspect.ts'
+import { deadLetterTopic } from './kafka/variables.ts'
 import type { Log, LogObserver } from './log.ts'
+import { MAX_LETTER_GROWTH } from './variables.ts'
 
 /** The log of events. */
 export function openLog(config: Config, observer: LogObserver): Promise<Log> {

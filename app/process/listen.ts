@@ -14,6 +14,13 @@ const ABOUT_THE_HOST = new Set<string | undefined>([
   'EINVAL',
 ])
 
+const LOOPBACK = /^(127\.\d+\.\d+\.\d+|::1|localhost)$/
+
+/** Whether only this machine reaches a listener there. */
+export function isLoopback(host: string): boolean {
+  return LOOPBACK.test(host)
+}
+
 /**
  * @param prefix of the two variables, HOST and PORT.
  * @throws MillraceError LISTEN_FAILED, naming the variable.

@@ -1,7 +1,8 @@
 /** Which sink: its name in a route → the implementation, loaded only when it is used. */
-import type { Config, SinkName } from '../config.ts'
+import type { Config } from '../config.ts'
 import type { ConnectionOptions } from './postgres/connection.ts'
 import type { Sink } from './sink.ts'
+import type { SinkName } from './variables.ts'
 
 /** What the SDK opens at most, so that uploads in parts do not wait. */
 const S3_CONNECTIONS = 50

@@ -1,5 +1,6 @@
 /** The service's variables as Ansible checks them: the part of the role's argument_specs.yaml that `npm run docs` writes. */
-import { VARIABLES, type Variable } from '../../app/config.ts'
+import { VARIABLES } from '../../app/config.ts'
+import type { Variable } from '../../app/variable.ts'
 
 /** The role sets these itself, from variables of its own. */
 const OF_THE_ROLE = ['DATA_DIR', 'API_KEYS', 'API_KEYS_FILE']

@@ -219,7 +219,7 @@ export const FIGURES = {
     value: Number(VARIABLES.LOG_MAX_BYTES?.maximum) / 2 ** 30,
     unit: 'GiB',
     what: 'most of the embedded log',
-    source: 'app/config.ts, LOG_MAX_BYTES',
+    source: 'app/log/variables.ts, LOG_MAX_BYTES',
   },
 } as const satisfies Record<string, Figure>
 

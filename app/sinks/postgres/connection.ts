@@ -1,8 +1,8 @@
 /** Where a PostgreSQL is and how it is spoken to: the options that a pool and a single client share. */
 import { readFileSync } from 'node:fs'
 import type { ClientConfig } from 'pg'
-import { isLoopback } from '../../config.ts'
 import { MillraceError, messageOf } from '../../errors.ts'
+import { isLoopback } from '../../process/listen.ts'
 
 export interface ConnectionOptions {
   /** `postgres://user@host:5432/database`; `?host=/run/postgresql` for a socket. No other parameters. */

@@ -1,0 +1,37 @@
+/** Variables of delivery: handlers and retries. */
+import { integer, names, SECOND_MS } from '../variable.ts'
+
+export const DELIVERY_VARIABLES = {
+  HANDLERS: names('Names from `app/handlers/index.ts` that every event passes through, in order.'),
+  HANDLER_CONCURRENCY: integer(
+    1,
+    10_000,
+    16,
+    'Handlers that may run at once in one lane of a sink; events with the same key never do.',
+  ),
+  HANDLER_TIMEOUT_MS: integer(
+    1,
+    60 * 60 * SECOND_MS,
+    30 * SECOND_MS,
+    'Time for one call of one handler; beyond it the call has failed and is tried again like any other.',
+  ),
+  HANDLER_THREADS: integer(
+    0,
+    64,
+    0,
+    'Worker threads that handlers run on, for those that keep a CPU busy; 0 runs them where requests are served.',
+  ),
+  RETRY_BASE_MS: integer(
+    1,
+    60 * SECOND_MS,
+    100,
+    'Upper bound of the first wait before a retry; it doubles each time (full jitter).',
+  ),
+  RETRY_MAX_MS: integer(1, 60 * 60 * SECOND_MS, 30 * SECOND_MS, 'Upper bound of any wait before a retry.'),
+  RETRY_MAX_ATTEMPTS: integer(
+    1,
+    1000,
+    10,
+    'Attempts for an event that a handler or sink fails on, then it is a dead letter. A sink that cannot be reached is retried for ever.',
+  ),
+}
