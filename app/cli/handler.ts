@@ -41,7 +41,7 @@ async function run(file: string, handlers: readonly Handler[]): Promise<boolean>
     const event = bytes === undefined ? problem : parse(bytes.toString(), number)
     if (typeof event === 'string') {
       counts.failed += 1
-      await say(`line ${number} is no event: ${event}`)
+      await printOthersWords(`line ${number} is no event: ${event}`)
       continue
     }
     const item = { event, logId: LOG_ID, offset: number - 1, appendedAtMs: Date.now() }
@@ -54,18 +54,18 @@ async function run(file: string, handlers: readonly Handler[]): Promise<boolean>
       attempts: 0,
       outputs: undefined,
     }
-    await say(`in   ${JSON.stringify(event)}`)
+    await printOthersWords(`in   ${JSON.stringify(event)}`)
     const failure = (await handleBatch([task], options)).get(task)
     if (failure !== undefined) {
       counts.failed += 1
       await print(printableLines(`fail ${failure}`)) // with its stack
     } else if (task.outputs?.length === 0) {
       counts.dropped += 1
-      await say('drop')
+      await printOthersWords('drop')
     }
     for (const output of task.outputs ?? []) {
       counts.out += 1
-      await say(`out  ${JSON.stringify(output)}`)
+      await printOthersWords(`out  ${JSON.stringify(output)}`)
     }
   }
   await print(`${counts.in} in, ${counts.out} out, ${counts.dropped} dropped, ${counts.failed} failed`)
@@ -86,6 +86,6 @@ function parse(line: string, number: number) {
 }
 
 /** Events, reasons and stacks are others' words. */
-async function say(line: string): Promise<void> {
+async function printOthersWords(line: string): Promise<void> {
   await print(printable(line))
 }

@@ -5,10 +5,10 @@
  *     consumer ─read─▶ decode ─▶ lane 0 ─▶ sink ─▶ settled ┐
  *                          └───▶ lane n ─▶ sink ─▶ settled ┴▶ flush the sink, then commit the offsets
  *
- * Reading is in reader.ts, committing in committing.ts.
+ * Reading is in reader.ts, committing in committing.ts, delivering dead letters once more in replay.ts.
  */
 import { messageOf } from '../errors.ts'
-import { type Event, keyOf } from '../event.ts'
+import { keyOf } from '../event.ts'
 import type { Filter, Handler } from '../handlers/handler.ts'
 import type { Consumer, Group, Log, Settled } from '../log/log.ts'
 import type { DeliveryView } from '../observability/metrics.ts'
@@ -17,12 +17,14 @@ import type { Refused, Sink } from '../sinks/sink.ts'
 import type { RetryPolicy } from './backoff.ts'
 import { Change } from './change.ts'
 import { Committing } from './committing.ts'
-import { type DeadLetter, DeadLetters, type ReplayResult, type Waiting } from './dead-letters.ts'
+import { type DeadLetter, DeadLetters, type ReplayResult } from './dead-letters.ts'
 import { decode } from './decode.ts'
+import { faultOf, KEPT_OUT } from './filter.ts'
 import type { Task } from './handle.ts'
 import { Lane, type LaneOptions } from './lane.ts'
 import { PartitionProgress } from './progress.ts'
 import { Reader } from './reader.ts'
+import { Replays } from './replay.ts'
 
 export interface DeliveryOptions {
   /** Of its consumer, its metrics, its dead letters. */
@@ -35,14 +37,12 @@ export interface DeliveryOptions {
   readonly filter?: Filter | undefined
   readonly handlers: readonly Handler[]
   readonly handlerConcurrency: number
-  /** For one call of one handler. */
   readonly retry: RetryPolicy
   /** Bytes of events that may queue in one lane; at least the largest event. */
   readonly laneBytes: number
   readonly onWarning: (message: string) => void
 }
 
-const KEPT_OUT = Symbol('kept out by the filter')
 /** Dead letters of one append. */
 const REFUSED_AT_ONCE = 100
 /** How long a partition that goes to another process waits for what is begun; the rest is delivered there. */
@@ -69,8 +69,7 @@ export class Delivery implements DeliveryView {
   readonly #reader: Reader
   readonly #committing: Committing
   #failingNoted = false
-  #replaying: Promise<unknown> = Promise.resolve()
-  #replayed = 0
+  readonly #replays: Replays
   #filtered = 0
 
   private constructor(options: DeliveryOptions, consumer: Consumer, deadLetters: DeadLetters) {
@@ -79,7 +78,7 @@ export class Delivery implements DeliveryView {
     this.#consumer = consumer
     this.#deadLetters = deadLetters
     consumer.onRevoke = (partitions) => this.#release(partitions)
-    options.sink.onRefused = (refused) => this.#giveUpRefused(refused)
+    options.sink.onRefused = (refused) => this.#deadLetterRefused(refused)
     this.#stop.signal.addEventListener('abort', () => this.#change.note(), { once: true })
     this.#reader = new Reader({
       consumer,
@@ -93,11 +92,9 @@ export class Delivery implements DeliveryView {
       partitions: this.#partitions,
       onCommitted: () => this.#change.note(),
     })
-    const giveUp = (letters: readonly DeadLetter[]) => deadLetters.append(letters)
-    this.#lanes = Array.from(
-      { length: options.sink.concurrency },
-      (_, index) => new Lane({ ...this.#laneOptions(giveUp), index }),
-    )
+    const lane = this.#laneOptions()
+    this.#lanes = Array.from({ length: options.sink.concurrency }, (_, index) => new Lane({ ...lane, index }))
+    this.#replays = new Replays({ filter: options.filter, deadLetters, lane, change: this.#change })
   }
 
   /** Opens the sink's consumer: from now on the log keeps what it has not settled. */
@@ -122,7 +119,7 @@ export class Delivery implements DeliveryView {
   }
 
   get replayedTotal(): number {
-    return this.#replayed
+    return this.#replays.deliveredTotal
   }
 
   /** The oldest dead letters that were not replayed yet. */
@@ -173,44 +170,8 @@ export class Delivery implements DeliveryView {
    * Delivers the dead letters that are there now once more.
    * @returns undefined when a replay is already under way.
    */
-  async replay(): Promise<ReplayResult | undefined> {
-    if (this.#deadLetters.isReplaying) return undefined
-    let failedAgain = 0
-    const lane = new Lane({
-      ...this.#laneOptions(async (letters) => {
-        await this.#deadLetters.append(letters)
-        failedAgain += letters.length
-      }),
-      index: 0,
-      onSettled: () => this.#change.note(),
-    })
-    const running = lane.run()
-    const deliver = async ({ letters, logId, firstOffset, appendedAtMs }: Waiting) => {
-      const failedBefore = failedAgain
-      for (const [index, letter] of letters.entries()) {
-        const fault = this.#faultOf(letter.event)
-        if (fault === KEPT_OUT) continue
-        const item = { event: letter.event, logId, offset: firstOffset + index, appendedAtMs }
-        const task: Task = { ...item, progress: undefined, letter, fault, bytes: 0, attempts: 0, outputs: undefined }
-        if (!(lane.trySend(task) || (await lane.send(task)))) return
-      }
-      while (lane.pending > lane.gathered && !this.#stop.signal.aborted) await this.#change.next()
-      await this.#unlessStopped(this.#options.sink.flush?.())
-      while (lane.pending > 0 && !this.#stop.signal.aborted) await this.#change.next()
-      this.#replayed += letters.length - (failedAgain - failedBefore)
-    }
-    const replay = async () => {
-      try {
-        const letters = await this.#deadLetters.replay(deliver, this.#stop.signal)
-        return { letters, failedAgain }
-      } finally {
-        lane.sender.close()
-        await running
-      }
-    }
-    const replaying = replay()
-    this.#replaying = replaying.catch(() => undefined)
-    return replaying
+  replay(): Promise<ReplayResult> | undefined {
+    return this.#replays.start()
   }
 
   /**
@@ -236,7 +197,7 @@ export class Delivery implements DeliveryView {
     this.#committing.stop()
     const committed = await this.#committing.now()
     this.#stop.abort() // a replay leaves the rest for another one
-    await this.#replaying
+    await this.#replays.ended
     const closed = await this.#closeSink()
     await this.#deadLetters.close()
     return committed && closed && (settled || this.failing)
@@ -273,7 +234,7 @@ export class Delivery implements DeliveryView {
           this.#stepOver(progress, offset)
           continue
         }
-        const fault = this.#faultOf(event)
+        const fault = faultOf(filter, event)
         if (fault === KEPT_OUT) {
           this.#filtered += 1
           continue
@@ -286,16 +247,6 @@ export class Delivery implements DeliveryView {
       // Damage may have been stepped over.
       progress.next = Math.max(progress.next, baseOffset + count)
       if (filter !== undefined || count === 0) this.#committing.soon()
-    }
-  }
-
-  /** Why the filter cannot say whether the event is for this delivery; {@link KEPT_OUT} when it is not. */
-  #faultOf(event: Event): string | typeof KEPT_OUT | undefined {
-    const { filter } = this.#options
-    try {
-      return filter === undefined || filter(event) ? undefined : KEPT_OUT
-    } catch (error) {
-      return `the filter threw: ${error instanceof Error ? error.stack : String(error)}`
     }
   }
 
@@ -334,16 +285,6 @@ export class Delivery implements DeliveryView {
     }
   }
 
-  async #unlessStopped(work: Promise<void> | undefined): Promise<void> {
-    const { signal } = this.#stop
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const stop = () => resolve()
-    signal.addEventListener('abort', stop, { once: true })
-    if (signal.aborted) stop()
-    await Promise.race([work, promise])
-    signal.removeEventListener('abort', stop)
-  }
-
   /** What a sink has gathered and would keep for longer. */
   async #flushGathered(limitMs: number): Promise<void> {
     const { sink } = this.#options
@@ -362,7 +303,7 @@ export class Delivery implements DeliveryView {
   }
 
   /** What the sink took, and its destination refuses for good. */
-  async #giveUpRefused(refused: readonly Refused[]): Promise<void> {
+  async #deadLetterRefused(refused: readonly Refused[]): Promise<void> {
     const failedAt = new Date().toISOString()
     for (let at = 0; at < refused.length; at += REFUSED_AT_ONCE) {
       const some = refused.slice(at, at + REFUSED_AT_ONCE)
@@ -374,11 +315,11 @@ export class Delivery implements DeliveryView {
     const offsets = new Map<string, Set<number>>()
     for (const { logId, offset } of refused) offsets.set(logId, (offsets.get(logId) ?? new Set()).add(offset))
     for (const progress of this.#partitions.values()) {
-      for (const offset of offsets.get(progress.logId) ?? []) progress.giveUp(offset)
+      for (const offset of offsets.get(progress.logId) ?? []) progress.deadLetter(offset)
     }
   }
 
-  #laneOptions(giveUp: LaneOptions['giveUp']): Omit<LaneOptions, 'index'> {
+  #laneOptions(): Omit<LaneOptions, 'index'> {
     const { name, sink, handlers, handlerConcurrency, retry, laneBytes } = this.#options
     return {
       name,
@@ -387,7 +328,7 @@ export class Delivery implements DeliveryView {
       handlerConcurrency,
       retry,
       capacityBytes: laneBytes,
-      giveUp,
+      keepDeadLetters: (letters) => this.#deadLetters.append(letters),
       onAttempt: (outcome) => this.attempts.set(outcome, (this.attempts.get(outcome) ?? 0) + 1),
       onState: () => this.#noteState(),
       onSettled: () => {

@@ -32,7 +32,7 @@ export interface LaneOptions {
   /** Bytes of encoded events that may queue in the lane. */
   readonly capacityBytes: number
   /** Resolves when the dead letters are durable. */
-  readonly giveUp: (letters: readonly DeadLetter[]) => Promise<void>
+  readonly keepDeadLetters: (letters: readonly DeadLetter[]) => Promise<void>
   readonly onAttempt: (outcome: AttemptOutcome) => void
   /** Called after `failure` of a lane changed. */
   readonly onState: () => void
@@ -46,6 +46,8 @@ const HANDLER_BATCH_EVENTS = 32
 
 /** A handler may throw the whole event as its message: the letter would be twice as large as what the log takes. */
 const MAX_REASON_CHARACTERS = 8192
+
+type Failures = Map<Task, Omit<Failure, 'index'>>
 
 export class Lane {
   readonly sender: Sender<Task>
@@ -106,51 +108,72 @@ export class Lane {
   }
 
   async #settle(batch: readonly Task[]): Promise<void> {
-    const { sink, signal, retry, giveUp, onAttempt } = this.#options
+    const { signal } = this.#options
     let open = batch.filter(isOurs)
     for (let unavailable = 0; open.length > 0; ) {
       let waitMs: number
       try {
         const failures = await this.#attempt(open)
         if (signal.aborted) return
-        const given: { task: Task; letter: DeadLetter }[] = []
-        const again: Task[] = []
-        for (const task of open) {
-          const failure = failures.get(task)
-          if (failure === undefined) continue
-          if (failure === HELD) again.push(task)
-          else if (++task.attempts < retry.maxAttempts && failure.retryable) again.push(task)
-          else given.push({ task, letter: deadLetter(task, failure.reason) })
-        }
-        const someDelivered = failures.size < open.length
+        const attempted = open.length
         open = open.filter((task) => failures.has(task)) // the others are not tried again, whatever comes
-        if (given.length > 0) await giveUp(given.map(({ letter }) => letter))
-        for (const { task } of given) task.progress?.giveUp(task.offset)
-        for (const _ of given) onAttempt('dead_lettered')
-        if (again.length > 0) onAttempt('retried')
-        else if (someDelivered) onAttempt('delivered')
+        open = (await this.#judge(open, failures, open.length < attempted)).filter(isOurs)
         unavailable = 0
-        open = again.filter(isOurs)
-        const first = open.map((task) => failures.get(task)).find((failure) => failure !== HELD)
-        this.#setFailure(first?.reason)
-        // With none but held ones left, what they waited for is a dead letter now: no reason to wait.
-        waitMs = first ? backoffMs(Math.max(1, ...open.map(({ attempts }) => attempts)), retry) : 0
+        waitMs = this.#waitAfter(open, failures)
       } catch (error) {
         if (signal.aborted) return
-        // The sink, or the log of dead letters, cannot be used: nobody's attempts are spent on that.
-        unavailable += 1
-        onAttempt('unavailable')
-        this.#setFailure(messageOf(error))
-        const asked = error instanceof SinkUnavailable ? error.retryAfterMs : undefined
-        waitMs = waitBefore(unavailable, asked, retry)
+        waitMs = this.#waitUnavailable(error, ++unavailable)
         open = open.filter(isOurs)
       }
       if (open.length > 0) await pause(waitMs, signal)
       if (signal.aborted && open.length > 0) return
     }
     this.#setFailure(undefined)
+    this.#settleOnceDurable(batch)
+  }
+
+  /**
+   * Spends an attempt on each that failed, and makes those that have none left dead letters.
+   * @returns those to try again, in order.
+   */
+  async #judge(failed: readonly Task[], failures: Failures, isSomeDelivered: boolean): Promise<Task[]> {
+    const { retry, keepDeadLetters, onAttempt } = this.#options
+    const again: Task[] = []
+    const dead: { task: Task; letter: DeadLetter }[] = []
+    for (const task of failed) {
+      const failure = failures.get(task)
+      if (failure === undefined) continue
+      if (failure === HELD) again.push(task)
+      else if (++task.attempts < retry.maxAttempts && failure.retryable) again.push(task)
+      else dead.push({ task, letter: deadLetter(task, failure.reason) })
+    }
+    if (dead.length > 0) await keepDeadLetters(dead.map(({ letter }) => letter))
+    for (const { task } of dead) task.progress?.deadLetter(task.offset)
+    for (const _ of dead) onAttempt('dead_lettered')
+    if (again.length > 0) onAttempt('retried')
+    else if (isSomeDelivered) onAttempt('delivered')
+    return again
+  }
+
+  /** How long to wait before `open` are tried again. With none but held ones, what they waited for is a dead letter: not at all. */
+  #waitAfter(open: readonly Task[], failures: Failures): number {
+    const first = open.map((task) => failures.get(task)).find((failure) => failure !== HELD)
+    this.#setFailure(first?.reason)
+    return first ? backoffMs(Math.max(1, ...open.map(({ attempts }) => attempts)), this.#options.retry) : 0
+  }
+
+  /** The sink, or the log of dead letters, cannot be used: nobody's attempts are spent on that. */
+  #waitUnavailable(error: unknown, attempt: number): number {
+    this.#options.onAttempt('unavailable')
+    this.#setFailure(messageOf(error))
+    const askedMs = error instanceof SinkUnavailable ? error.retryAfterMs : undefined
+    return waitBefore(attempt, askedMs, this.#options.retry)
+  }
+
+  /** At once, or when a sink that gathers says that it has it; the lane goes on meanwhile. */
+  #settleOnceDurable(batch: readonly Task[]): void {
     const settle = this.#settlement(batch)
-    const durable = sink.durable?.()
+    const durable = this.#options.sink.durable?.()
     if (durable === undefined) {
       settle()
       return
@@ -191,9 +214,9 @@ export class Lane {
   }
 
   /** Handlers, then the sink. Says what failed; throws when the sink cannot be used. */
-  async #attempt(tasks: readonly Task[]): Promise<Map<Task, Omit<Failure, 'index'>>> {
+  async #attempt(tasks: readonly Task[]): Promise<Failures> {
     const { name, sink, handlers, handlerConcurrency, signal } = this.#options
-    const failures = new Map<Task, Omit<Failure, 'index'>>()
+    const failures: Failures = new Map()
     for (const task of tasks) {
       if (task.fault !== undefined) failures.set(task, { reason: task.fault, retryable: false })
     }

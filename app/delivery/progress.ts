@@ -38,7 +38,7 @@ export class PartitionProgress {
     this.#floor[lane] = Math.max(offset + 1, this.#floor[lane] as number)
   }
 
-  giveUp(offset: number): void {
+  deadLetter(offset: number): void {
     this.#deadLettered.push(offset)
   }
 

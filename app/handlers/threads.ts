@@ -5,8 +5,8 @@
  *
  * A call past its time ends its thread, whatever that is doing, and another one is started.
  */
+import pLimit from 'p-limit'
 import { Piscina } from 'piscina'
-import { channel } from '../channel/channel.ts'
 import { messageOf } from '../errors.ts'
 import type { Handler, HandlerContext } from './handler.ts'
 import { withTimeLimit } from './time-limit.ts'
@@ -19,8 +19,8 @@ export interface Call {
 
 export class HandlerThreads {
   readonly #pool: Piscina<Call, Awaited<ReturnType<Handler>>>
-  /** A permit is a free thread: the time of a call begins when it runs, not when it queues. */
-  readonly #free: ReturnType<typeof channel<object>>
+  /** As many calls at once as there are threads: the time of a call begins when it runs, not when it queues. */
+  readonly #limit: ReturnType<typeof pLimit>
 
   /** @param onWarning told when a thread ended by itself, such as by a timer that a handler had left behind; another one is there. */
   constructor(threads: number, onWarning: (message: string) => void) {
@@ -32,7 +32,7 @@ export class HandlerThreads {
       atomics: 'disabled',
     })
     this.#pool.on('error', (error) => onWarning(`a thread of handlers ended between two calls: ${messageOf(error)}`))
-    this.#free = channel(threads)
+    this.#limit = pLimit(threads)
   }
 
   /** The handler with this name in index.ts, on a thread. */
@@ -40,14 +40,12 @@ export class HandlerThreads {
     const call: Handler = (event, { attempt, sink, signal }) =>
       this.#pool.run({ name, event, context: { attempt, sink } }, { signal })
     const limited = withTimeLimit(call, timeoutMs, name)
-    return async (event, context) => {
-      const permit = await this.#free.sender.reserve({ signal: context.signal })
-      try {
-        return await limited(event, context)
-      } finally {
-        permit[Symbol.dispose]()
-      }
-    }
+    return (event, context) =>
+      this.#limit(async () => {
+        // At a stop every call that runs ends at once, so one that queues is here in a moment.
+        context.signal.throwIfAborted()
+        return limited(event, context)
+      })
   }
 
   close(): Promise<void> {

@@ -13,8 +13,8 @@ export function withTimeLimit(handler: Handler, timeoutMs: number, name: string 
     const own = new AbortController()
     const result = handler(event, { ...context, signal: own.signal })
     if (!(result instanceof Promise)) return result
-    const giveUp = (reason: Error) => own.abort(reason)
-    return inTime(result, giveUp, context, `handler ${name} took longer than ${timeoutMs} ms`, timeoutMs)
+    const abort = (reason: Error) => own.abort(reason)
+    return inTime(result, abort, context, `handler ${name} took longer than ${timeoutMs} ms`, timeoutMs)
   }
 }
 
@@ -26,13 +26,13 @@ async function inTime(
   timeoutMs: number,
 ): Promise<Result> {
   const { promise: given, reject } = Promise.withResolvers<never>()
-  const giveUp = (reason: string) => {
+  const fail = (reason: string) => {
     const error = new Error(reason)
     reject(error) // first: what the abort makes of the call is not the reason
     abort(error)
   }
-  const stop = () => giveUp('the process stops')
-  const timer = setTimeout(() => giveUp(late), timeoutMs)
+  const stop = () => fail('the process stops')
+  const timer = setTimeout(() => fail(late), timeoutMs)
   signal.addEventListener('abort', stop)
   try {
     return await Promise.race([result, given])

@@ -2,16 +2,16 @@
  * Bounds the memory of requests in progress: many clients that each send a body within the limit could together send
  * more than there is. A request counts with its Content-Length, or with the largest body when it does not say, from its
  * first byte until it is answered; what does not fit is refused before its body is read. So is what would
- * wait for too long (turns.ts).
+ * wait for too long (body-scheduler.ts).
  *
  * Announcing costs a client nothing. So when there is no room, the oldest bodies that are announced and have not come
  * are cut off: whoever sends again finds room.
  */
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { MillraceError } from '../errors.ts'
+import type { BodyScheduler } from './body-scheduler.ts'
 import { makeLast } from './close-in-stages.ts'
 import { LinkedList } from './linked-list.ts'
-import type { Turns } from './turns.ts'
 
 /** After so long a body that is not there holds its room only as long as nobody else needs it. */
 const STALLED_MS = 5000
@@ -30,7 +30,7 @@ export function boundRequestsInProgress(
   app: FastifyInstance,
   maxBytes: number,
   maxBodyBytes: number,
-  turns: Turns,
+  scheduler: BodyScheduler,
 ): void {
   let totalBytes = 0
   const inProgress = new LinkedList<InProgress>()
@@ -40,7 +40,7 @@ export function boundRequestsInProgress(
     // A declared length over the limit is refused as such by the body parser, without being read.
     const bytes = Math.min(declared, maxBodyBytes)
     const startedAtMs = performance.now()
-    const refusal = turns.refusal(bytes)
+    const refusal = scheduler.refusal(bytes)
     if (refusal) return done(refusal)
     if (totalBytes + bytes > maxBytes) {
       cutOffStalled(inProgress, totalBytes + bytes - maxBytes, startedAtMs - STALLED_MS)

@@ -7,12 +7,12 @@ import type { Counts } from '../observability/counts.ts'
 import { reasonOf } from '../observability/metrics-contract.ts'
 import { type Lost, NOTHING_LOST, type OnSettled, Write } from '../write.ts'
 import { readBody } from './body.ts'
+import type { BodyScheduler } from './body-scheduler.ts'
 import type { Body } from './checked-events.ts'
 import { inflate } from './inflate.ts'
 import { Refusal, type Rejected } from './problem.ts'
 import type { EventQuota } from './quota.ts'
 import { withTraceparent } from './trace.ts'
-import type { Turns } from './turns.ts'
 
 const NO_BYTES = Buffer.alloc(0)
 const ANSWER_TYPE = 'application/json; charset=utf-8'
@@ -23,7 +23,7 @@ export interface EventsOptions {
   readonly sender: Sender<Write>
   readonly counts: Counts
   readonly quota: EventQuota | undefined
-  readonly turns: Turns
+  readonly scheduler: BodyScheduler
   readonly ack: 'durable' | 'memory'
   readonly maxBodyBytes: number
   /** What the log can hold at all. */
@@ -39,106 +39,137 @@ export interface EventsOptions {
 }
 
 export function eventsRoute(app: FastifyInstance, options: EventsOptions): void {
-  const { sender, counts, quota, turns, ack, maxBodyBytes, maxLogBytes, maxRequestEvents, keyed } = options
-  const { deduplicates, isDraining, traceparentOf } = options
-  const maxStoredBytes = Math.min(MAX_GROWTH * maxBodyBytes, maxLogBytes)
+  const { scheduler, maxBodyBytes, isDraining } = options
+  keepBodiesAsBytes(app, maxBodyBytes)
+  app.post<{ Body: Buffer | undefined }>(
+    '/v1/events',
+    // Not async, and no promise in it: a request is answered by the group commit that made it durable.
+    (request, reply) => {
+      if (isDraining()) throw shuttingDown()
+      const encoding = request.headers['content-encoding']
+      const bytes = request.body ?? NO_BYTES
+      const schedule = (body: Buffer) => {
+        const startedAtMs = performance.now()
+        return scheduler.run(body.length, () => accept({ body, request, reply, startedAtMs }, options))
+      }
+      if (encoding !== undefined) {
+        inflate(encoding, bytes, maxBodyBytes)
+          .then(schedule)
+          .catch((error) => reply.send(error))
+      } else schedule(bytes)?.catch((error) => reply.send(error))
+    },
+  )
+}
+
+/** The body stays bytes: every type, known or not, is judged in one place, with the headers at hand. */
+function keepBodiesAsBytes(app: FastifyInstance, maxBodyBytes: number): void {
   app.removeAllContentTypeParsers()
-  // The body stays bytes: every type, known or not, is judged in one place, with the headers at hand.
   // By an expression that all match: the parser for what no other is for, `*`, is looked up anew for each request.
   for (const every of [/^/, '*']) {
     app.addContentTypeParser(every, { parseAs: 'buffer', bodyLimit: maxBodyBytes }, (_request, body, done) =>
       done(null, body),
     )
   }
+}
 
-  app.post<{ Body: Buffer | undefined }>(
-    '/v1/events',
-    // Not async, and no promise in it: a request is answered by the group commit that made it durable.
-    (request, reply) => {
-      if (isDraining()) throw new MillraceError('SHUTTING_DOWN', 'shutting down: send it to another instance')
-      const encoding = request.headers['content-encoding']
-      const bytes = request.body ?? NO_BYTES
-      const inTurn = (body: Buffer) => {
-        const startedAt = performance.now()
-        return turns.run(body.length, () => accept(body, request, reply, startedAt))
-      }
-      if (encoding !== undefined) {
-        inflate(encoding, bytes, maxBodyBytes)
-          .then(inTurn)
-          .catch((error) => reply.send(error))
-      } else inTurn(bytes)?.catch((error) => reply.send(error))
-    },
-  )
+/** A request whose body is there, inflated. */
+interface Received {
+  readonly body: Buffer
+  readonly request: FastifyRequest
+  readonly reply: FastifyReply
+  readonly startedAtMs: number
+}
 
-  /** @throws MillraceError when the request is refused at once. */
-  function accept(body: Buffer, request: FastifyRequest, reply: FastifyReply, startedAt: number): void {
-    const read = countInvalid(counts, () => readBody(body, request.raw, maxRequestEvents))
-    const { count, rejected } = read
-    if (count === 0) {
-      reply.code(202).type(ANSWER_TYPE).send('{"accepted":0}')
-      return
-    }
-    if (read.payload.length > maxStoredBytes) throw tooLarge(read.payload.length, maxStoredBytes)
-    const trace = traceparentOf(request)
-    const payload = trace === undefined ? read.payload : withTraceparent(read.payload, count, trace, maxBodyBytes)
-    counts.received(count)
-
-    const answer = (lost: readonly Lost[]) => {
-      counts.writeDuration.observe((performance.now() - startedAt) / 1000)
-      const duplicates = write.duplicates.length
-      const all = lost.length === 0 ? rejected : withLost(rejected, lost, count)
-      reply
-        .code(202)
-        .type(ANSWER_TYPE)
-        .send(
-          all.length === 0 && duplicates === 0 && ack === 'durable'
-            ? `{"accepted":${count}}`
-            : JSON.stringify({
-                accepted: count - lost.length,
-                ...(ack === 'memory' ? { ack } : duplicates > 0 && { duplicates }),
-                ...(all.length > 0 && { rejected: all }),
-              }),
-        )
-    }
-    const { client } = request
-    const onSettled: OnSettled = (error, lost) => {
-      counts.inFlight -= count
-      // Nobody pays for what was not stored.
-      if (error !== undefined || lost.length > 0) quota?.giveBack(client, error ? count : lost.length)
-      for (const { error } of lost) counts.reject(reasonOf(error), 1)
-      if (error !== undefined) counts.reject(reasonOf(error), count)
-      else if (write.duplicates.length > 0) counts.reject('duplicate', write.duplicates.length)
-      if (ack === 'durable') {
-        if (error === undefined) answer(lost)
-        else reply.send(error)
-      } else if (error !== undefined) {
-        request.log.error({ err: error, count, reqId: request.id }, 'acknowledged events were lost')
-      }
-    }
-    const keys = keyed ? read.events().map(keyOfReceived) : undefined
-    const identities = deduplicates ? read.events().map(identityOfReceived) : undefined
-    const write = new Write(payload, count, onSettled, keys, identities)
-    try {
-      quota?.take(client, count)
-      send(write, client)
-    } catch (error) {
-      counts.reject(reasonOf(error), count)
-      throw error
-    }
-    counts.inFlight += count
-    if (ack === 'memory') answer(NOTHING_LOST)
+/** @throws MillraceError when the request is refused at once. */
+function accept(received: Received, options: EventsOptions): void {
+  const { body, request, reply } = received
+  const { counts, quota, ack, keyed, deduplicates, maxRequestEvents } = options
+  const read = countInvalid(counts, () => readBody(body, request.raw, maxRequestEvents))
+  const { count, rejected } = read
+  if (count === 0) {
+    reply.code(202).type(ANSWER_TYPE).send('{"accepted":0}')
+    return
   }
+  const payload = payloadOf(read, request, options)
+  counts.received(count)
 
-  /** @throws MillraceError when the channel does not take it; the client has its quota back then. */
-  function send(write: Write, client: string): void {
-    try {
-      const outcome = sender.trySend(write)
-      if (outcome !== 'sent') throw refused(outcome)
-    } catch (error) {
-      quota?.giveBack(client, write.count)
-      throw error
+  const onSettled: OnSettled = (error, lost) => {
+    countSettled(write, error, lost, request.client, options)
+    if (ack === 'durable') {
+      if (error === undefined) answer(received, write, lost, rejected, options)
+      else reply.send(error)
+    } else if (error !== undefined) {
+      request.log.error({ err: error, count, reqId: request.id }, 'acknowledged events were lost')
     }
   }
+  const keys = keyed ? read.events().map(keyOfReceived) : undefined
+  const identities = deduplicates ? read.events().map(identityOfReceived) : undefined
+  const write = new Write(payload, count, onSettled, keys, identities)
+  try {
+    quota?.take(request.client, count)
+    send(write, request.client, options)
+  } catch (error) {
+    counts.reject(reasonOf(error), count)
+    throw error
+  }
+  counts.inFlight += count
+  if (ack === 'memory') answer(received, write, NOTHING_LOST, rejected, options)
+}
+
+/** The events as they are stored, with the trace of the request. @throws MillraceError BODY_TOO_LARGE. */
+function payloadOf(read: Body, request: FastifyRequest, options: EventsOptions): Buffer {
+  const { maxBodyBytes, maxLogBytes, traceparentOf } = options
+  const maxStoredBytes = Math.min(MAX_GROWTH * maxBodyBytes, maxLogBytes)
+  if (read.payload.length > maxStoredBytes) throw tooLarge(read.payload.length, maxStoredBytes)
+  const trace = traceparentOf(request)
+  return trace === undefined ? read.payload : withTraceparent(read.payload, read.count, trace, maxBodyBytes)
+}
+
+/** @throws MillraceError when the channel does not take it; the client has its quota back then. */
+function send(write: Write, client: string, { sender, quota }: EventsOptions): void {
+  try {
+    const outcome = sender.trySend(write)
+    if (outcome === 'closed') throw shuttingDown()
+    if (outcome === 'full') throw channelFull()
+  } catch (error) {
+    quota?.giveBack(client, write.count)
+    throw error
+  }
+}
+
+/** Nobody pays for what was not stored. */
+function countSettled(
+  { count, duplicates }: Write,
+  error: unknown,
+  lost: readonly Lost[],
+  client: string,
+  { counts, quota }: EventsOptions,
+): void {
+  counts.inFlight -= count
+  if (error !== undefined || lost.length > 0) quota?.giveBack(client, error ? count : lost.length)
+  for (const { error } of lost) counts.reject(reasonOf(error), 1)
+  if (error !== undefined) counts.reject(reasonOf(error), count)
+  else if (duplicates.length > 0) counts.reject('duplicate', duplicates.length)
+}
+
+function answer(
+  { reply, startedAtMs }: Received,
+  { count, duplicates }: Write,
+  lost: readonly Lost[],
+  invalid: Rejected,
+  { counts, ack }: EventsOptions,
+): void {
+  counts.writeDuration.observe((performance.now() - startedAtMs) / 1000)
+  const rejected = lost.length === 0 ? invalid : withLost(invalid, lost, count)
+  const isPlain = rejected.length === 0 && duplicates.length === 0 && ack === 'durable'
+  const text = isPlain
+    ? `{"accepted":${count}}`
+    : JSON.stringify({
+        accepted: count - lost.length,
+        ...(ack === 'memory' ? { ack } : duplicates.length > 0 && { duplicates: duplicates.length }),
+        ...(rejected.length > 0 && { rejected }),
+      })
+  reply.code(202).type(ANSWER_TYPE).send(text)
 }
 
 /** The events of a request that a part of the log did not take, by their place in the request. */
@@ -177,7 +208,10 @@ function tooLarge(bytes: number, limit: number): MillraceError {
   return new MillraceError('BODY_TOO_LARGE', message)
 }
 
-function refused(outcome: 'full' | 'closed'): MillraceError {
-  if (outcome === 'closed') return new MillraceError('SHUTTING_DOWN', 'shutting down: send it to another instance')
+function shuttingDown(): MillraceError {
+  return new MillraceError('SHUTTING_DOWN', 'shutting down: send it to another instance')
+}
+
+function channelFull(): MillraceError {
   return new MillraceError('CHANNEL_FULL', 'more is arriving than the disk takes: send again in a moment')
 }

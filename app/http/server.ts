@@ -15,6 +15,7 @@ import { isLoopback } from '../process/listen.ts'
 import type { Write } from '../write.ts'
 import { boundRequestsInProgress } from './admission.ts'
 import { requireKey } from './auth.ts'
+import { BodyScheduler } from './body-scheduler.ts'
 import { isEnding } from './close-in-stages.ts'
 import { limitConnections } from './connections.ts'
 import { docsRoutes } from './docs.ts'
@@ -27,7 +28,6 @@ import { sendProblem, toProblem } from './problem.ts'
 import { type EventQuota, Quota } from './quota.ts'
 import { SharedQuota, sharedStore } from './shared-limits.ts'
 import { traceIdOf, traceparentOf } from './trace.ts'
-import { Turns } from './turns.ts'
 import { answerUnknownRoutes } from './unknown-routes.ts'
 
 export const KEEP_ALIVE_TIMEOUT_MS = 72_000
@@ -65,10 +65,26 @@ export interface SharedLimits {
 }
 
 export async function createServer(options: ServerOptions): Promise<FastifyInstance> {
-  const { config, logger, sender, keyed, deduplicates, counts, version, notReady, isDraining, tracing, limits } =
-    options
+  const { config, counts, version, notReady, tracing } = options
   const refused = (code: ErrorCode) => counts.refuseRequest(reasonOfCode(code))
-  const app = fastify({
+  const app = openFastify(options, refused)
+  leaveBodiesUnread(app)
+  limitConnections(app, options.filesOfSinks, config.WORKERS)
+  answerErrors(app, counts)
+  refuseForeignMethods(app.server, refused)
+  answerExpectations(app.server, config.MAX_BODY_BYTES, refused)
+  checkEveryRequest(app, config)
+  answerUnknownRoutes(app, '/docs')
+
+  if (tracing) await app.register(tracing.plugin)
+  docsRoutes(app, { version, needsKey: config.apiKeys.size > 0 })
+  healthRoutes(app, notReady)
+  await app.register((scope) => takeEvents(scope, options))
+  return app
+}
+
+function openFastify({ config, logger, counts }: ServerOptions, refused: (code: ErrorCode) => void): FastifyInstance {
+  return fastify({
     loggerInstance: logger,
     schemaController: NO_SCHEMAS,
     // Lines about a request can be found by its trace. One that is not traced needs no logger of its own.
@@ -94,13 +110,16 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
       return sendProblem(error, request, reply)
     },
   })
+}
 
-  // Here nobody is asked for a key and no body is counted: what is sent to a route that takes none stays unread.
+/** Here nobody is asked for a key and no body is counted: what is sent to a route that takes none stays unread. */
+function leaveBodiesUnread(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, _payload, done) => done(null))
+}
 
-  limitConnections(app, options.filesOfSinks, config.WORKERS)
-
+/** Every error as a problem document, counted by its reason. */
+function answerErrors(app: FastifyInstance, counts: Counts): void {
   app.setErrorHandler((error, request, reply) => {
     const problem = toProblem(error, request)
     const isClients = !problem && ((error as FastifyError).statusCode ?? 500) < 500
@@ -108,8 +127,10 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
     if (!request.raw.socket.destroyed) counts.refuseRequest(isClients ? 'other' : reasonOf(problem))
     return sendProblem(error, request, reply)
   })
-  refuseForeignMethods(app.server, refused)
-  answerExpectations(app.server, config.MAX_BODY_BYTES, refused)
+}
+
+/** What no route may be asked with. */
+function checkEveryRequest(app: FastifyInstance, config: Config): void {
   const isOpenToThisMachine = config.apiKeys.size === 0 && isLoopback(config.HOST) && !config.ALLOW_ANONYMOUS
   const framing = { refusesDomains: isOpenToThisMachine }
   app.addHook('onRequest', ({ raw }, reply, done) => {
@@ -117,46 +138,40 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
     checkFraming(raw, framing)
     done()
   })
-  answerUnknownRoutes(app, '/docs')
+}
 
-  if (tracing) await app.register(tracing.plugin)
-  docsRoutes(app, { version, needsKey: config.apiKeys.size > 0 })
-  healthRoutes(app, notReady)
-
-  await app.register(async (scope) => {
-    await requireKey(scope, config.apiKeys)
-    if (config.RATE_LIMIT_REQUESTS_PER_SECOND > 0) {
-      const { default: rateLimit } = await import('@fastify/rate-limit')
-      await scope.register(rateLimit, {
-        max: config.RATE_LIMIT_REQUESTS_PER_SECOND,
-        ...(limits && { store: sharedStore(limits.requests) }),
-        timeWindow: 1000,
-        hook: 'preParsing', // after the key is known, before the body is read
-        keyGenerator: (request) => request.client,
-        errorResponseBuilder: (_request, { max }) =>
-          new MillraceError('OVER_QUOTA', `over ${max} requests a second: send again in a moment`),
-      })
-    }
-    const hasRoom = (bytes: number) => sender.capacity >= sender.maxCapacity / 4 && sender.freeBytes >= bytes
-    const turns = new Turns(hasRoom)
-    boundRequestsInProgress(scope, config.IN_PROGRESS_MAX_BYTES, config.MAX_BODY_BYTES, turns)
-    eventsRoute(scope, {
-      turns,
-      sender,
-      counts,
-      quota: config.QUOTA_EVENTS_PER_SECOND > 0 ? openQuota(config.QUOTA_EVENTS_PER_SECOND, limits) : undefined,
-      ack: config.ACK,
-      maxBodyBytes: config.MAX_BODY_BYTES,
-      maxLogBytes:
-        config.LOG_ENGINE === 'embedded' ? config.LOG_MAX_BYTES - LOG_HEADERS_BYTES : Number.POSITIVE_INFINITY,
-      maxRequestEvents: Math.min(config.MAX_REQUEST_EVENTS, config.CHANNEL_CAPACITY_EVENTS),
-      keyed,
-      deduplicates,
-      isDraining,
-      traceparentOf: (request) => tracing?.traceparentOf(request) ?? traceparentOf(request.headers),
-    })
+/** `POST /v1/events`, behind keys, limits and the bound of what is in progress, in this order. */
+async function takeEvents(scope: FastifyInstance, options: ServerOptions): Promise<void> {
+  const { config, sender, counts, keyed, deduplicates, isDraining, tracing, limits } = options
+  await requireKey(scope, config.apiKeys)
+  if (config.RATE_LIMIT_REQUESTS_PER_SECOND > 0) {
+    await limitRequests(scope, config.RATE_LIMIT_REQUESTS_PER_SECOND, limits)
+  }
+  const hasRoom = (bytes: number) => sender.capacity >= sender.maxCapacity / 4 && sender.freeBytes >= bytes
+  const scheduler = new BodyScheduler(hasRoom)
+  boundRequestsInProgress(scope, config.IN_PROGRESS_MAX_BYTES, config.MAX_BODY_BYTES, scheduler)
+  eventsRoute(scope, {
+    ...{ scheduler, sender, counts, keyed, deduplicates, isDraining },
+    quota: config.QUOTA_EVENTS_PER_SECOND > 0 ? openQuota(config.QUOTA_EVENTS_PER_SECOND, limits) : undefined,
+    ack: config.ACK,
+    maxBodyBytes: config.MAX_BODY_BYTES,
+    maxLogBytes: config.LOG_ENGINE === 'embedded' ? config.LOG_MAX_BYTES - LOG_HEADERS_BYTES : Number.POSITIVE_INFINITY,
+    maxRequestEvents: Math.min(config.MAX_REQUEST_EVENTS, config.CHANNEL_CAPACITY_EVENTS),
+    traceparentOf: (request) => tracing?.traceparentOf(request) ?? traceparentOf(request.headers),
   })
-  return app
+}
+
+async function limitRequests(scope: FastifyInstance, max: number, limits: SharedLimits | undefined): Promise<void> {
+  const { default: rateLimit } = await import('@fastify/rate-limit')
+  await scope.register(rateLimit, {
+    max,
+    ...(limits && { store: sharedStore(limits.requests) }),
+    timeWindow: 1000,
+    hook: 'preParsing', // after the key is known, before the body is read
+    keyGenerator: (request) => request.client,
+    errorResponseBuilder: (_request, { max }) =>
+      new MillraceError('OVER_QUOTA', `over ${max} requests a second: send again in a moment`),
+  })
 }
 
 function openQuota(eventsPerSecond: number, limits: SharedLimits | undefined): EventQuota {

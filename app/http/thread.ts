@@ -23,8 +23,8 @@ import { type FromThread, pack, settleGroup, type ThreadStart, type ToThread } f
 
 /** One that is being committed, and one that is there once it is. */
 const MAX_ON_THE_WAY = 2
-/** How often it says how full the channel is while no group leaves. */
-const SAY_EVERY_MS = 500
+/** How often it publishes how full the channel is while no group leaves. */
+const PUBLISH_FILL_EVERY_MS = 500
 const NEWLINE = 0x0a
 
 const start = workerData as ThreadStart
@@ -46,7 +46,7 @@ let draining = false
 const tracing = start.traced ? await startTracing(process.env, version) : undefined
 const server = await createServer({
   config,
-  logger: pino({ level: start.logLevel, base: null }, { write: (line: string) => say({ kind: 'logged', line }) }),
+  logger: pino({ level: start.logLevel, base: null }, { write: (line: string) => post({ kind: 'logged', line }) }),
   sender,
   keyed,
   deduplicates,
@@ -62,7 +62,7 @@ const server = await createServer({
 const onTheWay: Write[][] = []
 let answered = Promise.withResolvers<void>()
 const sending = sendGroups()
-setInterval(sayFill, SAY_EVERY_MS).unref()
+setInterval(publishFill, PUBLISH_FILL_EVERY_MS).unref()
 
 parentPort?.on('message', (message: ToThread) => {
   switch (message.kind) {
@@ -81,11 +81,11 @@ parentPort?.on('message', (message: ToThread) => {
   }
 })
 
-function say(message: FromThread, transfer: ArrayBuffer[] = []): void {
+function post(message: FromThread, transfer: ArrayBuffer[] = []): void {
   parentPort?.postMessage(message, transfer)
 }
 
-function sayFill(): void {
+function publishFill(): void {
   counts.wait(receiver.slots, receiver.bytes)
 }
 
@@ -93,9 +93,9 @@ async function listen(host: string, port: number): Promise<void> {
   try {
     // Fastify hands on what its type does not name.
     const options: FastifyListenOptions & { readonly reusePort: true } = { host, port, reusePort: true }
-    say({ kind: 'listening', url: await server.listen(options) })
+    post({ kind: 'listening', url: await server.listen(options) })
   } catch (error) {
-    say({ kind: 'refused', error: pack(error) })
+    post({ kind: 'refused', error: pack(error) })
   }
 }
 
@@ -106,7 +106,7 @@ async function close(): Promise<void> {
   sender.close()
   await sending
   await tracing?.stop()
-  say({ kind: 'closed' })
+  post({ kind: 'closed' })
 }
 
 /** Until the channel is closed and drained, and everything is answered. */
@@ -122,13 +122,13 @@ async function sendGroups(): Promise<void> {
       await immediate()
       receiver.tryRecvMany(group, Number.POSITIVE_INFINITY, { maxBytes: room })
     }
-    sayFill()
+    publishFill()
     onTheWay.push(group)
     const payload = joined(group)
     const count = group.reduce((sum, write) => sum + write.count, 0)
     const keys = keyed ? group.flatMap((write) => write.keys ?? []) : undefined
     const identities = deduplicates ? group.flatMap((write) => write.identities ?? []) : undefined
-    say({ kind: 'group', payload, count, keys, identities }, [payload.buffer])
+    post({ kind: 'group', payload, count, keys, identities }, [payload.buffer])
   }
   while (onTheWay.length > 0) await untilAnswered()
 }

@@ -34,9 +34,9 @@ import {
 } from './thread-messages.ts'
 
 /** How often threads are told whether the service is ready. */
-const READY_EVERY_MS = 100
+const POST_READINESS_EVERY_MS = 100
 /** How often is measured how busy they are. */
-const LOOK_EVERY_MS = 1000
+const MEASURE_LOOPS_EVERY_MS = 1000
 
 interface Thread {
   readonly worker: Worker
@@ -87,15 +87,15 @@ export class HttpThreads implements ThreadsView {
     const limits = { requests: limitMemory(), events: limitMemory() }
     this.#threads = Array.from({ length: options.config.WORKERS }, () => this.#start(limits))
     const timers = [
-      setInterval(() => this.#tellReady(), READY_EVERY_MS),
-      setInterval(() => this.#look(), LOOK_EVERY_MS),
+      setInterval(() => this.#postReadiness(), POST_READINESS_EVERY_MS),
+      setInterval(() => this.#measureLoops(), MEASURE_LOOPS_EVERY_MS),
     ]
     this.#timers = timers.map((timer) => timer.unref())
   }
 
   /** @throws MillraceError CONFIG_INVALID where threads cannot share a port; what the port is refused with. */
   async listen({ host, port }: { host: string; port: number }): Promise<string> {
-    this.#tellReady()
+    this.#postReadiness()
     // A second service that shares ports as well would not be refused, and take half of the connections.
     if (port !== 0) await probe(host, port)
     const [first, ...others] = this.#threads
@@ -109,7 +109,7 @@ export class HttpThreads implements ThreadsView {
   async close(): Promise<void> {
     this.#closing = true
     for (const timer of this.#timers) clearInterval(timer)
-    for (const { worker } of this.#threads) tell(worker, { kind: 'close' })
+    for (const { worker } of this.#threads) postTo(worker, { kind: 'close' })
     await Promise.all(this.#threads.map(({ ended }) => ended.promise))
     await Promise.all(this.#threads.map(({ worker }) => worker.terminate()))
   }
@@ -146,7 +146,7 @@ export class HttpThreads implements ThreadsView {
     const worker = new Worker(new URL('./thread.ts', import.meta.url), { workerData })
     const ended = Promise.withResolvers<void>()
     const thread: Thread = { worker, counts, listening: Promise.withResolvers(), ended, loopUse: 0 }
-    worker.on('message', (message: FromThread) => this.#hear(thread, message))
+    worker.on('message', (message: FromThread) => this.#onMessage(thread, message))
     let failed = false
     worker.once(errorMonitor, () => {
       failed = true // and thrown, as nobody listens
@@ -158,7 +158,7 @@ export class HttpThreads implements ThreadsView {
     return thread
   }
 
-  #hear(thread: Thread, message: FromThread): void {
+  #onMessage(thread: Thread, message: FromThread): void {
     switch (message.kind) {
       case 'group':
         void this.#send(thread, message)
@@ -179,7 +179,7 @@ export class HttpThreads implements ThreadsView {
 
   /** Waits for room; the order of the groups of a thread is kept, as the channel has one line for all who wait. */
   async #send({ worker }: Thread, group: SentGroup): Promise<void> {
-    const write = new GroupWrite(group, (outcome) => tell(worker, outcome))
+    const write = new GroupWrite(group, (outcome) => postTo(worker, outcome))
     try {
       await this.#options.sender.send(write)
     } catch (error) {
@@ -192,14 +192,14 @@ export class HttpThreads implements ThreadsView {
     this.#options.logger[levels.labels[level] as Level](fields, msg)
   }
 
-  #tellReady(): void {
+  #postReadiness(): void {
     const notReady = this.#options.notReady()
     if (notReady === this.#notReady) return
     this.#notReady = notReady
-    for (const { worker } of this.#threads) tell(worker, { kind: 'ready', notReady })
+    for (const { worker } of this.#threads) postTo(worker, { kind: 'ready', notReady })
   }
 
-  #look(): void {
+  #measureLoops(): void {
     for (const thread of this.#threads) {
       const { eventLoopUtilization } = thread.worker.performance
       const now = eventLoopUtilization()
@@ -220,12 +220,12 @@ function partOf(config: Config): Config {
   }
 }
 
-function tell(worker: Worker, message: ToThread): void {
+function postTo(worker: Worker, message: ToThread): void {
   worker.postMessage(message)
 }
 
 async function listenIn({ worker, listening }: Thread, host: string, port: number): Promise<string> {
-  tell(worker, { kind: 'listen', host, port })
+  postTo(worker, { kind: 'listen', host, port })
   try {
     return await listening.promise
   } catch (error) {

@@ -78,7 +78,7 @@ export class ConsumerStore {
     const write = () => replaceFile(this.#files, this.#directory, NAME, Buffer.from(`${text}\n`))
     await write().catch(async (error) => {
       if (!isNoSpace(error)) throw error
-      await this.#reserve.giveUp()
+      await this.#reserve.release()
       await write()
     })
     for (const [name, progress] of snapshot) this.#durable.set(name, progress)

@@ -53,7 +53,7 @@ export class EmbeddedConsumer implements Consumer {
   #scanner: SegmentScanner | undefined
   /** The segment as it was at the last look: what is behind `bytes` comes with the next one. */
   #seen: Pick<Segment, 'sealed' | 'bytes'> = { sealed: false, bytes: 0 }
-  #lastLookMs = Number.NEGATIVE_INFINITY
+  #lastSeenMs = Number.NEGATIVE_INFINITY
   /** Stretches lost to damage that are read past but not yet committed past. */
   #gaps: { endOffset: number; events: number }[] = []
   #damage: Damage | undefined
@@ -100,7 +100,7 @@ export class EmbeddedConsumer implements Consumer {
         if (following !== undefined) await this.#enter(following)
         else if (this.#isEndLost(segment)) return this.#passLostEnd(segment)
         else if (segment.bytes === bytes && segment.sealed === sealed) await this.#host.waitForAppend(signal)
-        else await this.#look(segment, signal)
+        else await this.#awaitAppend(segment, signal)
       } else if (scanned.kind === 'damage') {
         const { position, bytes, reason } = scanned
         const damage = { segment: segmentName(segment.baseOffset), position, bytes, events: 0, reason }
@@ -169,10 +169,10 @@ export class EmbeddedConsumer implements Consumer {
     return { logId: id, partition: 0, baseOffset: endOffset, count: 0, appendedAtMs, payload: Buffer.alloc(0) }
   }
 
-  async #look(segment: Segment, signal: AbortSignal): Promise<void> {
-    const waitMs = this.#lastLookMs + LOOK_EVERY_MS - performance.now()
+  async #awaitAppend(segment: Segment, signal: AbortSignal): Promise<void> {
+    const waitMs = this.#lastSeenMs + LOOK_EVERY_MS - performance.now()
     if (waitMs > 1) await sleep(waitMs, undefined, { signal }).catch(() => undefined)
-    this.#lastLookMs = performance.now()
+    this.#lastSeenMs = performance.now()
     const { sealed, bytes } = segment
     this.#seen = { sealed, bytes }
   }

@@ -302,7 +302,7 @@ export class EmbeddedLog implements Log, ConsumerHost {
     }
     if ((isSettled ? 0 : this.sizeBytes) + needed > maxBytes) throw this.#full()
     try {
-      if (isSettled) await this.#reserve.giveUp() // the next segment takes a block before this one can go
+      if (isSettled) await this.#reserve.release() // the next segment takes a block before this one can go
       if (rolls) await this.#roll()
       if (isSettled) await this.#retain(() => this.sizeBytes + bytes > maxBytes)
       await this.#reserve.hold()

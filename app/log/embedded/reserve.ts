@@ -2,7 +2,7 @@
  * Space that appends leave to progress. On a disk that the log itself has filled, segments go only once sinks have recorded that
  * they are past them, and recording that needs a block: without a reserve nobody could ever free one.
  *
- *     held ─(no space for progress)─▶ given up ─(before the next append)─▶ held, or that append is refused
+ *     held ─(no space for progress)─▶ released ─(before the next append)─▶ held, or that append is refused
  */
 import { join } from 'node:path'
 import { systemCode } from '../../errors.ts'
@@ -21,7 +21,7 @@ export class SpaceReserve {
   readonly #files: Files
   readonly #directory: string
   #held = false
-  /** Appends hold it and progress gives it up: one after the other, or a file is taken for held that is gone. */
+  /** Appends hold it and progress releases it: one after the other, or a file is taken for held that is gone. */
   #last: Promise<unknown> = Promise.resolve()
 
   constructor(files: Files, directory: string) {
@@ -34,7 +34,7 @@ export class SpaceReserve {
     if (!this.#held) await this.#inTurn(() => this.#create())
   }
 
-  async giveUp(): Promise<void> {
+  async release(): Promise<void> {
     await this.#inTurn(() => this.#remove())
   }
 

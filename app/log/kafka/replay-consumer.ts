@@ -21,7 +21,7 @@ export class ReplayConsumer implements Consumer {
   readonly #places = new Offsets()
   readonly #lagTimer: NodeJS.Timeout
   #fetcher: Fetcher | undefined
-  #lookFailure: string | undefined
+  #measureFailure: string | undefined
   #closed = false
 
   private constructor(options: ConsumerOptions, admin: Admin) {
@@ -34,14 +34,14 @@ export class ReplayConsumer implements Consumer {
     })
     this.#client.topics.track(options.topic.name)
     surviveErrors(this.#client)
-    this.#lagTimer = setInterval(() => void this.#lookAgain(), LAG_EVERY_MS).unref()
+    this.#lagTimer = setInterval(() => void this.#measureAgain(), LAG_EVERY_MS).unref()
   }
 
   /** @throws MillraceError LOG_UNAVAILABLE: nobody knows how far the last replay came. */
   static async open(options: ConsumerOptions, admin: Admin): Promise<ReplayConsumer> {
     const consumer = new ReplayConsumer(options, admin)
     try {
-      await patiently(() => consumer.#look())
+      await patiently(() => consumer.#measure())
     } catch (error) {
       await consumer.close()
       throw error
@@ -58,7 +58,7 @@ export class ReplayConsumer implements Consumer {
   }
 
   get failure(): string | undefined {
-    return this.#lookFailure ?? this.#fetcher?.failure
+    return this.#measureFailure ?? this.#fetcher?.failure
   }
 
   get readErrors(): number {
@@ -107,17 +107,17 @@ export class ReplayConsumer implements Consumer {
     return fetcher
   }
 
-  async #lookAgain(): Promise<void> {
+  async #measureAgain(): Promise<void> {
     try {
-      await this.#look()
-      this.#lookFailure = undefined
+      await this.#measure()
+      this.#measureFailure = undefined
     } catch (error) {
-      this.#lookFailure = `nobody says how many dead letters wait (${reasonOf(error)})`
+      this.#measureFailure = `nobody says how many dead letters wait (${reasonOf(error)})`
     }
   }
 
   /** Where the last replay ended, whoever did it, and how much there is now. */
-  async #look(): Promise<void> {
+  async #measure(): Promise<void> {
     const { groupId, topic } = this.#options
     const partitions = Array.from({ length: topic.partitions }, (_, partition) => partition)
     const [group] = await this.#admin.listConsumerGroupOffsets({

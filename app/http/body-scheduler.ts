@@ -29,7 +29,7 @@ interface Waiting {
   readonly start: () => void
 }
 
-export class Turns {
+export class BodyScheduler {
   readonly #hasRoom: (bytes: number) => boolean
   #waiting: Waiting[] = []
   #waitingBytes = 0

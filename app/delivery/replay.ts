@@ -1,0 +1,102 @@
+/**
+ * Delivers dead letters once more: through a lane of their own, the same filter, handlers and sink.
+ *
+ *     dead letters ─▶ filter ─▶ lane ─▶ sink ─▶ settled, and its flush ─▶ the next group of letters
+ *          ▲                     │ failed again
+ *          └─────────────────────┘
+ */
+import type { Filter } from '../handlers/handler.ts'
+import type { Change } from './change.ts'
+import type { DeadLetters, ReplayResult, Waiting } from './dead-letters.ts'
+import { faultOf, KEPT_OUT } from './filter.ts'
+import type { Task } from './handle.ts'
+import { Lane, type LaneOptions } from './lane.ts'
+
+export interface ReplayOptions {
+  readonly deadLetters: DeadLetters
+  readonly filter: Filter | undefined
+  /** What the lanes of the delivery are made with. */
+  readonly lane: Omit<LaneOptions, 'index'>
+  /** Noted whenever something was settled, and when the delivery is to stop. */
+  readonly change: Change
+}
+
+export class Replays {
+  readonly #options: ReplayOptions
+  #delivered = 0
+  #ended: Promise<unknown> = Promise.resolve()
+
+  constructor(options: ReplayOptions) {
+    this.#options = options
+  }
+
+  /** Letters that were delivered after all, since the start. */
+  get deliveredTotal(): number {
+    return this.#delivered
+  }
+
+  /** Resolves when no replay is under way. */
+  get ended(): Promise<unknown> {
+    return this.#ended
+  }
+
+  /** @returns undefined when a replay is already under way. */
+  start(): Promise<ReplayResult> | undefined {
+    if (this.#options.deadLetters.isReplaying) return undefined
+    const replay = this.#replay()
+    this.#ended = replay.catch(() => undefined)
+    return replay
+  }
+
+  async #replay(): Promise<ReplayResult> {
+    const { deadLetters, lane: ofDelivery, change } = this.#options
+    let failedAgain = 0
+    const lane = new Lane({
+      ...ofDelivery,
+      keepDeadLetters: async (letters) => {
+        await ofDelivery.keepDeadLetters(letters)
+        failedAgain += letters.length
+      },
+      index: 0,
+      onSettled: () => change.note(),
+    })
+    const running = lane.run()
+    const deliver = async (waiting: Waiting) => {
+      const failedBefore = failedAgain
+      if (!(await this.#deliver(waiting, lane))) return
+      this.#delivered += waiting.letters.length - (failedAgain - failedBefore)
+    }
+    try {
+      return { letters: await deadLetters.replay(deliver, ofDelivery.signal), failedAgain }
+    } finally {
+      lane.sender.close()
+      await running
+    }
+  }
+
+  /** @returns whether all of them are settled, or the delivery stops; false when the lane takes no more. */
+  async #deliver({ letters, logId, firstOffset, appendedAtMs }: Waiting, lane: Lane): Promise<boolean> {
+    const { filter, lane: ofDelivery, change } = this.#options
+    const { sink, signal } = ofDelivery
+    for (const [index, letter] of letters.entries()) {
+      const fault = faultOf(filter, letter.event)
+      if (fault === KEPT_OUT) continue
+      const item = { event: letter.event, logId, offset: firstOffset + index, appendedAtMs }
+      const task: Task = { ...item, progress: undefined, letter, fault, bytes: 0, attempts: 0, outputs: undefined }
+      if (!(lane.trySend(task) || (await lane.send(task)))) return false
+    }
+    while (lane.pending > lane.gathered && !signal.aborted) await change.next()
+    await unlessAborted(sink.flush?.(), signal)
+    while (lane.pending > 0 && !signal.aborted) await change.next()
+    return true
+  }
+}
+
+async function unlessAborted(work: Promise<void> | undefined, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const stop = () => resolve()
+  signal.addEventListener('abort', stop, { once: true })
+  if (signal.aborted) stop()
+  await Promise.race([work, promise])
+  signal.removeEventListener('abort', stop)
+}
