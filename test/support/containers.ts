@@ -132,7 +132,7 @@ export class Containers {
     const directory = mkdtempSync(join(this.directory, 'pushed-'))
     await this.must('buildah', ['push', '--quiet', '--compression-format', 'gzip', image, `oci:${directory}:pushed`])
     const blobs = await this.must('du', ['-sb', join(directory, 'blobs')])
-    rmSync(directory, { recursive: true })
+    rmSync(directory, { recursive: true, maxRetries: 10, retryDelay: 200 })
     return { unpacked, compressed: Number.parseInt(blobs, 10) }
   }
 
@@ -140,6 +140,7 @@ export class Containers {
     await this.run('podman', ['rm', '--all', '--force', '--volumes', '--time', '0'])
     await this.run('buildah', ['rm', '--all'])
     await this.run('umount', [join(this.directory, 'storage/overlay')])
-    rmSync(this.directory, { recursive: true, force: true })
+    // What the last container still writes as it ends would make the directory not empty.
+    rmSync(this.directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 })
   }
 }

@@ -106,7 +106,8 @@ export function logConformance(of: () => EngineUnderTest): void {
       await until(() => reader.failure === undefined && reader.lagEvents === 0, 15_000, 'it has its partitions')
       const appendedAtMs = Date.now()
       await log.append([events(0, 20)])
-      await until(() => reader.lagEvents === 20, 15_000, 'they are seen')
+      const isSeen = () => reader.lagEvents === 20 && reader.oldestAppendedAtMs !== undefined
+      await until(isSeen, 15_000, 'they are seen')
       // Nobody has read anything, and the reader may never do so.
       const oldest = () => reader.oldestAppendedAtMs ?? Number.NaN
       expect(oldest()).toBeLessThanOrEqual(appendedAtMs + 1000)

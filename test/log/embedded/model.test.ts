@@ -4,16 +4,18 @@
  *     acknowledged ⊆ readable ⊆ sent, in order, each offset one event for ever, commits never moving back,
  *     and after the last fault it takes and gives events again
  *
- * MILLRACE_PROGRAMS is how many (`npm run test:faults`: 10,000); MILLRACE_SEED repeats the run whose seed a failure printed.
+ * Those that found something once are in failed-programs.json and run first; support/effort.ts says how many others do.
  */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { EmbeddedLog } from '../../../app/log/embedded/embedded-log.ts'
 import type { Consumer } from '../../../app/log/log.ts'
+import { corpus, effort } from '../../support/effort.ts'
 import { type Fault, FaultFiles } from '../../support/fault-files.ts'
 
-const PROGRAMS = Number(process.env.MILLRACE_PROGRAMS ?? 300)
-const SEED = process.env.MILLRACE_SEED === undefined ? undefined : Number(process.env.MILLRACE_SEED)
+const PROGRAMS = 300
+/** A new failure prints a program: add it, with what was wrong. */
+const FAILED_ONCE = new URL('./failed-programs.json', import.meta.url)
 const DIRECTORY = '/log'
 const CONSUMERS = ['a', 'b'] as const
 /** Small, so that a program meets full segments and a full log. */
@@ -28,6 +30,9 @@ type Step =
   /** `power`: of the machine; else only the process ends. */
   | { readonly step: 'crash'; readonly afterCalls: number; readonly power: boolean }
   | { readonly step: 'faults'; readonly kinds: readonly Fault[] }
+
+/** And the seed of the faults. */
+type Program = [Step[], number]
 
 const consumer = fc.constantFrom(0 as const, 1 as const)
 const program = fc.array(
@@ -247,25 +252,28 @@ class Run {
 }
 
 test(
-  `property: ${PROGRAMS} programs on a disk that forgets and fails`,
+  'property: whatever program runs on a disk that forgets and fails, nothing acknowledged is lost',
   async () => {
-    const sums = { steps: 0, injected: 0, forgotten: 0, crashes: 0 }
+    const { seed, ...amount } = effort(PROGRAMS)
+    const examples = corpus<Program>(FAILED_ONCE)
+    const sums = { programs: 0, steps: 0, injected: 0, forgotten: 0, crashes: 0 }
     const startedAt = performance.now()
     await fc.assert(
-      fc.asyncProperty(program, fc.integer(), async (steps, seed) => {
-        const run = new Run(seed)
+      fc.asyncProperty(program, fc.integer(), async (steps, faultSeed) => {
+        const run = new Run(faultSeed)
         for (const step of steps) await run.do(step)
         await run.finish()
+        sums.programs += 1
         sums.steps += steps.length
         sums.injected += run.files.injected
         sums.forgotten += run.files.forgotten
         sums.crashes += steps.filter(({ step }) => step === 'crash').length
       }),
-      { numRuns: PROGRAMS, timeout: 10_000, ...(SEED !== undefined && { seed: SEED }) },
+      { ...amount, seed, examples, timeout: 10_000 },
     )
     const seconds = (performance.now() - startedAt) / 1000
     console.error(
-      `  ${PROGRAMS} programs in ${seconds.toFixed(1)} s: ${sums.steps} steps, ${sums.crashes} crashes, ${sums.injected} faults, ${sums.forgotten} changes lost or torn`,
+      `  ${sums.programs} programs in ${seconds.toFixed(1)} s, seed ${seed}: ${sums.steps} steps, ${sums.crashes} crashes, ${sums.injected} faults, ${sums.forgotten} changes lost or torn`,
     )
   },
   10 * 60_000,
