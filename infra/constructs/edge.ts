@@ -33,6 +33,8 @@ export interface EdgeOptions {
 /** TLS 1.2 and 1.3, forward secrecy only. */
 const TLS_POLICY = 'ELBSecurityPolicy-TLS13-1-2-2021-06'
 
+type Domain = NonNullable<Environment['domain']>
+
 export class Edge extends Construct {
   readonly url: string
   /** One sentence: who can reach the URL. */
@@ -45,10 +47,35 @@ export class Edge extends Construct {
   readonly dimensions: { readonly LoadBalancer: string; readonly TargetGroup: string }
   /** What a policy on requests per target follows. */
   readonly requestCountLabel: string
+  readonly #group: SecurityGroup
+  readonly #balancer: Lb
+  readonly #targets: LbTargetGroup
 
   constructor(scope: Construct, id: string, options: EdgeOptions) {
     super(scope, id)
-    const { name, environment, network, accessLog, kmsKeyArn, port } = options
+    const { name, environment, kmsKeyArn } = options
+    this.#group = this.#securityGroup(options)
+    this.#balancer = this.#loadBalancer(options)
+    this.#targets = this.#targetGroup(options)
+    this.securityGroupId = this.#group.id
+    this.targetGroupArn = this.#targets.arn
+    this.dimensions = { LoadBalancer: this.#balancer.arnSuffix, TargetGroup: this.#targets.arnSuffix }
+    this.requestCountLabel = `${this.#balancer.arnSuffix}/${this.#targets.arnSuffix}`
+    new Firewall(this, 'firewall', { name, environment, kmsKeyArn, balancerArn: this.#balancer.arn })
+
+    const { domain } = environment
+    if (domain) {
+      this.listener = this.#listenTls(domain)
+      this.url = `https://${domain.name}`
+      this.reachability = 'Open to the world, over HTTPS.'
+    } else {
+      this.listener = this.#listenPlain(environment.allowedCidrs ?? [])
+      this.url = `http://${this.#balancer.dnsName}`
+      this.reachability = whoReaches(environment)
+    }
+  }
+
+  #securityGroup({ name, environment, network, port }: EdgeOptions): SecurityGroup {
     const group = new SecurityGroup(this, 'group', {
       vpcId: network.vpcId,
       namePrefix: `${name}-edge-`,
@@ -56,20 +83,34 @@ export class Edge extends Construct {
       tags: { Name: `${name}-edge` },
       lifecycle: { createBeforeDestroy: true },
     })
-    this.securityGroupId = group.id
-    const balancer = new Lb(this, 'balancer', {
+    new VpcSecurityGroupEgressRule(this, 'to-tasks', {
+      securityGroupId: group.id,
+      description: 'To the tasks',
+      cidrIpv4: environment.cidr,
+      ipProtocol: 'tcp',
+      fromPort: port,
+      toPort: port,
+    })
+    return group
+  }
+
+  #loadBalancer({ name, environment, network, accessLog }: EdgeOptions): Lb {
+    return new Lb(this, 'balancer', {
       name,
       loadBalancerType: 'application',
       internal: false,
       subnets: network.publicSubnetIds,
-      securityGroups: [group.id],
+      securityGroups: [this.#group.id],
       idleTimeout: TIMING.balancerIdleSeconds,
       dropInvalidHeaderFields: true,
       desyncMitigationMode: 'strictest',
       enableDeletionProtection: environment.production,
       accessLogs: { enabled: true, bucket: accessLog.name, prefix: 'load-balancer' },
     })
-    const targets = new LbTargetGroup(this, 'targets', {
+  }
+
+  #targetGroup({ network, port }: EdgeOptions): LbTargetGroup {
+    return new LbTargetGroup(this, 'targets', {
       namePrefix: 'mill-',
       vpcId: network.vpcId,
       protocol: 'HTTP',
@@ -87,39 +128,47 @@ export class Edge extends Construct {
       },
       lifecycle: { createBeforeDestroy: true },
     })
-    this.targetGroupArn = targets.arn
-    this.dimensions = { LoadBalancer: balancer.arnSuffix, TargetGroup: targets.arnSuffix }
-    this.requestCountLabel = `${balancer.arnSuffix}/${targets.arnSuffix}`
-    new VpcSecurityGroupEgressRule(this, 'to-tasks', {
-      securityGroupId: group.id,
-      description: 'To the tasks',
-      cidrIpv4: environment.cidr,
-      ipProtocol: 'tcp',
-      fromPort: port,
-      toPort: port,
-    })
-    new Firewall(this, 'firewall', { name, environment, kmsKeyArn, balancerArn: balancer.arn })
+  }
 
-    const { domain } = environment
-    const forward = [{ type: 'forward', targetGroupArn: targets.arn }]
-    if (!domain) {
-      const allowed = environment.allowedCidrs ?? []
-      for (const [at, cidr] of allowed.entries())
-        this.#admit(`http-${at}`, group.id, 80, cidr, 'HTTP from a known place')
-      this.listener = new LbListener(this, 'http', {
-        loadBalancerArn: balancer.arn,
-        port: 80,
-        protocol: 'HTTP',
-        defaultAction: forward,
-      })
-      this.url = `http://${balancer.dnsName}`
-      this.reachability = `No domain is set, so there is no certificate: plain HTTP, reachable from ${
-        allowed.length > 0 ? allowed.join(', ') : 'nowhere yet: set allowedCidrs or domain'
-      } (infra/config.ts, ${environment.name}).`
-      return
-    }
-    this.#admit('https', group.id, 443, '0.0.0.0/0', 'HTTPS from anywhere')
-    this.#admit('http', group.id, 80, '0.0.0.0/0', 'HTTP from anywhere, redirected to HTTPS')
+  /** Without a domain there is no certificate: plain HTTP, for known places alone. */
+  #listenPlain(allowed: readonly string[]): LbListener {
+    for (const [at, cidr] of allowed.entries()) this.#admit(`http-${at}`, 80, cidr, 'HTTP from a known place')
+    return new LbListener(this, 'http', {
+      loadBalancerArn: this.#balancer.arn,
+      port: 80,
+      protocol: 'HTTP',
+      defaultAction: this.#forward(),
+    })
+  }
+
+  #listenTls(domain: Domain): LbListener {
+    this.#admit('https', 443, '0.0.0.0/0', 'HTTPS from anywhere')
+    this.#admit('http', 80, '0.0.0.0/0', 'HTTP from anywhere, redirected to HTTPS')
+    const listener = new LbListener(this, 'https-listener', {
+      loadBalancerArn: this.#balancer.arn,
+      port: 443,
+      protocol: 'HTTPS',
+      sslPolicy: TLS_POLICY,
+      certificateArn: this.#certificate(domain),
+      defaultAction: this.#forward(),
+    })
+    new LbListener(this, 'http-listener', {
+      loadBalancerArn: this.#balancer.arn,
+      port: 80,
+      protocol: 'HTTP',
+      defaultAction: [{ type: 'redirect', redirect: { protocol: 'HTTPS', port: '443', statusCode: 'HTTP_301' } }],
+    })
+    new Route53Record(this, 'name', {
+      zoneId: domain.hostedZoneId,
+      name: domain.name,
+      type: 'A',
+      alias: { name: this.#balancer.dnsName, zoneId: this.#balancer.zoneId, evaluateTargetHealth: true },
+    })
+    return listener
+  }
+
+  /** Proven by a record in the zone of the domain. @returns the ARN of the certificate once it is valid. */
+  #certificate(domain: Domain): string {
     const certificate = new AcmCertificate(this, 'certificate', {
       domainName: domain.name,
       validationMethod: 'DNS',
@@ -138,32 +187,20 @@ export class Edge extends Construct {
       certificateArn: certificate.arn,
       validationRecordFqdns: [record.fqdn],
     })
-    this.listener = new LbListener(this, 'https-listener', {
-      loadBalancerArn: balancer.arn,
-      port: 443,
-      protocol: 'HTTPS',
-      sslPolicy: TLS_POLICY,
-      certificateArn: validated.certificateArn,
-      defaultAction: forward,
-    })
-    new LbListener(this, 'http-listener', {
-      loadBalancerArn: balancer.arn,
-      port: 80,
-      protocol: 'HTTP',
-      defaultAction: [{ type: 'redirect', redirect: { protocol: 'HTTPS', port: '443', statusCode: 'HTTP_301' } }],
-    })
-    new Route53Record(this, 'name', {
-      zoneId: domain.hostedZoneId,
-      name: domain.name,
-      type: 'A',
-      alias: { name: balancer.dnsName, zoneId: balancer.zoneId, evaluateTargetHealth: true },
-    })
-    this.url = `https://${domain.name}`
-    this.reachability = 'Open to the world, over HTTPS.'
+    return validated.certificateArn
   }
 
-  #admit(id: string, securityGroupId: string, port: number, cidrIpv4: string, description: string): void {
-    const rule = { securityGroupId, description, cidrIpv4, ipProtocol: 'tcp', fromPort: port, toPort: port }
-    new VpcSecurityGroupIngressRule(this, `from-${id}`, rule)
+  #forward() {
+    return [{ type: 'forward', targetGroupArn: this.#targets.arn }]
   }
+
+  #admit(id: string, port: number, cidrIpv4: string, description: string): void {
+    const rule = { description, cidrIpv4, ipProtocol: 'tcp', fromPort: port, toPort: port }
+    new VpcSecurityGroupIngressRule(this, `from-${id}`, { securityGroupId: this.#group.id, ...rule })
+  }
+}
+
+function whoReaches({ name, allowedCidrs = [] }: Environment): string {
+  const places = allowedCidrs.length > 0 ? allowedCidrs.join(', ') : 'nowhere yet: set allowedCidrs or domain'
+  return `No domain is set, so there is no certificate: plain HTTP, reachable from ${places} (infra/config.ts, ${name}).`
 }

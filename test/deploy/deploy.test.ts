@@ -143,16 +143,6 @@ describe.skipIf(reason)(`deployed into an emulated AWS${reason ? ` (left out: ${
     },
   )
 
-  test('one changed value is all that the next plan shows', async () => {
-    const project = projects.dev ?? ''
-    edit(project, [['budgetUsdPerMonth: 150', 'budgetUsdPerMonth: 175']])
-    const output = await succeed(project, 'plan', 'dev', '--skip-provider-lock')
-    expect(output).toMatch(/dev-monitoring\s+Plan: 0 to add, 1 to change, 0 to destroy/)
-    const changes = []
-    for (const part of STACKS) changes.push(...(await planned(project, `dev-${part}`)))
-    expect(changes).toEqual(['update aws_budgets_budget.budget'])
-  })
-
   test('the app becomes ready and takes an event with the environment of its task', async () => {
     const app = await startTask('dev', 'all')
     expect(app.output()).toContain('"Namespace":"Millrace"')
@@ -204,6 +194,24 @@ describe.skipIf(reason)(`deployed into an emulated AWS${reason ? ` (left out: ${
     120_000,
   )
 
+  test('one changed value is all that the next plan shows', { concurrent: true }, async () => {
+    const project = projects.dev ?? ''
+    edit(project, [['budgetUsdPerMonth: 150', 'budgetUsdPerMonth: 175']])
+    const output = await succeed(project, 'plan', 'dev', '--skip-provider-lock')
+    expect(output).toMatch(/dev-monitoring\s+Plan: 0 to add, 1 to change, 0 to destroy/)
+    const changes = []
+    for (const part of STACKS) changes.push(...(await planned(project, `dev-${part}`)))
+    expect(changes).toEqual(['update aws_budgets_budget.budget'])
+  })
+
+  test('production refuses to be destroyed until its protection is taken away', { concurrent: true }, async () => {
+    const project = projects.prod ?? ''
+    const { code } = await terraform(project, 'prod-foundation', 'plan', '-destroy', '-input=false')
+    expect(code).toBe(1)
+    edit(project, [['production: true', 'production: false']])
+    await succeed(project, 'deploy', 'prod', ...CI)
+  })
+
   test('no state holds the API key', async () => {
     const { SecretString: secret = 'none' } = await aws.call('secretsmanager', 'secretsmanager.GetSecretValue', {
       SecretId: 'millrace-dev/api-keys',
@@ -215,14 +223,6 @@ describe.skipIf(reason)(`deployed into an emulated AWS${reason ? ` (left out: ${
       expect(state).toContain('"serial"')
       expect(state.includes(key), part).toBe(false)
     }
-  })
-
-  test('production refuses to be destroyed until its protection is taken away', async () => {
-    const project = projects.prod ?? ''
-    const { code } = await terraform(project, 'prod-foundation', 'plan', '-destroy', '-input=false')
-    expect(code).toBe(1)
-    edit(project, [['production: true', 'production: false']])
-    await succeed(project, 'deploy', 'prod', ...CI)
   })
 
   test.each(['dev', 'prod'])('%s: destroyed, nothing is left', { concurrent: true }, async (name) => {
