@@ -8,7 +8,12 @@ const SECOND_MS = 1000
 const MINUTE_MS = 60 * SECOND_MS
 
 /** Start many processes, one after the other. */
-const PROCESSES = ['test/cli/{admin,check,log-directory,output,send}.test.ts', 'test/process/signals.test.ts']
+const PROCESSES = [
+  'test/commands.test.ts',
+  'test/cli/{admin,check,log-directory,output,send}.test.ts',
+  'test/http/threads.test.ts',
+  'test/process/signals.test.ts',
+]
 
 interface Suite {
   readonly include: string[]
@@ -34,8 +39,8 @@ const SUITES: Readonly<Record<string, Suite>> = {
       ...PROCESSES,
     ],
     testTimeout: 20 * SECOND_MS,
-    // Vitest keeps a core for itself; most of these wait for processes of their own.
-    maxWorkers: 2,
+    // More than there are cores: many of these wait, for a timer or a process of their own.
+    maxWorkers: 3,
   },
   /** Process tests that are short in `unit`, for longer, and those that start many processes. */
   long: {
