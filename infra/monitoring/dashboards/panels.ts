@@ -9,7 +9,7 @@ import { select, UP } from '../promql.ts'
 /** The range that Grafana picks for the zoom at hand. */
 export const WINDOW = '$__rate_interval'
 export const INSTANCE = { instance: '~$instance' } as const
-export const SINK = { sink: '~$sink' } as const
+export const SINK = { ...INSTANCE, sink: '~$sink' } as const
 
 const DATASOURCE = { type: 'prometheus', uid: '$datasource' }
 const REFRESH = '10s'
@@ -17,7 +17,7 @@ const REFRESH = '10s'
 /** Units as Grafana names them. */
 type Unit = 'short' | 's' | 'bytes' | 'percentunit' | 'cps' | 'reqps' | 'dateTimeFromNow' | 'none'
 
-interface Panel {
+export interface Panel {
   readonly title: string
   /** What a reader should make of it. */
   readonly description: string

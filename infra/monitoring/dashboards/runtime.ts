@@ -1,6 +1,7 @@
 /** The process: event loop, memory, garbage collection, descriptors, what runs since when. */
 import { rate, select, selectRuntime, sum } from '../promql.ts'
 import { chart, INSTANCE, page, stat, WINDOW } from './panels.ts'
+import { by, cpu, saturation } from './signals.ts'
 
 const LEGEND = '{{instance}}'
 
@@ -21,40 +22,24 @@ export const runtime = page({
       title: 'Up',
       description: 'Since when.',
       unit: 's',
-      queries: { [LEGEND]: `time() - ${selectRuntime('process_start_time_seconds')}` },
+      queries: by('instance', `time() - ${selectRuntime('process_start_time_seconds')}`),
     }),
     stat({
       title: 'Event loop',
       description: 'p99 of its delay: what every request waits for.',
       unit: 's',
-      queries: { [LEGEND]: selectRuntime('nodejs_eventloop_lag_p99_seconds') },
+      queries: by('instance', selectRuntime('nodejs_eventloop_lag_p99_seconds')),
       limits: [0.05, 0.2],
     }),
-    stat({
-      title: 'CPU',
-      description: 'Cores in use.',
-      unit: 'short',
-      queries: { [LEGEND]: rate(selectRuntime('process_cpu_seconds_total'), WINDOW) },
-    }),
+    stat(cpu),
     stat({
       title: 'Memory',
       description: 'Resident.',
       unit: 'bytes',
-      queries: { [LEGEND]: selectRuntime('process_resident_memory_bytes') },
+      queries: by('instance', selectRuntime('process_resident_memory_bytes')),
     }),
-    stat({
-      title: 'Saturation',
-      description: 'The fullest of event loop, channel and log.',
-      unit: 'percentunit',
-      queries: { [LEGEND]: select('saturation_ratio', INSTANCE) },
-      limits: [0.7, 0.85],
-    }),
-    chart({
-      title: 'CPU',
-      description: 'Cores in use.',
-      unit: 'short',
-      queries: { [LEGEND]: rate(selectRuntime('process_cpu_seconds_total'), WINDOW) },
-    }),
+    stat(saturation),
+    chart(cpu),
     chart({
       title: 'Event-loop delay',
       description: 'Beyond the 10 ms at which it is sampled, work blocks the loop.',
@@ -65,14 +50,7 @@ export const runtime = page({
         [`max ${LEGEND}`]: selectRuntime('nodejs_eventloop_lag_max_seconds'),
       },
     }),
-    chart({
-      title: 'Saturation',
-      description: 'The fullest of event loop, channel and log.',
-      unit: 'percentunit',
-      queries: { [LEGEND]: select('saturation_ratio', INSTANCE) },
-      limits: [0.7, 0.85],
-      max: 1,
-    }),
+    chart({ ...saturation, max: 1 }),
     chart({
       title: 'Memory',
       description: 'Resident, and what of it JavaScript and buffers use.',
@@ -88,7 +66,7 @@ export const runtime = page({
       title: 'Garbage collection',
       description: 'Share of the time, by kind.',
       unit: 'percentunit',
-      queries: { '{{kind}}': sum(rate(selectRuntime('nodejs_gc_duration_seconds', '_sum'), WINDOW), 'kind') },
+      queries: by('kind', sum(rate(selectRuntime('nodejs_gc_duration_seconds', '_sum'), WINDOW), 'kind')),
     }),
     chart({
       title: 'Descriptors',
