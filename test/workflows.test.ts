@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
+import vitestConfig from '../vitest.config.ts'
 
 const PROJECT = resolve(import.meta.dirname, '..')
 const actionlint = process.env.ACTIONLINT ?? 'actionlint'
@@ -22,6 +23,7 @@ interface Job {
   readonly environment?: string
   readonly concurrency?: unknown
   readonly 'timeout-minutes'?: number
+  readonly strategy?: { readonly matrix: Readonly<Record<string, readonly unknown[]>> }
   readonly permissions?: Readonly<Record<string, string>>
   readonly steps?: readonly Step[]
 }
@@ -72,6 +74,25 @@ test('scripts hold the logic: each one that a workflow runs exists, and steps ar
   expect(new Set(called)).toContain('pipeline')
   for (const name of called) expect(Object.keys(scripts)).toContain(name)
   for (const { at, run } of runs) expect(run.trim().split('\n').length, at).toBeLessThanOrEqual(7)
+})
+
+test('every suite is run: the parts of .ci/run name each project, and ci has a job for each part', () => {
+  const ciRun = readFileSync(resolve(PROJECT, '.ci/run'), 'utf8')
+  const { scripts } = JSON.parse(readFileSync(resolve(PROJECT, 'package.json'), 'utf8'))
+  const commands = [...ciRun.matchAll(/npm run ([\w:]+)/g)].map(([, name = '']) => scripts[name])
+  const named = [ciRun, ...commands, scripts.unit].flatMap((text) => [...text.matchAll(/--project (\w+)/g)])
+  const projects = (vitestConfig.test?.projects ?? []).map(
+    (project) => (project as { test: { name: string } }).test.name,
+  )
+  expect(projects.length).toBeGreaterThan(5)
+  expect([...new Set(named.map(([, name]) => name))].sort()).toEqual(projects.sort())
+
+  const words = (pattern: RegExp) => (pattern.exec(ciRun)?.[1] ?? '').split(/[\s']+/).filter((word) => word !== '')
+  const parts = words(/^PARTS=\((.*)\)$/m).sort()
+  const inALane = [...words(/^LANES=\(([^)]*)\)$/m), ...words(/^ALONE=\((.*)\)$/m)].sort()
+  expect(inALane, 'each part once, in a lane or alone').toEqual(parts)
+  const ci = workflows.find(({ file }) => file === 'ci.yaml')?.workflow
+  expect([...(ci?.jobs.part?.strategy?.matrix.part ?? [])].sort()).toEqual(parts)
 })
 
 describe('permissions', () => {
