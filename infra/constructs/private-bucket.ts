@@ -1,6 +1,9 @@
 /** A bucket nobody else gets at: encrypted, versioned, no public access, TLS only, old versions and uploads cleaned up. */
 import { S3Bucket } from '@cdktf/provider-aws/lib/s3-bucket/index.js'
-import { S3BucketLifecycleConfiguration } from '@cdktf/provider-aws/lib/s3-bucket-lifecycle-configuration/index.js'
+import {
+  S3BucketLifecycleConfiguration,
+  type S3BucketLifecycleConfigurationRule,
+} from '@cdktf/provider-aws/lib/s3-bucket-lifecycle-configuration/index.js'
 import { S3BucketLoggingA } from '@cdktf/provider-aws/lib/s3-bucket-logging/index.js'
 import { S3BucketOwnershipControls } from '@cdktf/provider-aws/lib/s3-bucket-ownership-controls/index.js'
 import { S3BucketPolicy } from '@cdktf/provider-aws/lib/s3-bucket-policy/index.js'
@@ -38,7 +41,7 @@ export class PrivateBucket extends Construct {
 
   constructor(scope: Construct, id: string, options: PrivateBucketOptions) {
     super(scope, id)
-    const { name, kmsKeyArn, expireAfterDays, shortLived, accessLog, protect, allow } = options
+    const { name, kmsKeyArn, accessLog, protect, allow } = options
     const bucket = new S3Bucket(this, 'bucket', {
       bucket: name,
       forceDestroy: !protect,
@@ -72,33 +75,9 @@ export class PrivateBucket extends Construct {
       bucket: bucket.id,
       versioningConfiguration: { status: 'Enabled' },
     })
-    const expiry = expireAfterDays !== undefined && {
-      expiration: [{ days: expireAfterDays }],
-      ...(expireAfterDays > 30 && { transition: [{ days: 30, storageClass: 'STANDARD_IA' }] }),
-    }
     new S3BucketLifecycleConfiguration(this, 'lifecycle', {
       bucket: bucket.id,
-      rule: [
-        {
-          id: 'tidy',
-          status: 'Enabled',
-          filter: [{ prefix: '' }],
-          noncurrentVersionExpiration: [{ noncurrentDays: OLD_VERSIONS_DAYS }],
-          abortIncompleteMultipartUpload: [{ daysAfterInitiation: UNFINISHED_UPLOADS_DAYS }],
-          ...expiry,
-        },
-        ...(shortLived
-          ? [
-              {
-                id: 'short-lived',
-                status: 'Enabled',
-                filter: [{ prefix: shortLived.prefix }],
-                ...(shortLived.days !== undefined && { expiration: [{ days: shortLived.days }] }),
-                noncurrentVersionExpiration: [{ noncurrentDays: 1 }],
-              },
-            ]
-          : []),
-      ],
+      rule: lifecycleRules(options),
       dependsOn: [versioning],
     })
     if (accessLog) {
@@ -115,4 +94,28 @@ export class PrivateBucket extends Construct {
       dependsOn: [closed], // S3 refuses the two at the same time
     })
   }
+}
+
+function lifecycleRules({ expireAfterDays, shortLived }: PrivateBucketOptions): S3BucketLifecycleConfigurationRule[] {
+  const tidy: S3BucketLifecycleConfigurationRule = {
+    id: 'tidy',
+    status: 'Enabled',
+    filter: [{ prefix: '' }],
+    noncurrentVersionExpiration: [{ noncurrentDays: OLD_VERSIONS_DAYS }],
+    abortIncompleteMultipartUpload: [{ daysAfterInitiation: UNFINISHED_UPLOADS_DAYS }],
+    ...(expireAfterDays !== undefined && { expiration: [{ days: expireAfterDays }] }),
+    ...(expireAfterDays !== undefined &&
+      expireAfterDays > 30 && { transition: [{ days: 30, storageClass: 'STANDARD_IA' }] }),
+  }
+  if (!shortLived) return [tidy]
+  return [
+    tidy,
+    {
+      id: 'short-lived',
+      status: 'Enabled',
+      filter: [{ prefix: shortLived.prefix }],
+      ...(shortLived.days !== undefined && { expiration: [{ days: shortLived.days }] }),
+      noncurrentVersionExpiration: [{ noncurrentDays: 1 }],
+    },
+  ]
 }
