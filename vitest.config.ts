@@ -46,7 +46,7 @@ const SUITES: Readonly<Record<string, Suite>> = {
   long: {
     include: ['test/service.test.ts', 'test/observability/metrics.test.ts', ...PROCESSES],
     testTimeout: 20 * SECOND_MS,
-    fileParallelism: false,
+    maxWorkers: 2,
     env: {
       MILLRACE_SINK_DOWN_MS: '60000',
       MILLRACE_OVERLOAD_SECONDS: '60',
@@ -104,7 +104,7 @@ const SUITES: Readonly<Record<string, Suite>> = {
     include: ['test/ansible/**/*.test.ts'],
     bail: 1,
     testTimeout: 5 * MINUTE_MS,
-    hookTimeout: 5 * MINUTE_MS,
+    hookTimeout: 10 * MINUTE_MS,
   },
   /** terraform, an AWS provider, and an emulated AWS for each file. Mostly waiting, so side by side also on two cores. */
   deploy: {

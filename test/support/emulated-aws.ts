@@ -61,6 +61,7 @@ export async function startEmulatedAws(): Promise<EmulatedAws> {
     AWS_SECRET_ACCESS_KEY: 'emulated',
     AWS_REGION: REGION,
     CHECKPOINT_DISABLE: '1',
+    GOGC: '400', // most of a plan is the start of the provider, and a quarter of that the collection of its garbage
     ...(mirror && { TF_CLI_CONFIG_FILE: cliConfig(mirror.directory), AWS_PROVIDER_VERSION: mirror.version }),
   }
   const calls = () => output.split('\n').slice(1, -1)

@@ -47,6 +47,6 @@ async function downloadOnce(path: string, sha256: string): Promise<void> {
   const found = createHash('sha256').update(bytes).digest('hex')
   if (found !== sha256) throw new Error(`${url} has the checksum ${found}, not ${sha256}`)
   const file = join(CACHE, basename(path))
-  writeFileSync(`${file}.part`, bytes)
-  renameSync(`${file}.part`, file)
+  writeFileSync(`${file}.${process.pid}.part`, bytes)
+  renameSync(`${file}.${process.pid}.part`, file)
 }

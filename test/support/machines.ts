@@ -1,5 +1,5 @@
 /**
- * Machines for Ansible: Debian made with debootstrap, booted with its own systemd (systemd-nspawn), reached by SSH on this machine's
+ * Machines for Ansible: Debian made with mmdebstrap, booted with its own systemd (systemd-nspawn), reached by SSH on this machine's
  * loopback. They share its network, so each has ports of its own.
  */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
@@ -18,7 +18,7 @@ const SSH_START_MS = 60_000
 export function missing(): string | undefined {
   if (process.getuid?.() !== 0) return 'needs root, to boot machines'
   for (const [command, from] of [
-    ['debootstrap', 'debootstrap'],
+    ['mmdebstrap', 'mmdebstrap'],
     ['systemd-nspawn', 'systemd-container'],
     ['ssh', 'openssh-client'],
   ] as const) {
@@ -52,9 +52,9 @@ export class Machines {
     this.#key = join(this.directory, 'key')
     execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', this.#key])
     const base = join(this.directory, 'base')
-    execFileSync('debootstrap', ['--variant=minbase', `--include=${PACKAGES.join()}`, DEBIAN, base], {
-      stdio: ['ignore', 'ignore', 'inherit'],
-    })
+    // Half of debootstrap's time: it unpacks with apt.
+    const options = ['--quiet', '--mode=root', '--variant=minbase', `--include=${PACKAGES.join()}`]
+    execFileSync('mmdebstrap', [...options, DEBIAN, base], { stdio: ['ignore', 'ignore', 'inherit'] })
     // For a host of its own: nothing here may reach what this machine's services use.
     for (const unit of ['ssh.service', 'ssh.socket', 'systemd-timesyncd.service', 'systemd-resolved.service']) {
       spawnSync('systemctl', ['--root', base, 'disable', '--quiet', unit])

@@ -169,6 +169,8 @@ export async function askDuckDb(s3: LocalS3, directory: string, sql: string): Pr
   }
   const script = [
     'import duckdb, json, sys',
+    // Nothing but the rows: a query of some seconds shows its progress on standard output.
+    'duckdb.sql("SET enable_progress_bar = false")',
     `rows = duckdb.sql("""CREATE VIEW events AS SELECT * FROM read_json('" + sys.argv[1] + "', hive_partitioning = true)""".replace('" + sys.argv[1] + "', sys.argv[1]))`,
     'result = duckdb.sql(sys.argv[2])',
     'print(json.dumps([dict(zip(result.columns, row)) for row in result.fetchall()], default=str))',
