@@ -1,4 +1,5 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
 import { expect, test } from 'vitest'
 import { GENERATED_FILES, pathOf, render } from '../scripts/docs.ts'
 
@@ -10,10 +11,20 @@ test.each(GENERATED_FILES)('%s: its tables are the ones of the code (npm run doc
   expect(render(file, text)).toBe(text)
 })
 
-test.each(GENERATED_FILES.filter((file) => file.endsWith('.md')))('%s: every file it leads to exists', (file) => {
-  const links = [...readFileSync(pathOf(file), 'utf8').matchAll(/\]\((?!https?:)([^)#]+)\)/g)].map(([, path]) => path)
-  expect(links.length).toBeGreaterThan(1)
-  for (const link of links) expect(existsSync(new URL(link ?? '', pathOf(file))), link).toBe(true)
+const PROJECT = resolve(import.meta.dirname, '..')
+const PAGES = [
+  ...readdirSync(PROJECT),
+  ...readdirSync(join(PROJECT, 'docs'), { recursive: true, encoding: 'utf8' }).map((file) => join('docs', file)),
+].filter((file) => file.endsWith('.md'))
+
+test.each(PAGES)('%s: every file it leads to exists', (file) => {
+  const text = readFileSync(join(PROJECT, file), 'utf8')
+  const paths = [...text.matchAll(/\]\((?!https?:)([^)#]+)\)/g)].map(([, path = '']) =>
+    resolve(PROJECT, dirname(file), path),
+  )
+  // What leaves the project is a page of GitHub.
+  const missing = paths.filter((path) => path.startsWith(PROJECT) && !existsSync(path))
+  expect(missing).toEqual([])
 })
 
 // yamllint, which only runs where Ansible is (npm run test:ansible), would say it later.

@@ -21,13 +21,13 @@ describe('bounds', () => {
       bytes: ({ b }) => b,
       maxBytes: 100,
     })
+    expect([sender.capacity, sender.maxCapacity, sender.freeBytes]).toEqual([10, 10, 100])
     expect(sender.trySend({ n: 6, b: 10 })).toBe('sent')
     expect(sender.trySend({ n: 5, b: 0 })).toBe('full')
     expect(sender.trySend({ n: 1, b: 91 })).toBe('full')
     expect(sender.trySend({ n: 4, b: 90 })).toBe('sent')
-    expect([sender.capacity, sender.freeBytes, receiver.slots, receiver.bytes, receiver.length]).toEqual([
-      0, 0, 10, 100, 2,
-    ])
+    expect([sender.capacity, sender.maxCapacity, sender.freeBytes]).toEqual([0, 10, 0])
+    expect([receiver.slots, receiver.bytes, receiver.length]).toEqual([10, 100, 2])
   })
 
   test('what can never fit is an error at once, not a wait', async () => {

@@ -149,6 +149,9 @@ describe.skipIf(reason)(`the image${reason ? ` (left out: ${reason})` : ''}`, ()
     )
     const sources = walk(join(PROJECT, 'app')).map(({ path }) => `app${path}`)
     expect(app.filter((path) => path.startsWith('app/')).sort()).toEqual(sources.sort())
+    expect(
+      app.filter((path) => /(^|\/)(infra|sizing)\/|prices|planner/.test(path) && !path.startsWith('node_modules/')),
+    ).toEqual([])
     expect(app.filter((path) => path.startsWith('data/'))).toEqual([])
     expect(app.filter((path) => /(^|\/)(\.git|\.npmrc|\.env|\.npm)(\/|$)|\.(pem|key)$/.test(path))).toEqual([])
   })
