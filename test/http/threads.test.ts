@@ -1,5 +1,6 @@
 /** The public listener on threads: what a client sees, and what is counted, is what one thread gives. */
 import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
 import { type Agent, request } from 'node:http'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -268,13 +269,19 @@ test('a port that another service has is refused, although that one would share 
 
 test('a thread that breaks ends the process with exit code 1, after what was acknowledged is delivered', async () => {
   const directory = temporaryDirectory()
-  const breaking = `import{isMainThread}from'node:worker_threads';isMainThread||setTimeout(()=>{throw+Error('broken')},1500)`
+  const breaking = [
+    `import{isMainThread}from'node:worker_threads'`,
+    `import{existsSync}from'node:fs'`,
+    `isMainThread||setInterval(()=>{if(existsSync('break'))throw Error('broken')},50)`,
+  ].join(';')
   const service = await startService(directory, {
     ...TWO,
     NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(breaking)}`,
   })
   expect((await post(service, { data: 1 })).status).toBe(202)
-  const [code] = await once(service.process, 'exit')
+  const exit = once(service.process, 'exit')
+  writeFileSync(join(directory, 'break'), '')
+  const [code] = await exit
   expect(code).toBe(1)
   expect(service.output()).toContain('unexpected error: stopping')
   expect(deliveredIn(join(directory, 'data/delivered')).length).toBe(1)
