@@ -258,7 +258,7 @@ function openAdmin({ config, logger, metrics, view, notReady, url }: AdminParts)
     live: { source: { version, role, metrics, view }, url, needsKey: config.apiKeys.size > 0 },
     status: () => ({ name: 'millrace', version, role, sinks: deliveries.map(describe) }),
     sinks: deliveries.map(({ sink }) => sink),
-    deadLetters: async (sink, limit) => (await delivery(sink)?.deadLetters(limit)) ?? [],
+    deadLetters: async (sink, limit) => ((await delivery(sink)?.deadLetters(limit)) ?? []).map(({ text }) => text),
     replay: async (sink) => delivery(sink)?.replay(),
   })
 }

@@ -1,13 +1,13 @@
 /**
- * The Event: a CloudEvent 1.0 (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md), validated.
+ * The Event: a CloudEvent 1.0 (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md), and what makes one.
  *
- *     received JSON ──validate──▶ Record: the bytes as received, kept in the log ──complete──▶ Event for handlers, sinks
+ *     received bytes ─check─▶ log: the bytes as received ─complete─▶ Item: bytes for sinks, an Event for handlers
  *
- * The log keeps what was received; the attributes that a short event left out are filled in when it is read, from what
- * the log knows for good: its id, the offset and the time of the group. So completing again after a crash gives the
- * same event, and the write path never serialises what it has just parsed.
+ * Events stay bytes from the socket to the sink: event/check.ts looks at them without making objects, event/complete.ts fills in
+ * what a short event left out. Here stands what they mean, value by value.
  */
 import { isIPv6 } from 'node:net'
+import { isTime } from './event/time.ts'
 
 /** Attributes beside these are CloudEvents extensions: lower-case letters and digits, scalar values. */
 export interface Event<Data = unknown> {
@@ -26,8 +26,8 @@ export interface Event<Data = unknown> {
   readonly [extension: string]: unknown
 }
 
-/** A validated but perhaps incomplete event, as parsed from the request or the log. */
-export type ReceivedEvent = Readonly<Record<string, unknown>>
+/** A validated but perhaps incomplete event, as it was received. */
+type ReceivedEvent = Readonly<Record<string, unknown>>
 
 /** UTF-16 units that `id`, `type`, `source`, `subject` and each extension may have. */
 export const MAX_ATTRIBUTE_LENGTH = 1024
@@ -36,10 +36,7 @@ export const MAX_ATTRIBUTE_LENGTH = 1024
  * events elsewhere end at some thousand: such an event would be acknowledged and stop every sink. Jackson has 1,000.
  */
 export const MAX_DEPTH = 512
-/** An event of fewer bytes cannot be deeper. */
-const DEEP_BYTES = 2 * MAX_DEPTH
 export const TOO_DEEP = `data is nested more than ${MAX_DEPTH} deep: flatten it, or send it as text`
-const NEWLINE = 0x0a
 
 export const DEFAULT_SOURCE = 'millrace'
 export const DEFAULT_TYPE = 'event'
@@ -73,27 +70,26 @@ const MAX_INTEGER = 2 ** 31 - 1
 
 const FIRST_PRINTABLE = 0x20
 const LAST_ASCII_PRINTABLE = 0x7e
-const ZERO = 0x30
-const COLON = 0x3a
-const DASH = 0x2d
-const DOT = 0x2e
-const PLUS = 0x2b
-const UPPER_T = 0x54
-const UPPER_Z = 0x5a
-/** Makes a letter of ASCII a lower-case one. */
-const LOWER = 0x20
-const MINUTES_A_DAY = 24 * 60
 
 /** Version, trace, span, flags; `ff` and all zeros are invalid. */
 const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/
+
+const WHOLE_NUMBER = /^(?:-?[1-9]\d*|0)$/
+
+/** Whether a JSON number stands there as its text would be: no `1.0`, no `1e3`, no `-0`. For an `id`, of no more digits than one has. */
+export function isWholeNumber(text: string): boolean {
+  return text.length <= MAX_ATTRIBUTE_LENGTH && WHOLE_NUMBER.test(text)
+}
+
+/** What an `id` that is a JSON number says as a text. */
+export function numberText(text: string): string {
+  return isWholeNumber(text) ? text : String(JSON.parse(text))
+}
 
 /** Whether it can go on as a header (https://www.w3.org/TR/trace-context/); an event may bring any text under that name. */
 export function isTraceparent(value: unknown): value is string {
   return typeof value === 'string' && TRACEPARENT.test(value)
 }
-
-/** Sources repeat: the last good one is not matched again. */
-let lastGoodSource = DEFAULT_SOURCE
 
 /**
  * Why `value` is not acceptable, in the words of who sent it, or undefined when it is.
@@ -136,12 +132,11 @@ function checkAttribute(name: string, value: unknown): string | undefined {
         return Number.isSafeInteger(value) ? undefined : 'id must be a string or an integer'
       return checkText(name, value)
     case 'source': {
-      if (value === lastGoodSource) return undefined
       const reason = checkText(name, value)
       if (reason !== undefined || value == null) return reason
-      if (!isUriReference(String(value))) return 'source must be a URI reference (RFC 3986), such as "/shop/orders"'
-      lastGoodSource = String(value)
-      return undefined
+      return isUriReference(String(value))
+        ? undefined
+        : 'source must be a URI reference (RFC 3986), such as "/shop/orders"'
     }
     case 'type':
     case 'subject':
@@ -150,7 +145,7 @@ function checkAttribute(name: string, value: unknown): string | undefined {
     case 'specversion':
       return value == null || value === '1.0' ? undefined : `specversion must be "1.0", not ${describe(value)}`
     case 'time':
-      if (value == null || (typeof value === 'string' && isTime(value))) return undefined
+      if (value == null || (typeof value === 'string' && isTime(Buffer.from(value)))) return undefined
       return 'time must be an RFC 3339 time, such as "2026-01-31T12:00:00Z"'
     case 'dataschema': {
       const reason = checkText(name, value)
@@ -164,94 +159,6 @@ function checkAttribute(name: string, value: unknown): string | undefined {
     default:
       return checkExtension(name, value)
   }
-}
-
-/** Whether any of the lines is long enough to hold what is too deep: looks at few of the bytes. */
-export function mayBeDeep(lines: Buffer): boolean {
-  for (let at = 0; lines.length - at >= DEEP_BYTES; ) {
-    const newline = lines.lastIndexOf(NEWLINE, at + DEEP_BYTES - 1)
-    if (newline < at) return true
-    at = newline + 1
-  }
-  return false
-}
-
-/** @param value an event as it was parsed; for what is inside it, `levels` more may follow. */
-export function isTooDeep(value: unknown, levels = MAX_DEPTH + 1): boolean {
-  if (typeof value !== 'object' || value === null) return false
-  if (levels === 0) return true
-  for (const name in value) if (isTooDeep((value as Record<string, unknown>)[name], levels - 1)) return true
-  return false
-}
-
-/** The number that `length` digits from `at` on make; NaN when one of them is none. */
-function digits(text: string, at: number, length: number): number {
-  let value = 0
-  for (let place = at; place < at + length; place++) {
-    const digit = text.charCodeAt(place) - ZERO
-    if (!(digit >= 0 && digit <= 9)) return Number.NaN
-    value = 10 * value + digit
-  }
-  return value
-}
-
-function daysIn(year: number, month: number): number {
-  if (month === 2) return year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0) ? 29 : 28
-  return month === 4 || month === 6 || month === 9 || month === 11 ? 30 : 31
-}
-
-/**
- * RFC 3339, section 5.6. `24:00:00` is none; the second 60 is one where a leap second can be: in the last minute of a month
- * in UTC (section 5.7; ITU-R TF.460 prefers June and December). By hand: `Date.parse` takes ten times as long, takes
- * 31 February for 3 March, and knows no leap seconds.
- */
-function isTime(text: string): boolean {
-  const year = digits(text, 0, 4)
-  const month = digits(text, 5, 2)
-  const day = digits(text, 8, 2)
-  const hour = digits(text, 11, 2)
-  const minute = digits(text, 14, 2)
-  const second = digits(text, 17, 2)
-  if (
-    !(year >= 0 && month >= 1 && month <= 12 && day >= 1 && day <= daysIn(year, month)) ||
-    !(hour <= 23 && minute <= 59 && second <= 60) ||
-    text.charCodeAt(4) !== DASH ||
-    text.charCodeAt(7) !== DASH ||
-    (text.charCodeAt(10) | LOWER) !== (UPPER_T | LOWER) ||
-    text.charCodeAt(13) !== COLON ||
-    text.charCodeAt(16) !== COLON
-  ) {
-    return false
-  }
-  const zone = text.charCodeAt(19) === DOT ? behindDigits(text, 20) : 19
-  if (zone === 20) return false // a point without digits
-  const offsetMinutes = zoneOffset(text, zone)
-  if (Number.isNaN(offsetMinutes)) return false
-  return second < 60 || isEndOfMonth(year, month, day, 60 * hour + minute - offsetMinutes)
-}
-
-function behindDigits(text: string, from: number): number {
-  let at = from
-  while (digits(text, at, 1) >= 0) at += 1
-  return at
-}
-
-/** Minutes that local time is ahead of UTC, of a zone that goes to the end of the text; NaN when it is none. */
-function zoneOffset(text: string, at: number): number {
-  const sign = text.charCodeAt(at)
-  if ((sign | LOWER) === (UPPER_Z | LOWER)) return text.length === at + 1 ? 0 : Number.NaN
-  const hours = digits(text, at + 1, 2)
-  const minutes = digits(text, at + 4, 2)
-  const isZone = text.length === at + 6 && text.charCodeAt(at + 3) === COLON && hours <= 23 && minutes <= 59
-  if (!isZone || (sign !== PLUS && sign !== DASH)) return Number.NaN
-  return sign === PLUS ? 60 * hours + minutes : -(60 * hours + minutes)
-}
-
-/** @param utcMinutes of the day, below 0 or beyond its end where UTC has another date. */
-function isEndOfMonth(year: number, month: number, day: number, utcMinutes: number): boolean {
-  if (utcMinutes === MINUTES_A_DAY - 1) return day === daysIn(year, month)
-  if (utcMinutes === -1) return day === 1 // the day before in UTC
-  return utcMinutes === 2 * MINUTES_A_DAY - 1 && day === daysIn(year, month) - 1 // the day after
 }
 
 /** A host in brackets is an IPv6 address, perhaps with a zone (RFC 6874), or of a later version. */
@@ -298,7 +205,7 @@ function checkExtension(name: string, value: unknown): string | undefined {
   return `${name} must be a string, an integer or a boolean, not ${describe(value)}: put it inside data`
 }
 
-function describe(value: unknown): string {
+export function describe(value: unknown): string {
   if (value === null) return 'null'
   if (Array.isArray(value)) return 'an array'
   if (typeof value === 'object') return 'an object'
@@ -307,49 +214,4 @@ function describe(value: unknown): string {
 
 function quote(text: string): string {
   return JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}…` : text)
-}
-
-/** What the log knows about a stored event. */
-export interface Origin {
-  readonly logId: string
-  readonly offset: number
-  /** RFC 3339: when the group was appended. */
-  readonly appendedAt: string
-}
-
-/** Fills in what a short event left out; a complete CloudEvent comes back as it is. Same input, same event. */
-export function complete(received: ReceivedEvent, origin: Origin): Event {
-  for (const name in received) {
-    if (received[name] === null && name !== 'data') return complete(withoutNulls(received), origin)
-  }
-  if (received.specversion !== undefined) return received as Event
-  const { id, source = DEFAULT_SOURCE, type = DEFAULT_TYPE, time = origin.appendedAt } = received
-  return {
-    specversion: '1.0',
-    ...received,
-    id: id === undefined ? `${origin.logId}-${origin.offset}` : String(id),
-    source,
-    type,
-    time,
-  } as Event
-}
-
-function withoutNulls(received: ReceivedEvent): ReceivedEvent {
-  return Object.fromEntries(Object.entries(received).filter(([name, value]) => value !== null || name === 'data'))
-}
-
-/** Events with the same key are delivered in the order they were accepted; that of a short event before it is completed. */
-export function keyOfReceived({ subject, source }: ReceivedEvent): string {
-  if (typeof subject === 'string') return subject
-  return typeof source === 'string' ? source : DEFAULT_SOURCE
-}
-
-/** What makes it the same event as another (CloudEvents 1.0, section 3.1): source and id; undefined without an id. */
-export function identityOfReceived({ source, id }: ReceivedEvent): string | undefined {
-  return id == null ? undefined : `${source ?? DEFAULT_SOURCE}\0${id}` // neither can hold \0
-}
-
-/** The key of a complete event. */
-export function keyOf(event: Event): string {
-  return event.subject ?? event.source
 }

@@ -10,6 +10,8 @@ export interface Batch {
   readonly payload: Buffer
   /** At least 1. */
   readonly count: number
+  /** Whether each line is a complete CloudEvent and nothing else, so that it can go out as it is. Default: false. */
+  readonly isComplete?: boolean | undefined
   /** Key of each event, in order, for a log that is {@link Log.keyed}. Default: their order does not matter. */
   readonly keys?: readonly string[] | undefined
 }
@@ -45,6 +47,7 @@ export class Write implements Identified {
   /** `count` JSON texts, one a line, no newline at the end. */
   readonly payload: Buffer
   readonly count: number
+  readonly isComplete: boolean
   readonly keys: readonly string[] | undefined
   readonly identities: Identified['identities']
   /** Once durable: places of events in it that were in the log already and were not stored again, rising. */
@@ -56,12 +59,12 @@ export class Write implements Identified {
     payload: Buffer,
     count: number,
     onSettled: OnSettled,
-    keys?: readonly string[],
-    identities?: Identified['identities'],
+    { isComplete = false, keys, identities }: Pick<Identified, 'isComplete' | 'keys' | 'identities'> = {},
   ) {
     this.payload = payload
     this.count = count
     this.#onSettled = onSettled
+    this.isComplete = isComplete
     this.keys = keys
     this.identities = identities
   }

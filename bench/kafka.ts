@@ -99,7 +99,7 @@ async function compare(kafka: Kafka, smoke: boolean): Promise<Measured> {
   const throughGroups = async (at: number) => {
     await new Promise<void>((resolve, reject) => {
       const onSettled = (error: unknown) => (error === undefined ? resolve() : reject(error))
-      sender.send(new Write(Buffer.from(values[at] ?? ''), 1, onSettled, [keys[at] ?? ''])).catch(reject)
+      sender.send(new Write(Buffer.from(values[at] ?? ''), 1, onSettled, { keys: [keys[at] ?? ''] })).catch(reject)
     })
   }
   const [rounds, events] = smoke ? [1, 20_000] : [7, 200_000]

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { Bench } from 'tinybench'
 import { channel } from '../app/channel/channel.ts'
 import { decode } from '../app/delivery/decode.ts'
-import { validate } from '../app/event.ts'
+import { scanner } from '../app/event/names.ts'
 import { readBody } from '../app/http/body.ts'
 import { Metrics } from '../app/observability/metrics.ts'
 import type { Question } from './question.ts'
@@ -14,7 +14,7 @@ import { CLOUD_EVENTS, SMALL_EVENT, SMALL_EVENTS } from './support/payloads.ts'
 import { progress } from './support/progress.ts'
 import { inDirectory } from './support/server.ts'
 
-const MAX_EVENTS = 10_000
+const WANTED = { maxEvents: 10_000, keys: false, identities: false }
 const CAPACITY = 1024
 const TASK_MS = 500
 const NANOSECONDS_IN_MS = 1e6
@@ -30,24 +30,22 @@ const lines = ({ body }: Payload) => Buffer.from(body.trimEnd())
 function parsing(payload: Payload): Task {
   const body = bytes(payload)
   const headers = { headers: { 'content-type': payload.contentType }, headersDistinct: {} }
-  return { events: payload.events, run: () => readBody(body, headers, MAX_EVENTS) }
+  return { events: payload.events, run: () => readBody(body, headers, WANTED) }
 }
 
-function validating(payload: Payload): Task {
-  const events: unknown[] = payload.body
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line))
-  return { events: events.length, run: () => events.map((event) => validate(event)) }
+function scanning(payload: Payload): Task {
+  const body = bytes(payload)
+  return { events: payload.events, run: () => scanner.scan(body, 'lines', () => undefined) }
 }
 
-function decoding(payload: Payload): Task {
+function decoding(payload: Payload, isComplete: boolean): Task {
   const group = {
     logId: 'bench',
     partition: 0,
     baseOffset: 0,
     count: payload.events,
     appendedAtMs: 0,
+    isComplete,
     payload: bytes(payload),
   }
   return { events: payload.events, run: () => decode(group) }
@@ -75,13 +73,14 @@ async function measure(smoke: boolean, directory: string) {
     'parse and check a body: one event': parsing(SMALL_EVENT),
     'parse and check a body: 100 small events': parsing(SMALL_EVENTS),
     'parse and check a body: 100 CloudEvents': parsing(CLOUD_EVENTS),
-    'of it, validate: small event': validating(SMALL_EVENTS),
-    'of it, validate: CloudEvent': validating(CLOUD_EVENTS),
+    'of it, scan: small event': scanning(SMALL_EVENTS),
+    'of it, scan: CloudEvent': scanning(CLOUD_EVENTS),
     'append and sync: one event': appending(SMALL_EVENT, 1),
     'append and sync: a group of 256 events': appending(SMALL_EVENT, 256),
     'append and sync: a group of 6,400 events': appending(SMALL_EVENTS, 64),
-    'decode for a sink: small event': decoding(SMALL_EVENTS),
-    'decode for a sink: CloudEvent': decoding(CLOUD_EVENTS),
+    'decode for a sink: small event': decoding(SMALL_EVENTS, false),
+    'decode for a sink: CloudEvent': decoding(CLOUD_EVENTS, true),
+    'decode for a sink: CloudEvent, not known to be one': decoding(CLOUD_EVENTS, false),
     'metrics: count and observe a request': {
       events: 1,
       run: () => {

@@ -5,6 +5,7 @@
 import { once } from 'node:events'
 import pg from 'pg'
 import { from as copyFrom } from 'pg-copy-streams'
+import { itemOf } from '../app/event/item.ts'
 import type { Event } from '../app/event.ts'
 import { insertStatement, rowOf } from '../app/sinks/postgres/postgres-sink.ts'
 import { COLUMNS, migrate } from '../app/sinks/postgres/table.ts'
@@ -13,6 +14,7 @@ import type { Measured, Question } from './question.ts'
 import { Collected } from './support/bouts.ts'
 import { type Case, takeTurns } from './support/rounds.ts'
 
+const ORIGIN = { logId: 'bench', baseOffset: 0, appendedAtMs: 1_767_225_600_000 }
 const CONNECTIONS = 4
 const TABLE = { table: 'events', partitionByDay: false, days: 1, now: new Date() }
 const KEY = ['source', 'id']
@@ -78,8 +80,11 @@ async function measure(smoke: boolean): Promise<Measured> {
         const connection = async (client: pg.Client) => {
           while (left > 0) {
             left -= batch
-            const rows = Array.from({ length: batch }, () => rowOf({ event: event(), appendedAtMs: 1_767_225_600_000 }))
-            await write(client, rows as Row[])
+            const rows = Array.from(
+              { length: batch },
+              () => JSON.parse(rowOf(itemOf(Buffer.from(JSON.stringify(event())), ORIGIN))) as Row,
+            )
+            await write(client, rows)
           }
         }
         await Promise.all(clients.map(connection))

@@ -98,7 +98,7 @@ function catchesOf(source: string, file: string): Catch[] {
 }
 
 const files = readdirSync(join(PROJECT, 'app'), { recursive: true, encoding: 'utf8' })
-  .filter((file) => file.endsWith('.ts') || file.endsWith('.js'))
+  .filter((file) => (file.endsWith('.ts') || file.endsWith('.js')) && !file.startsWith('json/assembly'))
   .map((file) => join('app', file))
   .sort()
 const catches = files.flatMap((file) => catchesOf(readFileSync(join(PROJECT, file), 'utf8'), file))

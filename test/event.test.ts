@@ -1,9 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { complete, type Event, keyOf, MAX_ATTRIBUTE_LENGTH, validate } from '../app/event.ts'
+import { MAX_ATTRIBUTE_LENGTH, validate } from '../app/event.ts'
 
 const cloudEvent = { specversion: '1.0', id: 'a', source: '/shop', type: 'order' }
-const origin = { logId: 'log', offset: 7, appendedAt: '2026-01-31T12:00:00.000Z' }
 
 describe('validate', () => {
   test.each([
@@ -200,48 +199,4 @@ test('property: a time is taken exactly when it is one, whichever way it is look
       examples: [[{ date: ['0000', '02', '29'], time: ['00', '00', '00'], fraction: '', zone: '+01:00', odd: null }]],
     },
   )
-})
-
-describe('complete', () => {
-  test('fills in what is missing, from the place in the log', () => {
-    expect(complete({ data: 1 }, origin)).toEqual({
-      specversion: '1.0',
-      id: 'log-7',
-      source: 'millrace',
-      type: 'event',
-      time: origin.appendedAt,
-      data: 1,
-    })
-  })
-
-  test('a number as id becomes a string', () => {
-    expect(complete({ id: 0, data: 'x' }, origin).id).toBe('0')
-  })
-
-  test('leaves a complete CloudEvent alone, but for absent attributes sent as null', () => {
-    expect(complete(cloudEvent, origin)).toBe(cloudEvent)
-    expect(complete({ ...cloudEvent, subject: null, data: null }, origin)).toEqual({ ...cloudEvent, data: null })
-  })
-
-  test('property: whatever is accepted completes to a valid CloudEvent, the same one every time', () => {
-    const text = fc.string({ minLength: 1, maxLength: 20 })
-    const event = fc.record(
-      { id: fc.oneof(text, fc.integer(), fc.constant(null)), type: text, subject: text, data: fc.jsonValue() },
-      { requiredKeys: ['data'] },
-    )
-    fc.assert(
-      fc.property(event, (received) => {
-        fc.pre(validate(received) === undefined)
-        const once = complete(received, origin)
-        expect(validate(once, 'strict')).toBeUndefined()
-        expect(complete(received, origin)).toEqual(once)
-        expect(once.data).toEqual(received.data)
-      }),
-    )
-  })
-
-  test('the key is the subject, else the source', () => {
-    expect(keyOf({ ...cloudEvent, subject: 's' } as Event)).toBe('s')
-    expect(keyOf(cloudEvent as Event)).toBe('/shop')
-  })
 })

@@ -3,9 +3,12 @@ import { CloudEvent } from 'cloudevents'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { MillraceError } from '../app/errors.ts'
-import { complete, type ReceivedEvent, validate } from '../app/event.ts'
+import { validate } from '../app/event.ts'
 import { readBody } from '../app/http/body.ts'
+import { atMost, decoded } from './support/events.ts'
 import { headersOf, post, startHttp } from './support/http.ts'
+
+type ReceivedEvent = Readonly<Record<string, unknown>>
 
 const RUNS = Number(process.env.MILLRACE_FUZZ_RUNS ?? 2000)
 const MAX_MS = 1000
@@ -51,12 +54,11 @@ test('property: a body is events, one JSON text a line, or is refused with a rea
     fc.property(body, headers, (bytes, [contentType, others]) => {
       const startedAt = performance.now()
       try {
-        const read = readBody(bytes, headersOf({ 'content-type': contentType, ...others }), 1000)
+        const read = readBody(bytes, headersOf({ 'content-type': contentType, ...others }), atMost(1000))
         const texts = read.payload.toString().split('\n')
         // An empty array is a batch, and empty.
         if (read.count === 0) return void expect(JSON.parse(bytes.toString())).toEqual([])
         expect(texts.length).toBe(read.count)
-        expect(read.events().length).toBe(read.count)
         for (const text of texts) expect(validate(JSON.parse(text))).toBeUndefined()
       } catch (error) {
         if (!(error instanceof MillraceError)) throw error
@@ -134,7 +136,8 @@ test('property: a CloudEvent that is accepted is one to the official SDK as well
       if (validate(given, 'strict') !== undefined) return
       if (DOCUMENTED.some(([, applies]) => applies(given))) return
       accepted += 1
-      const whole = complete(given, { logId: 'log', offset: 0, appendedAt: '2026-01-31T12:00:00.000Z' })
+      const payload = Buffer.from(`${JSON.stringify(given)}\n`)
+      const [whole] = decoded({ logId: 'log', baseOffset: 0, count: 1, appendedAtMs: 0, payload })
       expect(() => new CloudEvent(whole as object, true)).not.toThrow()
     }),
     { numRuns: 5 * RUNS },

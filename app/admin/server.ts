@@ -30,7 +30,8 @@ export interface AdminOptions {
   readonly token: string
   readonly sinks: readonly string[]
   /** The oldest dead letters of a sink that were not replayed yet. */
-  readonly deadLetters: (sink: string, limit: number) => Promise<unknown[]>
+  /** JSON texts. */
+  readonly deadLetters: (sink: string, limit: number) => Promise<string[]>
   readonly replay: (sink: string) => Promise<ReplayResult | undefined>
 }
 
@@ -88,10 +89,14 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
     if (sinks.includes(sink)) return
     throw new MillraceError('NOT_FOUND', `no sink ${JSON.stringify(sink)} is running: use one of ${sinks.join(', ')}`)
   }
-  app.get<{ Params: { sink: string }; Querystring: { limit?: string } }>('/dead-letters/:sink', (request) => {
-    requireSink(request.params.sink)
-    return deadLetters(request.params.sink, limitOf(request.query.limit))
-  })
+  app.get<{ Params: { sink: string }; Querystring: { limit?: string } }>(
+    '/dead-letters/:sink',
+    async (request, reply) => {
+      requireSink(request.params.sink)
+      const letters = await deadLetters(request.params.sink, limitOf(request.query.limit))
+      return reply.type('application/json; charset=utf-8').send(`[${letters.join(',')}]`)
+    },
+  )
 
   app.post<{ Params: { sink: string } }>('/dead-letters/:sink/replay', async (request, reply) => {
     if (request.headers[ADMIN_HEADER] === undefined) {

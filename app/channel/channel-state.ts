@@ -142,8 +142,15 @@ export class ChannelState<T> {
     return value
   }
 
-  /** Moves items to `out`: at least one if there is any, then no more than `max` and `maxBytes`. */
-  shiftInto(out: T[], max: number, maxBytes: number): number {
+  /** Moves items to `out`: at least one if there is any, then no more than `max`, `maxBytes` and `maxSlots`. */
+  shiftInto(
+    out: T[],
+    max: number,
+    {
+      maxBytes = Number.POSITIVE_INFINITY,
+      maxSlots = Number.POSITIVE_INFINITY,
+    }: { maxBytes?: number; maxSlots?: number },
+  ): number {
     if (this.#slotsOf === undefined && this.#bytesOf === undefined) {
       const count = this.#queue.shiftInto(out, max)
       this.giveBack(count, 0)
@@ -156,10 +163,11 @@ export class ChannelState<T> {
       const value = this.#queue.peek()
       if (value === undefined) break
       const itemBytes = this.bytesOf(value)
-      if (count > 0 && bytes + itemBytes > maxBytes) break
+      const itemSlots = this.slotsOf(value)
+      if (count > 0 && (bytes + itemBytes > maxBytes || slots + itemSlots > maxSlots)) break
       this.#queue.shift()
       out.push(value)
-      slots += this.slotsOf(value)
+      slots += itemSlots
       bytes += itemBytes
       count += 1
     }

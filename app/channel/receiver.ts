@@ -38,13 +38,14 @@ export class Receiver<T extends Sendable> {
    * Appends to `out` what is queued, waiting for at least one item; resolves to how many, 0 at the end.
    * @param max most items, from 1.
    * @param options.maxBytes most bytes; a single larger item comes alone. Default: no limit.
+   * @param options.maxSlots most slots, as with bytes. Default: no limit.
    * @param options.lingerMs how long to wait for more once there is one, milliseconds; it ends early when `maxBytes` are
    *   there, half of the channel is taken, or nothing more can come. Default: 0.
    */
   async recvMany(
     out: T[],
     max: number,
-    options: ReceiveOptions & { maxBytes?: number; lingerMs?: number } = {},
+    options: ReceiveOptions & { maxBytes?: number; maxSlots?: number; lingerMs?: number } = {},
   ): Promise<number> {
     if (!(max >= 1)) throw new RangeError(`max must be at least 1, not ${max}`)
     const state = this.#state
@@ -53,7 +54,7 @@ export class Receiver<T extends Sendable> {
       await state.untilReadable(options.signal)
     }
     if (options.lingerMs !== undefined && options.lingerMs > 0) await this.#linger(options.lingerMs, options)
-    return state.shiftInto(out, max, options.maxBytes ?? Number.POSITIVE_INFINITY)
+    return state.shiftInto(out, max, options)
   }
 
   async #linger(
@@ -70,8 +71,8 @@ export class Receiver<T extends Sendable> {
   }
 
   /** As {@link recvMany}, without waiting. */
-  tryRecvMany(out: T[], max: number, { maxBytes = Number.POSITIVE_INFINITY }: { maxBytes?: number } = {}): number {
-    return this.#state.shiftInto(out, max, maxBytes)
+  tryRecvMany(out: T[], max: number, options: { maxBytes?: number; maxSlots?: number } = {}): number {
+    return this.#state.shiftInto(out, max, options)
   }
 
   /** Nothing new is accepted: who waits is refused. What is queued or held by a permit still arrives. Idempotent. */

@@ -6,16 +6,21 @@ import { addressOf, endpoint, notOurs, reasonOf, requireHeaderText } from './add
 /** For an answer that needs no work. */
 const ANSWER_WITHIN_MS = 30_000
 
+/** As {@link askAdminText}, parsed. */
+export async function askAdmin(...asked: Parameters<typeof askAdminText>): Promise<unknown> {
+  return JSON.parse(await askAdminText(...asked))
+}
+
 /**
- * Asks, and takes only the answer of a Millrace.
+ * Asks, and takes only the answer of a Millrace: its JSON text.
  * @param withinMs for the whole answer; infinity: five minutes, as Node waits for the first of it. Default: {@link ANSWER_WITHIN_MS}.
  */
-export async function askAdmin(
+export async function askAdminText(
   base: string,
   path: string,
   method: 'GET' | 'POST',
   withinMs: number = ANSWER_WITHIN_MS,
-): Promise<unknown> {
+): Promise<string> {
   const url = endpoint('--admin', base, path.split('?')[0] ?? path)
   const query = path.split('?')[1]
   if (query !== undefined) url.search = query
@@ -40,7 +45,7 @@ export async function askAdmin(
   }
   const answer = parse(text)
   if (answer === undefined) throw new MillraceError('NOT_FOUND', notOurs(url, response, text))
-  if (response.ok) return answer
+  if (response.ok) return text
   const { detail, reason } = answer as { detail?: unknown; reason?: unknown }
   const why = detail ?? reason
   if (typeof why !== 'string') throw new MillraceError('NOT_FOUND', notOurs(url, response, text))

@@ -4,12 +4,14 @@
  */
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type DeadLetter, REPLAY_CONSUMER } from '../delivery/dead-letters.ts'
+import { type ListedLetter, REPLAY_CONSUMER } from '../delivery/dead-letters.ts'
 import { MillraceError, systemCode } from '../errors.ts'
+import { scanner } from '../event/names.ts'
+import { endOf, nextHead, startOf } from '../json/scanner.ts'
 import { readPending } from '../log/embedded/inspect.ts'
 import { printable } from '../process/printable.ts'
 import { addressOf, endpoint } from './address.ts'
-import { askAdmin } from './admin.ts'
+import { askAdmin, askAdminText } from './admin.ts'
 import { listDirectory, requireLog, unreadable } from './log-directory.ts'
 import { note, print } from './output.ts'
 
@@ -34,7 +36,7 @@ export async function list(options: ListOptions): Promise<boolean> {
     ? fromDisk(options, onTrouble)
     : fromService(options)) {
     shown += 1
-    const line = options.json ? JSON.stringify({ sink, ...letter }) : describe(sink, letter)
+    const line = options.json ? withSink(sink, letter) : describe(sink, letter)
     if (!(await print(printable(line)))) break
   }
   if (shown === 0 && !options.json) {
@@ -44,24 +46,36 @@ export async function list(options: ListOptions): Promise<boolean> {
   return sound
 }
 
-function describe(sink: string, letter: DeadLetter): string {
-  const { event, offset, attempts, reason, failedAt } = (letter ?? {}) as Partial<DeadLetter>
-  // Sound by its checksum, and still nothing that this program has written.
+/** The letter in its own bytes, and whose it is. What is sound by its checksum is what somebody wrote, which need not be an object. */
+function withSink(sink: string, letter: string): string {
+  if (parsed(letter) === undefined) return JSON.stringify({ sink, unreadable: letter })
+  const rest = letter.trim().slice(1)
+  return `{"sink":${JSON.stringify(sink)}${rest === '}' ? '' : ','}${rest}`
+}
+
+function describe(sink: string, letter: string): string {
+  const { event, offset, attempts, reason, failedAt } = parsed(letter) ?? {}
   if (typeof event !== 'object' || event === null || typeof reason !== 'string') {
-    return `${sink}  no dead letter: ${JSON.stringify(letter)}`
+    return `${sink}  no dead letter: ${parsed(letter) === undefined ? JSON.stringify({ unreadable: letter }) : letter}`
   }
   const [what] = reason.split('\n')
   return `${failedAt}  ${sink}  offset ${offset}  ${event.source} ${event.id}  after ${attempts} attempts: ${what}`
+}
+
+function parsed(letter: string): Partial<ListedLetter> | undefined {
+  try {
+    const value: unknown = JSON.parse(letter)
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : undefined
+  } catch {
+    return undefined
+  }
 }
 
 function rootOf({ dataDirectory }: ListOptions): string {
   return join(dataDirectory, 'dead-letters')
 }
 
-async function* fromDisk(
-  options: ListOptions,
-  onTrouble: (message: string) => void,
-): AsyncGenerator<[string, DeadLetter]> {
+async function* fromDisk(options: ListOptions, onTrouble: (message: string) => void): AsyncGenerator<[string, string]> {
   const root = rootOf(options)
   for (const sink of await sinksOnDisk(options)) {
     const directory = join(root, sink)
@@ -70,7 +84,7 @@ async function* fromDisk(
     const letters = await read.catch((error) => {
       throw unreadable(directory, error, 'name the data directory with DATA_DIR')
     })
-    for (const letter of letters) yield [sink, letter as DeadLetter]
+    for (const letter of letters) yield [sink, letter]
   }
 }
 
@@ -117,11 +131,17 @@ function notAdmin(admin: string, path: string): MillraceError {
   )
 }
 
-async function* fromService({ admin = '', sink, limit }: ListOptions): AsyncGenerator<[string, DeadLetter]> {
+async function* fromService({ admin = '', sink, limit }: ListOptions): AsyncGenerator<[string, string]> {
   for (const { sink: name } of await sinksOfService(admin, sink)) {
     const path = `/dead-letters/${encodeURIComponent(name)}`
-    const letters = await askAdmin(admin, `${path}?limit=${limit}`, 'GET')
-    if (!Array.isArray(letters)) throw notAdmin(admin, path)
+    const answer = Buffer.from(await askAdminText(admin, `${path}?limit=${limit}`, 'GET'))
+    const letters: string[] = []
+    const { isSound } = scanner.scan(answer, 'array', ({ places, head: first, texts }) => {
+      for (let text = 0, head = first; text < texts; text++, head = nextHead(places, head)) {
+        letters.push(answer.toString('utf8', startOf(places, head), endOf(places, head)))
+      }
+    })
+    if (!isSound) throw notAdmin(admin, path)
     for (const letter of letters) yield [name, letter]
   }
 }

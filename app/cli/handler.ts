@@ -1,7 +1,10 @@
 /** `millrace handler test`: what handlers make of events in a file, without a service: in → out, and what failed. */
-import { handleBatch, type Task } from '../delivery/handle.ts'
+import { decode } from '../delivery/decode.ts'
+import { handleBatch } from '../delivery/handle.ts'
+import { Task } from '../delivery/task.ts'
 import { messageOf } from '../errors.ts'
-import { complete, type ReceivedEvent, validate } from '../event.ts'
+import { faultOfText } from '../event/check.ts'
+import { scanner } from '../event/names.ts'
 import type { Handler } from '../handlers/handler.ts'
 import { pickFrom, startThreads } from '../handlers/pick.ts'
 import { printable, printableLines } from '../process/printable.ts'
@@ -38,23 +41,13 @@ async function run(file: string, handlers: readonly Handler[]): Promise<boolean>
   const { stream, name } = openInput(file)
   for await (const { line: number, bytes, problem = '' } of readEvents(stream, name)) {
     counts.in += 1
-    const event = bytes === undefined ? problem : parse(bytes.toString(), number)
-    if (typeof event === 'string') {
+    const task = bytes === undefined ? problem : taskOf(bytes, number)
+    if (typeof task === 'string') {
       counts.failed += 1
-      await printOthersWords(`line ${number} is no event: ${event}`)
+      await printOthersWords(`line ${number} is no event: ${task}`)
       continue
     }
-    const item = { event, logId: LOG_ID, offset: number - 1, appendedAtMs: Date.now() }
-    const task: Task = {
-      ...item,
-      progress: undefined,
-      letter: undefined,
-      fault: undefined,
-      bytes: 0,
-      attempts: 0,
-      outputs: undefined,
-    }
-    await printOthersWords(`in   ${JSON.stringify(event)}`)
+    await printOthersWords(`in   ${task.json}`)
     const failure = (await handleBatch([task], options)).get(task)
     if (failure !== undefined) {
       counts.failed += 1
@@ -65,7 +58,7 @@ async function run(file: string, handlers: readonly Handler[]): Promise<boolean>
     }
     for (const output of task.outputs ?? []) {
       counts.out += 1
-      await printOthersWords(`out  ${JSON.stringify(output)}`)
+      await printOthersWords(`out  ${output.json}`)
     }
   }
   await print(`${counts.in} in, ${counts.out} out, ${counts.dropped} dropped, ${counts.failed} failed`)
@@ -73,16 +66,26 @@ async function run(file: string, handlers: readonly Handler[]): Promise<boolean>
 }
 
 /** The event as a handler would get it, or why it is none. */
-function parse(line: string, number: number) {
-  let received: ReceivedEvent
+function taskOf(line: Buffer, number: number): Task | string {
+  let fault: string | undefined
+  const { isSound } = scanner.scan(line, 'one', ({ places, head, base }) => {
+    fault = faultOfText(line, base, places, head, 'lenient')
+  })
+  if (!isSound) return whyMalformed(line)
+  if (fault !== undefined) return fault
+  const payload = Buffer.concat([line, Buffer.from('\n')])
+  const origin = { logId: LOG_ID, partition: 0, baseOffset: number - 1, appendedAtMs: Date.now() }
+  const [block] = decode({ ...origin, count: 1, isComplete: false, payload })
+  return block === undefined ? 'no event' : new Task(block, 0)
+}
+
+function whyMalformed(line: Buffer): string {
   try {
-    received = JSON.parse(line)
+    JSON.parse(line.toString())
   } catch (error) {
     return messageOf(error)
   }
-  const reason = validate(received)
-  if (reason !== undefined) return reason
-  return complete(received, { logId: LOG_ID, offset: number - 1, appendedAt: new Date().toISOString() })
+  return 'malformed JSON'
 }
 
 /** Events, reasons and stacks are others' words. */

@@ -15,7 +15,7 @@ import { QUARANTINE, quarantineDamage, quarantineName } from '../log/embedded/se
 import type { Damage } from '../log/log.ts'
 import { printable } from '../process/printable.ts'
 import { requireLog, requireStopped, unreadable } from './log-directory.ts'
-import { note, print } from './output.ts'
+import { note, print, printBytes } from './output.ts'
 
 /** Opened only to be recovered. */
 const NO_LIMITS = { segmentBytes: 64 * 1024, maxBytes: Number.MAX_SAFE_INTEGER, retentionMs: Number.MAX_SAFE_INTEGER }
@@ -160,28 +160,31 @@ export async function replay(options: { dir: string; from: number; to: number })
     if (found.kind !== 'group') continue
     const { baseOffset } = found.group
     if (baseOffset >= to) break
-    const texts: string[] = []
-    for (const [at, event] of decode(found.group).entries()) {
-      const offset = baseOffset + at
-      if (offset < from || offset >= to) continue
-      if (event !== undefined) texts.push(textOf(event))
-      else {
-        sound = false
-        note(`offset ${offset} holds no event: left out`)
+    let at = baseOffset
+    for (const block of decode(found.group)) {
+      if (block === undefined) {
+        if (at >= from && at < to) {
+          sound = false
+          note(`offset ${at} holds no event: left out`)
+        }
+        at += 1
+        continue
       }
+      const [first, end] = [Math.max(0, from - at), Math.min(block.count, to - at)]
+      at += block.count
+      if (first >= end) continue
+      written += end - first
+      if (!(await printEvents(block.lines.subarray(block.startOf(first), block.startOf(end))))) return sound
     }
-    if (texts.length === 0) continue
-    written += texts.length
-    if (!(await print(texts.join('\n')))) break
   }
   if (written === 0) note(`no event is stored from offset ${from} on: millrace log inspect shows which are`)
   return sound
 }
 
-/** In a pipe exactly what is stored; on a terminal nothing that it would act on. */
-function textOf(event: object): string {
-  const text = JSON.stringify(event)
-  return process.stdout.isTTY ? printable(text) : text
+/** In a pipe exactly what is stored; on a terminal nothing that it would act on. @param lines each ended by a newline. */
+function printEvents(lines: Buffer): Promise<boolean> {
+  if (!process.stdout.isTTY) return printBytes(lines)
+  return print(lines.toString().trimEnd().split('\n').map(printable).join('\n'))
 }
 
 async function* read(

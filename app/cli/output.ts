@@ -24,9 +24,14 @@ export function watchOutput(): void {
 }
 
 /** @returns whether anybody reads on. */
-export async function print(line: string): Promise<boolean> {
+export function print(line: string): Promise<boolean> {
+  return printBytes(`${line}\n`)
+}
+
+/** As it is. @returns whether anybody reads on. */
+export async function printBytes(bytes: Buffer | string): Promise<boolean> {
   if (!hasReader) return false
-  if (!process.stdout.write(`${line}\n`)) await once(process.stdout, 'drain').catch(() => undefined)
+  if (!process.stdout.write(bytes)) await once(process.stdout, 'drain').catch(() => undefined)
   return hasReader
 }
 

@@ -7,19 +7,31 @@
  */
 import { channel, type Sender } from '../channel/channel.ts'
 import { MillraceError } from '../errors.ts'
+import { rawMembers } from '../event/attributes.ts'
 import type { Event } from '../event.ts'
 import { groupCommit } from '../log/group-commit.ts'
 import type { Consumer, Group, Log } from '../log/log.ts'
 import { type OnSettled, Write } from '../write.ts'
 
-export interface DeadLetter {
-  readonly event: Event
+interface WhyDead {
   /** Offset in the log of events. */
   readonly offset: number
   readonly attempts: number
   readonly reason: string
   /** RFC 3339. */
   readonly failedAt: string
+}
+
+export interface DeadLetter extends WhyDead {
+  /** The complete CloudEvent, in the bytes that it had. */
+  readonly json: Buffer
+}
+
+/** One as it lies in its log. */
+export interface ListedLetter extends WhyDead {
+  readonly event: Event
+  /** All of it as JSON, in which the event has the bytes that it had. */
+  readonly text: string
 }
 
 /** Letters as they lie in their own log. */
@@ -37,6 +49,13 @@ export interface ReplayResult {
   readonly failedAgain: number
 }
 
+/** As they were read, and what moves on behind them. */
+interface WaitingLines extends Omit<Waiting, 'letters'> {
+  readonly lines: readonly string[]
+  commit(): Promise<void>
+}
+
+const LINE_END = Buffer.from('\n')
 const QUEUED_WRITES = 64
 /** For one group that should be there: what takes longer is said, not waited for. */
 const READ_WITHIN_MS = 10_000
@@ -77,7 +96,9 @@ export class DeadLetters {
    * @throws MillraceError LOG_FULL, DISK_FULL, LOG_FAILED, LOG_UNAVAILABLE: the events are then still the caller's.
    */
   async append(letters: readonly DeadLetter[]): Promise<void> {
-    const payload = Buffer.from(letters.map((letter) => JSON.stringify(letter)).join('\n'))
+    const payload = Buffer.concat(
+      letters.flatMap((letter, at) => (at === 0 ? encode(letter) : [LINE_END, ...encode(letter)])),
+    )
     await new Promise<void>((resolve, reject) => {
       // Those that are durable come again: a dead letter twice is better than one not at all.
       const onSettled: OnSettled = (error, [lost]) => {
@@ -89,10 +110,10 @@ export class DeadLetters {
   }
 
   /** The oldest `limit` letters that were not replayed yet. */
-  async list(limit: number, signal: AbortSignal): Promise<DeadLetter[]> {
-    const found: DeadLetter[] = []
-    for await (const { letters } of this.#waiting(signal)) {
-      found.push(...letters)
+  async list(limit: number, signal: AbortSignal): Promise<ListedLetter[]> {
+    const found: ListedLetter[] = []
+    for await (const { lines } of this.#waiting(signal)) {
+      found.push(...lines.map((line) => ({ ...JSON.parse(line), text: line })))
       if (found.length >= limit) break
     }
     return found.slice(0, limit)
@@ -108,8 +129,9 @@ export class DeadLetters {
     let replayed = 0
     try {
       for await (const waiting of this.#waiting(signal)) {
-        const { letters, commit } = waiting
-        await deliver(waiting)
+        const { lines, commit, ...place } = waiting
+        const letters = lines.map(decodeLetter)
+        await deliver({ letters, ...place })
         if (signal.aborted) break
         await commit()
         replayed += letters.length
@@ -121,7 +143,7 @@ export class DeadLetters {
   }
 
   /** What waits now, group by group. */
-  async *#waiting(signal: AbortSignal): AsyncGenerator<Waiting & { commit: () => Promise<void> }> {
+  async *#waiting(signal: AbortSignal): AsyncGenerator<WaitingLines> {
     const consumer = await this.#log.consumer(REPLAY_CONSUMER)
     try {
       // Counted in offsets: what damage or retention took is passed, not waited for.
@@ -132,10 +154,10 @@ export class DeadLetters {
         const { logId, partition, baseOffset, count, payload, appendedAtMs } = group
         const from = passed.get(partition) ?? consumer.committedOffset(partition)
         const done = Math.max(0, from - baseOffset)
-        const letters: DeadLetter[] = JSON.parse(`[${payload.toString().trimEnd().replaceAll('\n', ',')}]`).slice(done)
+        const lines = payload.toString().split('\n').slice(done, count)
         const offset = baseOffset + count
         const commit = () => consumer.commit([{ partition, offset, deadLettered: 0, damaged: 0 }])
-        yield { letters, logId, firstOffset: baseOffset + done, appendedAtMs, commit }
+        yield { lines, logId, firstOffset: baseOffset + done, appendedAtMs, commit }
         passed.set(partition, offset)
         left -= offset - from
       }
@@ -149,6 +171,17 @@ export class DeadLetters {
     await this.#committing
     await this.#log.close()
   }
+}
+
+function encode({ json, ...why }: DeadLetter): Buffer[] {
+  return [Buffer.from('{"event":'), json, Buffer.from(`,${JSON.stringify(why).slice(1)}`)]
+}
+
+function decodeLetter(line: string): DeadLetter {
+  const { offset, attempts, reason, failedAt }: ListedLetter = JSON.parse(line)
+  const json = rawMembers(Buffer.from(line))?.get('event')
+  if (json === undefined) throw new Error(`a dead letter without an event: ${line.slice(0, 200)}`)
+  return { json, offset, attempts, reason, failedAt }
 }
 
 /** @returns undefined when `signal` is aborted. @throws MillraceError LOG_UNAVAILABLE. */

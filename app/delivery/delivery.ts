@@ -8,7 +8,7 @@
  * Reading is in reader.ts, committing in committing.ts, delivering dead letters once more in replay.ts.
  */
 import { messageOf } from '../errors.ts'
-import { keyOf } from '../event.ts'
+import type { Block } from '../event/item.ts'
 import type { Filter, Handler } from '../handlers/handler.ts'
 import type { Consumer, Group, Log, Settled } from '../log/log.ts'
 import type { DeliveryView } from '../observability/metrics.ts'
@@ -17,14 +17,14 @@ import type { Refused, Sink } from '../sinks/sink.ts'
 import type { RetryPolicy } from './backoff.ts'
 import { Change } from './change.ts'
 import { Committing } from './committing.ts'
-import { type DeadLetter, DeadLetters, type ReplayResult } from './dead-letters.ts'
+import { DeadLetters, type ListedLetter, type ReplayResult } from './dead-letters.ts'
 import { decode } from './decode.ts'
 import { faultOf, KEPT_OUT } from './filter.ts'
-import type { Task } from './handle.ts'
 import { Lane, type LaneOptions } from './lane.ts'
 import { PartitionProgress } from './progress.ts'
 import { Reader } from './reader.ts'
 import { Replays } from './replay.ts'
+import { Run, Task } from './task.ts'
 
 export interface DeliveryOptions {
   /** Of its consumer, its metrics, its dead letters. */
@@ -123,7 +123,7 @@ export class Delivery implements DeliveryView {
   }
 
   /** The oldest dead letters that were not replayed yet. */
-  deadLetters(limit: number): Promise<DeadLetter[]> {
+  deadLetters(limit: number): Promise<ListedLetter[]> {
     return this.#deadLetters.list(limit, this.#stop.signal)
   }
 
@@ -215,39 +215,56 @@ export class Delivery implements DeliveryView {
 
   async #pump(): Promise<void> {
     const { signal } = this.#stopReading
-    const { filter, laneBytes } = this.#options
     for (;;) {
       const group = await this.#reader.next(signal)
       if (group === undefined) return
-      const { logId, baseOffset, count, payload, appendedAtMs } = group
+      const { baseOffset, count } = group
       const progress = this.#progressOf(group)
-      const events = decode(group)
-      // One that is larger than a lane, written under other limits or by others, has a lane for itself.
-      const bytes = Math.min(Math.ceil(payload.length / count), laneBytes)
-      for (let index = Math.max(0, progress.next - baseOffset); index < events.length; index++) {
-        if (signal.aborted) return
+      let offset = baseOffset
+      for (const block of decode(group)) {
+        if (block === undefined) {
+          if (offset >= progress.next) this.#stepOver(progress, offset)
+        } else if (!(await this.#handOut(block, progress))) return
         if (progress.revoked) break
-        const event = events[index]
-        const offset = baseOffset + index
-        progress.next = offset + 1
-        if (event === undefined) {
-          this.#stepOver(progress, offset)
-          continue
-        }
-        const fault = faultOf(filter, event)
-        if (fault === KEPT_OUT) {
-          this.#filtered += 1
-          continue
-        }
-        const item = { event, logId, offset, appendedAtMs }
-        const task: Task = { ...item, progress, letter: undefined, fault, bytes, attempts: 0, outputs: undefined }
-        const lane = this.#laneFor(task)
-        if (!(lane.trySend(task) || (await lane.send(task)))) return
+        offset += block?.count ?? 1
+        progress.next = Math.max(progress.next, offset)
       }
       // Damage may have been stepped over.
-      progress.next = Math.max(progress.next, baseOffset + count)
-      if (filter !== undefined || count === 0) this.#committing.soon()
+      if (!progress.revoked) progress.next = Math.max(progress.next, baseOffset + count)
+      if (this.#options.filter !== undefined || count === 0) this.#committing.soon()
     }
+  }
+
+  /** To the lanes, in runs. @returns false when the delivery stops. */
+  async #handOut(block: Block, progress: PartitionProgress): Promise<boolean> {
+    const { filter, laneBytes } = this.#options
+    const { signal } = this.#stopReading
+    const runs: (Run | undefined)[] = []
+    const send = async (at: number, run: Run) => {
+      runs[at] = undefined
+      return !signal.aborted && (progress.revoked || (await (this.#lanes[at] as Lane).send(run)))
+    }
+    for (let index = Math.max(0, progress.next - block.origin.baseOffset); index < block.count; index++) {
+      const item = new Task(block, index, progress)
+      const fault = filter === undefined ? undefined : faultOf(filter, item)
+      if (fault === KEPT_OUT) {
+        this.#filtered += 1
+        continue
+      }
+      const task = fault === undefined ? item : new Task(block, index, progress, fault)
+      const at = this.#laneFor(task)
+      let run = runs[at]
+      const isFull = run !== undefined && run.tasks.length >= (this.#lanes[at] as Lane).maxBatchEvents
+      if (run !== undefined && (isFull || run.bytes + task.bytes > laneBytes / 2)) {
+        if (!(await send(at, run))) return false
+        run = undefined
+      }
+      run ??= new Run(progress)
+      run.add(task)
+      runs[at] = run
+    }
+    for (const [at, run] of runs.entries()) if (run !== undefined && !(await send(at, run))) return false
+    return true
   }
 
   #progressOf({ partition, logId }: Group): PartitionProgress {
@@ -295,11 +312,9 @@ export class Delivery implements DeliveryView {
     clearTimeout(timer)
   }
 
-  #laneFor({ event }: Task): Lane {
-    const first = this.#lanes[0]
-    if (first === undefined) throw new Error('a sink has at least one lane')
-    if (this.#lanes.length === 1) return first
-    return this.#lanes[hash(keyOf(event)) % this.#lanes.length] ?? first
+  /** Its place among the lanes. */
+  #laneFor(task: Task): number {
+    return this.#lanes.length === 1 ? 0 : hash(task.key) % this.#lanes.length
   }
 
   /** What the sink took, and its destination refuses for good. */
@@ -308,12 +323,15 @@ export class Delivery implements DeliveryView {
     for (let at = 0; at < refused.length; at += REFUSED_AT_ONCE) {
       const some = refused.slice(at, at + REFUSED_AT_ONCE)
       await this.#deadLetters.append(
-        some.map(({ event, offset, reason }) => ({ event, offset, attempts: 1, reason, failedAt })),
+        some.map(({ item: { json, offset }, reason }) => ({ json, offset, attempts: 1, reason, failedAt })),
       )
       this.attempts.set('dead_lettered', (this.attempts.get('dead_lettered') ?? 0) + some.length)
     }
     const offsets = new Map<string, Set<number>>()
-    for (const { logId, offset } of refused) offsets.set(logId, (offsets.get(logId) ?? new Set()).add(offset))
+    for (const {
+      item: { logId, offset },
+    } of refused)
+      offsets.set(logId, (offsets.get(logId) ?? new Set()).add(offset))
     for (const progress of this.#partitions.values()) {
       for (const offset of offsets.get(progress.logId) ?? []) progress.deadLetter(offset)
     }

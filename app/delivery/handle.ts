@@ -1,25 +1,11 @@
 /** Runs the handlers over one batch: several events at once, never two with the same key, results in order. */
 import { messageOf } from '../errors.ts'
-import { type Event, keyOf, validate } from '../event.ts'
+import { writeEvent } from '../event/complete.ts'
+import { type Item, itemOf } from '../event/item.ts'
+import { type Event, validate } from '../event.ts'
 import type { Handler } from '../handlers/handler.ts'
-import type { Item } from '../sinks/sink.ts'
-import type { DeadLetter } from './dead-letters.ts'
-import type { PartitionProgress } from './progress.ts'
-
-/** One event on its way to one sink. */
-export interface Task extends Item {
-  /** What it is settled in; undefined for a replayed dead letter, which moves no offset. */
-  readonly progress: PartitionProgress | undefined
-  /** What is replayed, and undefined the first time. */
-  readonly letter: DeadLetter | undefined
-  readonly bytes: number
-  /** Why it cannot be delivered at all: its filter threw. */
-  readonly fault: string | undefined
-  /** Attempts that failed for reasons of its own. */
-  attempts: number
-  /** What the handlers made of it; undefined until they ran. */
-  outputs: readonly Event[] | undefined
-}
+import { exactText } from './exact.ts'
+import type { Task } from './task.ts'
 
 export interface HandleOptions {
   readonly handlers: readonly Handler[]
@@ -35,7 +21,7 @@ export async function handleBatch(batch: readonly Task[], options: HandleOptions
   const failures: HandleFailures = new Map()
   const chains = new Map<string, Task[]>()
   for (const task of batch) {
-    const key = keyOf(task.event)
+    const { key } = task
     const chain = chains.get(key)
     if (chain) chain.push(task)
     else chains.set(key, [task])
@@ -58,9 +44,9 @@ export async function handleBatch(batch: readonly Task[], options: HandleOptions
   return failures
 }
 
-async function runHandlers(task: Task, options: HandleOptions): Promise<readonly Event[]> {
+async function runHandlers(task: Task, options: HandleOptions): Promise<readonly Item[]> {
   const context = { attempt: task.attempts + 1, sink: options.sink, signal: options.signal }
-  let events: readonly Event[] = [task.event]
+  let events: readonly Event[] = [task.attempts === 0 ? task.event : task.parse()]
   for (const handler of options.handlers) {
     const next: Event[] = []
     for (const event of events) {
@@ -70,18 +56,22 @@ async function runHandlers(task: Task, options: HandleOptions): Promise<readonly
     }
     events = next
   }
-  for (const event of events) {
-    const reason = validate(event, 'strict')
-    if (reason !== undefined) throw new Error(`a handler returned something that is not an event: ${reason}`)
-    if (event !== task.event) requireJson(event)
-  }
-  return events
+  return events.map((event) => outputOf(event, task))
 }
 
-/** What only the sink noticed would look like a fault of the sink, and hold up everything behind it. */
-function requireJson(event: Event): void {
+/** @throws Error when a handler returned something else than an event. What only the sink noticed would look like its fault. */
+function outputOf(event: Event, task: Task): Item {
+  if (inJson(() => JSON.stringify(event)) === task.json.toString()) return task
+  const reason = validate(event, 'strict')
+  if (reason !== undefined) throw new Error(`a handler returned something that is not an event: ${reason}`)
+  const { data, ...attributes } = event
+  const line = inJson(() => writeEvent(attributes, data === undefined ? undefined : exactText(data, task.data)))
+  return itemOf(line, { logId: task.logId, baseOffset: task.offset, appendedAtMs: task.appendedAtMs })
+}
+
+function inJson<T>(write: () => T): T {
   try {
-    JSON.stringify(event)
+    return write()
   } catch (cause) {
     throw new Error(`a handler returned what JSON cannot hold: ${messageOf(cause)}`, { cause })
   }

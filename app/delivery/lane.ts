@@ -17,8 +17,9 @@ import type { AttemptOutcome } from '../observability/metrics-contract.ts'
 import { type Failure, type Item, type Sink, SinkUnavailable } from '../sinks/sink.ts'
 import { backoffMs, pause, type RetryPolicy } from './backoff.ts'
 import type { DeadLetter } from './dead-letters.ts'
-import { handleBatch, type Task } from './handle.ts'
+import { handleBatch } from './handle.ts'
 import type { PartitionProgress } from './progress.ts'
+import { isOurs, type Run, type Task } from './task.ts'
 
 export interface LaneOptions {
   /** Its place among the lanes of the sink. */
@@ -49,12 +50,15 @@ const MAX_REASON_CHARACTERS = 8192
 
 type Failures = Map<Task, Omit<Failure, 'index'>>
 
+const NO_FAILURES: Failures = new Map()
+
 export class Lane {
-  readonly sender: Sender<Task>
-  readonly #receiver: Receiver<Task>
+  readonly sender: Sender<Run>
+  /** Events that it takes to the sink at once, so of a run at most. */
+  readonly maxBatchEvents: number
+  readonly #receiver: Receiver<Run>
   readonly #options: LaneOptions
-  readonly #maxBatchEvents: number
-  readonly #keyed: boolean
+  readonly #handles: boolean
   /** Sent to this lane and not settled. */
   pending = 0
   /** Of these, in the hands of a sink that gathers. */
@@ -65,71 +69,69 @@ export class Lane {
   constructor(options: LaneOptions) {
     const { sink, handlers, capacityBytes } = options
     this.#options = options
-    this.#keyed = handlers.length > 0
-    this.#maxBatchEvents = this.#keyed ? Math.min(sink.maxBatchEvents, HANDLER_BATCH_EVENTS) : sink.maxBatchEvents
-    const { sender, receiver } = channel<Task>(Math.max(16, 2 * this.#maxBatchEvents), {
+    this.#handles = handlers.length > 0
+    this.maxBatchEvents = this.#handles ? Math.min(sink.maxBatchEvents, HANDLER_BATCH_EVENTS) : sink.maxBatchEvents
+    const { sender, receiver } = channel<Run>(Math.max(16, 2 * this.maxBatchEvents), {
+      slots: ({ tasks }) => tasks.length,
       maxBytes: capacityBytes,
-      bytes: (task) => task.bytes,
+      // One that is larger than a lane, written under other limits or by others, has a lane for itself.
+      bytes: ({ bytes }) => Math.min(bytes, capacityBytes),
     })
     this.sender = sender
     this.#receiver = receiver
   }
 
-  /** Queues a task, waiting for room; false once the signal is aborted. */
-  async send(task: Task): Promise<boolean> {
-    this.#expect(task)
+  /** Queues a run, waiting for room; false once the signal is aborted. */
+  async send(run: Run): Promise<boolean> {
+    this.#expect(run)
+    if (this.sender.trySend(run) === 'sent') return true
     try {
-      await this.sender.send(task, { signal: this.#options.signal })
+      await this.sender.send(run, { signal: this.#options.signal })
       return true
     } catch {
       return false
     }
   }
 
-  /** Queues a task if there is room now. */
-  trySend(task: Task): boolean {
-    if (this.sender.trySend(task) !== 'sent') return false
-    this.#expect(task)
-    return true
-  }
-
   /** Runs until the channel is closed and drained, or the signal is aborted. */
   async run(): Promise<void> {
-    const batch: Task[] = []
-    while (!this.#options.signal.aborted && (await this.#receiver.recvMany(batch, this.#maxBatchEvents)) > 0) {
-      await this.#settle(batch)
-      batch.length = 0
+    const runs: Run[] = []
+    const limits = { maxSlots: this.maxBatchEvents }
+    while (!this.#options.signal.aborted && (await this.#receiver.recvMany(runs, this.maxBatchEvents, limits)) > 0) {
+      await this.#settle(runs)
+      runs.length = 0
     }
   }
 
-  #expect(task: Task): void {
-    this.pending += 1
-    task.progress?.begin(this.#options.index, task.offset)
+  #expect({ tasks, progress }: Run): void {
+    this.pending += tasks.length
+    const [first] = tasks
+    if (first !== undefined) progress?.begin(this.#options.index, first.offset, tasks.length)
   }
 
-  async #settle(batch: readonly Task[]): Promise<void> {
+  async #settle(runs: readonly Run[]): Promise<void> {
     const { signal } = this.#options
-    let open = batch.filter(isOurs)
+    let open = tasksOf(runs)
     for (let unavailable = 0; open.length > 0; ) {
       let waitMs: number
       try {
         const failures = await this.#attempt(open)
         if (signal.aborted) return
         const attempted = open.length
-        open = open.filter((task) => failures.has(task)) // the others are not tried again, whatever comes
-        open = (await this.#judge(open, failures, open.length < attempted)).filter(isOurs)
+        open = failures.size === 0 ? [] : open.filter((task) => failures.has(task)) // the others are not tried again
+        open = await this.#judge(open, failures, open.length < attempted)
         unavailable = 0
         waitMs = this.#waitAfter(open, failures)
       } catch (error) {
         if (signal.aborted) return
         waitMs = this.#waitUnavailable(error, ++unavailable)
-        open = open.filter(isOurs)
       }
+      open = open.filter(isOurs)
       if (open.length > 0) await pause(waitMs, signal)
       if (signal.aborted && open.length > 0) return
     }
     this.#setFailure(undefined)
-    this.#settleOnceDurable(batch)
+    this.#settleOnceDurable(runs)
   }
 
   /**
@@ -171,14 +173,14 @@ export class Lane {
   }
 
   /** At once, or when a sink that gathers says that it has it; the lane goes on meanwhile. */
-  #settleOnceDurable(batch: readonly Task[]): void {
-    const settle = this.#settlement(batch)
+  #settleOnceDurable(runs: readonly Run[]): void {
+    const settle = this.#settlement(runs)
     const durable = this.#options.sink.durable?.()
     if (durable === undefined) {
       settle()
       return
     }
-    const { length } = batch
+    const length = countOf(runs)
     this.gathered += length
     this.#options.onSettled() // with this lane, for now
     durable.then(() => {
@@ -188,21 +190,20 @@ export class Lane {
   }
 
   /** Holds a few numbers, not the tasks: what a sink gathers may be more events than fit in memory. */
-  #settlement(batch: readonly Task[]): () => void {
-    const { length } = batch
-    const runs: { progress: PartitionProgress | undefined; count: number; offset: number }[] = []
-    let run: (typeof runs)[number] | undefined
-    for (const { progress, offset } of batch) {
-      if (run === undefined || run.progress !== progress) {
-        run = { progress, count: 0, offset }
-        runs.push(run)
-      }
-      run.count += 1
-      run.offset = offset
+  #settlement(runs: readonly Run[]): () => void {
+    const length = countOf(runs)
+    const places: { progress: PartitionProgress | undefined; count: number; offset: number }[] = []
+    for (const { progress, tasks } of runs) {
+      const last = places.at(-1)
+      const offset = tasks.at(-1)?.offset ?? 0
+      if (last?.progress === progress && last !== undefined) {
+        last.count += tasks.length
+        last.offset = offset
+      } else places.push({ progress, count: tasks.length, offset })
     }
     return () => {
       this.pending -= length
-      for (const { progress, count, offset } of runs) progress?.settle(this.#options.index, offset, count)
+      for (const { progress, count, offset } of places) progress?.settle(this.#options.index, offset, count)
       this.#options.onSettled()
     }
   }
@@ -216,19 +217,18 @@ export class Lane {
   /** Handlers, then the sink. Says what failed; throws when the sink cannot be used. */
   async #attempt(tasks: readonly Task[]): Promise<Failures> {
     const { name, sink, handlers, handlerConcurrency, signal } = this.#options
+    const faulty = tasks.some(({ fault }) => fault !== undefined)
+    if (!faulty && !this.#handles) {
+      const failed = await sink.write(tasks, signal)
+      return failed === undefined || failed.length === 0 ? NO_FAILURES : byTask(failed, tasks)
+    }
     const failures: Failures = new Map()
     for (const task of tasks) {
       if (task.fault !== undefined) failures.set(task, { reason: task.fault, retryable: false })
     }
-    const open = failures.size === 0 ? tasks : tasks.filter((task) => !failures.has(task))
+    const open = tasks.filter((task) => !failures.has(task))
     if (open.length === 0) return failures
-    if (!this.#keyed) {
-      for (const { index, reason, retryable } of (await sink.write(open, signal)) ?? []) {
-        const task = open[index]
-        if (task) failures.set(task, { reason, retryable })
-      }
-      return failures
-    }
+    if (!this.#handles) return new Map([...failures, ...byTask((await sink.write(open, signal)) ?? [], open)])
     const options = { handlers, concurrency: handlerConcurrency, sink: name, signal }
     for (const [task, reason] of await handleBatch(open, options)) failures.set(task, { reason, retryable: true })
     const outputs: Item[] = []
@@ -236,18 +236,13 @@ export class Lane {
     for (const task of open) {
       if (failures.has(task)) continue
       if (task.outputs === undefined) failures.set(task, HELD)
-      const { logId, offset, appendedAtMs } = task
-      for (const event of task.outputs ?? []) {
-        outputs.push({ event, logId, offset, appendedAtMs })
+      for (const output of task.outputs ?? []) {
+        outputs.push(output)
         owners.push(task)
       }
     }
     if (outputs.length === 0) return failures
-    for (const { index, reason, retryable } of (await sink.write(outputs, signal)) ?? []) {
-      const task = owners[index]
-      if (task) failures.set(task, { reason, retryable })
-    }
-    return failures
+    return new Map([...failures, ...byTask((await sink.write(outputs, signal)) ?? [], owners)])
   }
 }
 
@@ -260,16 +255,30 @@ function waitBefore(attempt: number, askedMs: number | undefined, retry: RetryPo
   return askedMs !== undefined && askedMs > ownMs ? Math.min(askedMs, retry.maxMs) : ownMs
 }
 
-/** What another process delivers now is not delivered here as well. */
-function isOurs({ progress }: Task): boolean {
-  return progress?.revoked !== true
+function tasksOf(runs: readonly Run[]): Task[] {
+  const ours = runs.filter(isOurs)
+  return ours.length === 1 ? (ours[0] as Run).tasks : ours.flatMap(({ tasks }) => tasks)
+}
+
+function countOf(runs: readonly Run[]): number {
+  return runs.reduce((sum, { tasks }) => sum + tasks.length, 0)
+}
+
+/** @param owners whose failure it is, by the places in `failed`. */
+function byTask(failed: readonly Failure[], owners: readonly Task[]): Failures {
+  return new Map(
+    failed.flatMap(({ index, reason, retryable }) => {
+      const task = owners[index]
+      return task === undefined ? [] : [[task, { reason, retryable }] as const]
+    }),
+  )
 }
 
 /** Not tried: an earlier event with the same key failed, and this one must not overtake it. */
 const HELD = { reason: 'waits for an earlier event with the same key', retryable: true }
 
 function deadLetter(task: Task, reason: string): DeadLetter {
-  const { event, letter, attempts } = task
+  const { json, letter, attempts } = task
   const { offset } = letter ?? task
-  return { event, offset, attempts, reason: reason.slice(0, MAX_REASON_CHARACTERS), failedAt: new Date().toISOString() }
+  return { json, offset, attempts, reason: reason.slice(0, MAX_REASON_CHARACTERS), failedAt: new Date().toISOString() }
 }

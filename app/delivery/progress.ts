@@ -27,9 +27,10 @@ export class PartitionProgress {
     this.#floor = new Array(lanes).fill(next)
   }
 
-  begin(lane: number, offset: number): void {
+  /** @param offset of the first of `count`. */
+  begin(lane: number, offset: number, count = 1): void {
     if (this.#pending[lane] === 0) this.#floor[lane] = offset
-    this.#pending[lane] = (this.#pending[lane] as number) + 1
+    this.#pending[lane] = (this.#pending[lane] as number) + count
   }
 
   /** The next `count` of a lane, the last of them at `offset`. */

@@ -5,12 +5,13 @@
  *          ▲                     │ failed again
  *          └─────────────────────┘
  */
+import { itemOf } from '../event/item.ts'
 import type { Filter } from '../handlers/handler.ts'
 import type { Change } from './change.ts'
 import type { DeadLetters, ReplayResult, Waiting } from './dead-letters.ts'
 import { faultOf, KEPT_OUT } from './filter.ts'
-import type { Task } from './handle.ts'
 import { Lane, type LaneOptions } from './lane.ts'
+import { Run, Task } from './task.ts'
 
 export interface ReplayOptions {
   readonly deadLetters: DeadLetters
@@ -79,11 +80,12 @@ export class Replays {
     const { filter, lane: ofDelivery, change } = this.#options
     const { sink, signal } = ofDelivery
     for (const [index, letter] of letters.entries()) {
-      const fault = faultOf(filter, letter.event)
+      const item = itemOf(letter.json, { logId, baseOffset: firstOffset + index, appendedAtMs })
+      const fault = faultOf(filter, item)
       if (fault === KEPT_OUT) continue
-      const item = { event: letter.event, logId, offset: firstOffset + index, appendedAtMs }
-      const task: Task = { ...item, progress: undefined, letter, fault, bytes: 0, attempts: 0, outputs: undefined }
-      if (!(lane.trySend(task) || (await lane.send(task)))) return false
+      const run = new Run(undefined)
+      run.add(new Task(item.block, item.index, undefined, fault, letter))
+      if (!(await lane.send(run))) return false
     }
     while (lane.pending > lane.gathered && !signal.aborted) await change.next()
     await unlessAborted(sink.flush?.(), signal)

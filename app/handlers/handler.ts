@@ -26,7 +26,11 @@ export type Handler<In = unknown, Out = unknown> = (
 ) => Result<Out> | Promise<Result<Out>>
 
 /** Whether a route takes an event. Must answer the same whenever it is asked. A throw makes the event a dead letter. */
-export type Filter = (event: Event) => boolean
+export interface Filter {
+  (event: Event): boolean
+  /** Of a filter that looks at nothing but the type: then no event is parsed for it. */
+  readonly acceptsType?: (type: string) => boolean
+}
 
 /**
  * The events whose `type` matches one of these.
@@ -37,7 +41,8 @@ export function ofType(...patterns: readonly string[]): Filter {
   const literal = (text: string) => text.replaceAll(/[\\^$.|?+()[\]{}]/g, '\\$&')
   const alternatives = patterns.map((pattern) => pattern.split('*').map(literal).join('.*'))
   const matcher = new RegExp(`^(?:${alternatives.join('|')})$`, 's')
-  return ({ type }) => matcher.test(type)
+  const acceptsType = (type: string) => matcher.test(type)
+  return Object.assign(({ type }: Event) => acceptsType(type), { acceptsType })
 }
 
 /**

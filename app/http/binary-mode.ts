@@ -2,8 +2,10 @@
 import { isUtf8 } from 'node:buffer'
 import type { IncomingMessage } from 'node:http'
 import { MillraceError } from '../errors.ts'
-import { type Body, check, nothing } from './checked-events.ts'
-import { parseJson, requireUtf8 } from './json.ts'
+import { writeEvent } from '../event/complete.ts'
+import { scanner } from '../event/names.ts'
+import { type Body, readEvents, type Wanted } from './checked-events.ts'
+import { requireUtf8, whereMalformed } from './json.ts'
 import type { MediaType } from './media-type.ts'
 
 /** The headers of a request: each once, and each with all that was sent under its name. */
@@ -35,24 +37,31 @@ export function isBinaryMode({ type }: MediaType, headers: Headers['headers']): 
   return false
 }
 
-/** Data that is no UTF-8 text by its bytes or by its charset is kept as bytes, in `data_base64`. */
-export function readBinaryMode(body: Buffer, mediaType: MediaType, headers: Headers): Body {
+/**
+ * JSON stays the bytes that it is. Data that is no UTF-8 text by its bytes or by its charset is kept as bytes, in `data_base64`.
+ * @throws MillraceError MALFORMED.
+ */
+export function readBinaryMode(body: Buffer, mediaType: MediaType, headers: Headers, wanted: Wanted): Body {
   const event = attributesOf(headers)
   const { type } = mediaType
+  let data: Buffer | undefined
   if (type !== '') event.datacontenttype = decodeUtf8('content-type', onlyOne('content-type', headers))
   if (body.length > 0) {
     if (mediaType.isUtf8 && (type === '' || JSON_TYPE.test(type))) {
       requireUtf8(body)
-      event.data = parseJson(body)
+      if (!scanner.scan(body, 'one', () => undefined).isSound) {
+        throw new MillraceError('MALFORMED', whereMalformed(body.toString()))
+      }
+      data = body
     } else if (mediaType.isUtf8 && type.startsWith('text/') && isUtf8(body)) {
-      event.data = body.toString()
+      data = Buffer.from(JSON.stringify(body.toString()))
     } else {
       event.data_base64 = body.toString('base64')
     }
   }
-  const reason = check(event, 'strict', true)
-  if (reason !== undefined) return nothing([{ index: 0, reason }])
-  return { payload: Buffer.from(JSON.stringify(event)), count: 1, rejected: [], events: () => [event] }
+  const read = readEvents(writeEvent(event, data), 'one', 'strict', wanted)
+  if (read === undefined) throw new Error('an event that was put together is no JSON')
+  return read
 }
 
 function attributesOf(headers: Headers): Record<string, unknown> {

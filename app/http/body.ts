@@ -1,17 +1,15 @@
 /**
  * From request bodies to encoded events. Each format ends in the same shape: the accepted events as lines, ready for
- * the log, and a reason for each of the others.
- *
- * Received bytes are kept wherever they are already one JSON text a line: nothing is serialised again but arrays.
+ * the log, and a reason for each of the others. What was received stays as it is: nothing is parsed and written again.
  */
 import { MillraceError } from '../errors.ts'
-import { mayBeDeep, type ReceivedEvent, type Strictness } from '../event.ts'
+import { scanner } from '../event/names.ts'
+import type { Strictness } from '../event.ts'
 import { type Headers, isBinaryMode, readBinaryMode } from './binary-mode.ts'
-import { type Body, check, nothing, requireCount } from './checked-events.ts'
-import { parseJson, requireUtf8 } from './json.ts'
+import { type Body, readEvents, type Wanted } from './checked-events.ts'
+import { requireUtf8, whereMalformed } from './json.ts'
 import { type MediaType, mediaType } from './media-type.ts'
-import { readLines } from './ndjson.ts'
-import { Refusal, type Rejected } from './problem.ts'
+import { Refusal } from './problem.ts'
 
 const CONTENT_TYPES = [
   'application/json',
@@ -26,23 +24,24 @@ const NDJSON_TYPES = new Set(
   ),
 )
 
-const NEWLINE = 0x0a
-const SPACE = 0x20
+const OPEN_ARRAY = 0x5b
+/** White space of JSON (RFC 8259, section 2). */
+const WHITE_SPACE = new Set([0x20, 0x09, 0x0a, 0x0d])
 
 /**
  * @param body already inflated and within its limit.
  * @returns no events at all only for an empty array, which is a valid batch.
  * @throws MillraceError MALFORMED, UNSUPPORTED_TYPE, TOO_MANY_EVENTS, NO_VALID_EVENT (with the reasons).
  */
-export function readBody(body: Buffer, headers: Headers, maxEvents: number): Body {
-  const read = parseAs(mediaType(headers.headers['content-type']), body, headers, maxEvents)
+export function readBody(body: Buffer, headers: Headers, wanted: Wanted): Body {
+  const read = parseAs(mediaType(headers.headers['content-type']), body, headers, wanted)
   const [first] = read.rejected
   if (read.count > 0 || first === undefined) return read
   throw new Refusal('NO_VALID_EVENT', `event ${first.index}: ${first.reason}`, read.rejected)
 }
 
-function parseAs(mediaType: MediaType, body: Buffer, headers: Headers, maxEvents: number): Body {
-  if (isBinaryMode(mediaType, headers.headers)) return readBinaryMode(body, mediaType, headers)
+function parseAs(mediaType: MediaType, body: Buffer, headers: Headers, wanted: Wanted): Body {
+  if (isBinaryMode(mediaType, headers.headers)) return readBinaryMode(body, mediaType, headers, wanted)
   const { type, isUtf8 } = mediaType
   const isNdjson = NDJSON_TYPES.has(type)
   if (!isNdjson && !(CONTENT_TYPES as readonly string[]).includes(type)) {
@@ -55,36 +54,41 @@ function parseAs(mediaType: MediaType, body: Buffer, headers: Headers, maxEvents
   }
   if (body.length === 0) throw new MillraceError('MALFORMED', 'the body is empty: send at least one event')
   requireUtf8(body)
-  if (isNdjson) return readLines(body, maxEvents)
-  const value = parseJson(body)
+  if (isNdjson) return readLines(body, wanted)
   switch (type) {
     case 'application/cloudevents+json':
-      return readOne(body, value, 'strict')
+      return readWhole(body, 'one', 'strict', wanted)
     case 'application/cloudevents-batch+json':
-      if (Array.isArray(value)) return readArray(value, maxEvents, 'strict')
+      if (isArray(body)) return readWhole(body, 'array', 'strict', wanted)
+      if (!scanner.scan(body, 'one', () => undefined).isSound) throw malformed(body)
       throw new MillraceError('MALFORMED', 'a CloudEvents batch must be a JSON array')
     default:
-      return Array.isArray(value) ? readArray(value, maxEvents, 'lenient') : readOne(body, value, 'lenient')
+      return readWhole(body, isArray(body) ? 'array' : 'one', 'lenient', wanted)
   }
 }
 
-/** One event: the received bytes, made one line. A newline in valid JSON is white space between tokens. */
-function readOne(body: Buffer, value: unknown, strictness: Strictness): Body {
-  const reason = check(value, strictness, mayBeDeep(body))
-  if (reason !== undefined) return nothing([{ index: 0, reason }])
-  for (let at = body.indexOf(NEWLINE); at !== -1; at = body.indexOf(NEWLINE, at + 1)) body[at] = SPACE
-  return { payload: body, count: 1, rejected: [], events: () => [value as ReceivedEvent] }
+function isArray(body: Buffer): boolean {
+  return body.find((byte) => !WHITE_SPACE.has(byte)) === OPEN_ARRAY
 }
 
-function readArray(events: unknown[], maxEvents: number, strictness: Strictness): Body {
-  requireCount(events.length, maxEvents)
-  const accepted: ReceivedEvent[] = []
-  const rejected: Rejected = []
-  for (const [index, event] of events.entries()) {
-    const reason = check(event, strictness, true)
-    if (reason === undefined) accepted.push(event as ReceivedEvent)
-    else rejected.push({ index, reason })
+/** @throws MillraceError MALFORMED with the place. */
+function readWhole(body: Buffer, form: 'one' | 'array', strictness: Strictness, wanted: Wanted): Body {
+  const read = readEvents(body, form, strictness, wanted)
+  if (read === undefined) throw malformed(body)
+  return read
+}
+
+/** NDJSON: one JSON text a line. Blank lines are no events, and are not counted. */
+function readLines(body: Buffer, wanted: Wanted): Body {
+  const read = readEvents(body, 'lines', 'lenient', wanted)
+  if (read === undefined || read.events === 0) {
+    throw new MillraceError('MALFORMED', 'the body holds no event: send one JSON object a line')
   }
-  const payload = Buffer.from(accepted.map((event) => JSON.stringify(event)).join('\n'))
-  return { payload, count: accepted.length, rejected, events: () => accepted }
+  const { events, malformed, rejected } = read
+  if (malformed === events) throw new Refusal('MALFORMED', `line 1: ${rejected[0]?.reason}`, rejected)
+  return read
+}
+
+function malformed(body: Buffer): MillraceError {
+  return new MillraceError('MALFORMED', whereMalformed(body.toString()))
 }

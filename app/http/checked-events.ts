@@ -1,31 +1,150 @@
-/** What every format of a body ends in: its events, checked one by one. */
+/**
+ * What every format of a body ends in: its events, checked one by one, as the bytes that were received.
+ *
+ *     body ─scan─▶ places ─check─▶ lines for the log, and a reason for each of the others
+ */
 import { MillraceError } from '../errors.ts'
-import { isTooDeep, type ReceivedEvent, type Strictness, TOO_DEEP, validate } from '../event.ts'
+import { identityOfReceived, keyOfReceived } from '../event/attributes.ts'
+import { faultOfText, isComplete } from '../event/check.ts'
+import { scanner } from '../event/names.ts'
+import type { Strictness } from '../event.ts'
+import { endOf, type Form, MALFORMED, membersOf, nextHead, type Scanned, startOf } from '../json/scanner.ts'
+import { whereMalformed } from './json.ts'
 import type { Rejected } from './problem.ts'
+
+const NEWLINE = 0x0a
+const SPACE = 0x20
 
 export interface Body {
   /** `count` JSON texts, one a line, no newline at the end. */
   readonly payload: Buffer
   readonly count: number
   readonly rejected: Rejected
-  /** The accepted events, as they were parsed. */
-  events(): readonly ReceivedEvent[]
+  /** Whether each line is a complete CloudEvent, and nothing else. */
+  readonly isComplete: boolean
+  /** Of each event, if they were asked for. */
+  readonly keys: readonly string[] | undefined
+  readonly identities: readonly (string | undefined)[] | undefined
 }
 
-/** Why an event is not accepted. @param mightBeDeep false when its bytes are too few for that. */
-export function check(event: unknown, strictness: Strictness, mightBeDeep: boolean): string | undefined {
-  const reason = validate(event, strictness)
-  if (reason !== undefined || !mightBeDeep) return reason
-  return isTooDeep(event) ? TOO_DEEP : undefined
+/** What is read of a body. */
+export interface Wanted {
+  readonly maxEvents: number
+  /** Whether the log spreads events by key, and whether it leaves out what it has. */
+  readonly keys: boolean
+  readonly identities: boolean
 }
 
-/** None of them was acceptable; or there was none at all. */
-export function nothing(rejected: Rejected): Body {
-  return { payload: Buffer.alloc(0), count: 0, rejected, events: () => [] }
+/** A body whose events were looked at. */
+export interface Read extends Body {
+  /** All of them, and how many are no JSON. */
+  readonly events: number
+  readonly malformed: number
+}
+
+/**
+ * @param bytes valid UTF-8.
+ * @returns undefined when they are no JSON in this form.
+ * @throws MillraceError TOO_MANY_EVENTS.
+ */
+export function readEvents(bytes: Buffer, form: Form, strictness: Strictness, wanted: Wanted): Read | undefined {
+  const found = new Found(bytes, strictness, wanted)
+  const { texts, blank, isSound } = scanner.scan(bytes, form, (scanned) => found.take(scanned))
+  if (!isSound) return undefined
+  requireCount(texts, wanted.maxEvents)
+  return { ...found.body(form === 'lines' && blank === 0), events: texts, malformed: found.malformed }
+}
+
+class Found {
+  malformed = 0
+  readonly #bytes: Buffer
+  readonly #strictness: Strictness
+  readonly #wanted: Wanted
+  #texts = 0
+  /** Of each accepted event, where it begins and where it ends. */
+  readonly #places: number[] = []
+  readonly #rejected: { index: number; reason: string }[] = []
+  readonly #keys: string[] = []
+  readonly #identities: (string | undefined)[] = []
+  #isComplete = true
+
+  constructor(bytes: Buffer, strictness: Strictness, wanted: Wanted) {
+    this.#bytes = bytes
+    this.#strictness = strictness
+    this.#wanted = wanted
+  }
+
+  take({ places, head: first, texts, base }: Scanned): void {
+    const { keys, identities, maxEvents } = this.#wanted
+    const bytes = this.#bytes
+    let head = first
+    for (let text = 0; text < texts; text++) {
+      const index = this.#texts++
+      if (index >= maxEvents) return // refused as a whole
+      const reason =
+        membersOf(places, head) === MALFORMED
+          ? this.#whereMalformed(base + startOf(places, head), base + endOf(places, head))
+          : faultOfText(bytes, base, places, head, this.#strictness)
+      if (reason === undefined) {
+        this.#places.push(base + startOf(places, head), base + endOf(places, head))
+        if (!isComplete(places, head)) this.#isComplete = false
+        if (keys) this.#keys.push(keyOfReceived(bytes, base, places, head))
+        if (identities) this.#identities.push(identityOfReceived(bytes, base, places, head))
+      } else this.#rejected.push({ index, reason })
+      head = nextHead(places, head)
+    }
+  }
+
+  /** @param areLines whether the events stand one a line already, if all of them are accepted. */
+  body(areLines: boolean): Body {
+    const count = this.#places.length / 2
+    const payload = areLines && this.#rejected.length === 0 ? withoutEnd(this.#bytes) : this.#joined()
+    return {
+      payload,
+      count,
+      rejected: this.#rejected,
+      isComplete: this.#isComplete && payload.length === this.#bytesOfEvents + count - 1,
+      keys: this.#wanted.keys ? this.#keys : undefined,
+      identities: this.#wanted.identities ? this.#identities : undefined,
+    }
+  }
+
+  get #bytesOfEvents(): number {
+    return this.#places.reduce((sum, place, at) => (at % 2 === 0 ? sum - place : sum + place), 0)
+  }
+
+  #joined(): Buffer {
+    const joined = Buffer.allocUnsafe(Math.max(0, this.#bytesOfEvents + this.#places.length / 2 - 1))
+    let to = 0
+    for (let at = 0; at < this.#places.length; at += 2) {
+      if (at > 0) joined[to++] = NEWLINE
+      const from = to
+      to += this.#bytes.copy(joined, to, this.#places[at], this.#places[at + 1])
+      // Between tokens it is white space; within a text JSON has none.
+      for (let found = joined.indexOf(NEWLINE, from); found !== -1 && found < to; ) {
+        joined[found] = SPACE
+        found = joined.indexOf(NEWLINE, found + 1)
+      }
+    }
+    return joined
+  }
+
+  #whereMalformed(start: number, end: number): string {
+    this.malformed += 1
+    return whereMalformed(this.#bytes.toString('utf8', start, end))
+  }
+}
+
+/** Without line breaks behind the last event. */
+function withoutEnd(bytes: Buffer): Buffer {
+  const RETURN = 0x0d
+  let end = bytes.length
+  while (end > 0 && (bytes[end - 1] === NEWLINE || bytes[end - 1] === RETURN)) end -= 1
+  return bytes.subarray(0, end)
 }
 
 /** @throws MillraceError TOO_MANY_EVENTS. */
-export function requireCount(events: number, maxEvents: number): void {
+function requireCount(events: number, maxEvents: number): void {
   if (events <= maxEvents) return
   throw new MillraceError(
     'TOO_MANY_EVENTS',

@@ -2,13 +2,12 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Sender } from '../channel/channel.ts'
 import { MillraceError } from '../errors.ts'
-import { identityOfReceived, keyOfReceived } from '../event.ts'
 import type { Counts } from '../observability/counts.ts'
 import { reasonOf } from '../observability/metrics-contract.ts'
 import { type Lost, NOTHING_LOST, type OnSettled, Write } from '../write.ts'
 import { readBody } from './body.ts'
 import type { BodyScheduler } from './body-scheduler.ts'
-import type { Body } from './checked-events.ts'
+import type { Body, Wanted } from './checked-events.ts'
 import { inflate } from './inflate.ts'
 import { Refusal, type Rejected } from './problem.ts'
 import type { EventQuota } from './quota.ts'
@@ -16,7 +15,7 @@ import { withTraceparent } from './trace.ts'
 
 const NO_BYTES = Buffer.alloc(0)
 const ANSWER_TYPE = 'application/json; charset=utf-8'
-/** What is written out again grows: `1e20` has 21 digits, base64 four bytes for three. */
+/** What binary mode puts into JSON grows: base64 has four bytes for three, a control character six. */
 const MAX_GROWTH = 2
 
 export interface EventsOptions {
@@ -83,8 +82,8 @@ interface Received {
 /** @throws MillraceError when the request is refused at once. */
 function accept(received: Received, options: EventsOptions): void {
   const { body, request, reply } = received
-  const { counts, quota, ack, keyed, deduplicates, maxRequestEvents } = options
-  const read = countInvalid(counts, () => readBody(body, request.raw, maxRequestEvents))
+  const { counts, quota, ack } = options
+  const read = countInvalid(counts, () => readBody(body, request.raw, wantedBy(options)))
   const { count, rejected } = read
   if (count === 0) {
     reply.code(202).type(ANSWER_TYPE).send('{"accepted":0}')
@@ -102,9 +101,8 @@ function accept(received: Received, options: EventsOptions): void {
       request.log.error({ err: error, count, reqId: request.id }, 'acknowledged events were lost')
     }
   }
-  const keys = keyed ? read.events().map(keyOfReceived) : undefined
-  const identities = deduplicates ? read.events().map(identityOfReceived) : undefined
-  const write = new Write(payload, count, onSettled, keys, identities)
+  const { isComplete, keys, identities } = read
+  const write = new Write(payload, count, onSettled, { isComplete, keys, identities })
   try {
     quota?.take(request.client, count)
     send(write, request.client, options)
@@ -116,13 +114,17 @@ function accept(received: Received, options: EventsOptions): void {
   if (ack === 'memory') answer(received, write, NOTHING_LOST, rejected, options)
 }
 
+function wantedBy({ keyed: keys, deduplicates: identities, maxRequestEvents: maxEvents }: EventsOptions): Wanted {
+  return { maxEvents, keys, identities }
+}
+
 /** The events as they are stored, with the trace of the request. @throws MillraceError BODY_TOO_LARGE. */
 function payloadOf(read: Body, request: FastifyRequest, options: EventsOptions): Buffer {
   const { maxBodyBytes, maxLogBytes, traceparentOf } = options
   const maxStoredBytes = Math.min(MAX_GROWTH * maxBodyBytes, maxLogBytes)
   if (read.payload.length > maxStoredBytes) throw tooLarge(read.payload.length, maxStoredBytes)
   const trace = traceparentOf(request)
-  return trace === undefined ? read.payload : withTraceparent(read.payload, read.count, trace, maxBodyBytes)
+  return trace === undefined ? read.payload : withTraceparent(read.payload, trace, maxBodyBytes)
 }
 
 /** @throws MillraceError when the channel does not take it; the client has its quota back then. */

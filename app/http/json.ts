@@ -16,16 +16,6 @@ export function requireUtf8(body: Buffer): void {
   throw new MillraceError('MALFORMED', `the body is not UTF-8: see byte ${at}`)
 }
 
-/** @throws MillraceError MALFORMED with the place. */
-export function parseJson(body: Buffer): unknown {
-  const text = body.toString()
-  try {
-    return JSON.parse(text)
-  } catch {
-    throw new MillraceError('MALFORMED', whereMalformed(text))
-  }
-}
-
 /** V8 does not always say where; a tolerant parser does. Only ever runs on what is already known to be malformed. */
 export function whereMalformed(text: string): string {
   const errors: ParseError[] = []

@@ -31,6 +31,7 @@ export interface SentGroup {
   readonly kind: 'group'
   readonly payload: Uint8Array<ArrayBuffer>
   readonly count: number
+  readonly isComplete: boolean
   /** Of each event, if the log needs them. */
   readonly keys: readonly string[] | undefined
   readonly identities: readonly (string | undefined)[] | undefined

@@ -128,7 +128,8 @@ async function sendGroups(): Promise<void> {
     const count = group.reduce((sum, write) => sum + write.count, 0)
     const keys = keyed ? group.flatMap((write) => write.keys ?? []) : undefined
     const identities = deduplicates ? group.flatMap((write) => write.identities ?? []) : undefined
-    post({ kind: 'group', payload, count, keys, identities }, [payload.buffer])
+    const isComplete = group.every((write) => write.isComplete)
+    post({ kind: 'group', payload, count, isComplete, keys, identities }, [payload.buffer])
   }
   while (onTheWay.length > 0) await untilAnswered()
 }

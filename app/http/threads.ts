@@ -20,7 +20,7 @@ import type { Config } from '../config.ts'
 import { MillraceError, systemCode } from '../errors.ts'
 import { ThreadCounts } from '../observability/counts.ts'
 import type { IngestCounts, ThreadsView } from '../observability/metrics.ts'
-import { type Lost, Write } from '../write.ts'
+import { type Lost, type OnSettled, Write } from '../write.ts'
 import type { ServerOptions, SharedLimits } from './server.ts'
 import { limitMemory } from './shared-limits.ts'
 import {
@@ -55,9 +55,10 @@ type ThreadsOptions = ServerOptions & { readonly counts: IngestCounts }
 export class GroupWrite extends Write {
   readonly #answer: (outcome: Outcome) => void
 
-  constructor({ payload, count, keys, identities }: SentGroup, answer: (outcome: Outcome) => void) {
+  constructor({ payload, count, isComplete, keys, identities }: SentGroup, answer: (outcome: Outcome) => void) {
     const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
-    super(bytes, count, (error) => answer({ kind: 'settled', error: pack(error) }), keys, identities)
+    const onSettled: OnSettled = (error) => answer({ kind: 'settled', error: pack(error) })
+    super(bytes, count, onSettled, { isComplete, keys, identities })
     this.#answer = answer
   }
 

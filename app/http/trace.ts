@@ -4,10 +4,10 @@
  * there handlers and the http sink have it.
  */
 import type { IncomingHttpHeaders } from 'node:http'
+import { NUMBER, scanner } from '../event/names.ts'
 import { isTraceparent } from '../event.ts'
 
-const NEWLINE = 0x0a
-const BRACE = 0x7b
+const LINE_END = Buffer.from('\n')
 
 /** The header when it is valid. A broken one is as good as none: the trace is not worth an event. */
 export function traceparentOf(headers: IncomingHttpHeaders): string | undefined {
@@ -20,25 +20,16 @@ export function traceIdOf(traceparent: string): string {
 }
 
 /**
- * Puts the attribute in front of each event's own: an event that brings its own keeps it, since of two members with the
- * same name the later one counts.
+ * Puts the attribute in front of each event's own; an event that brings its own keeps that.
  * @param payload JSON objects, one a line.
  * @param maxBytes past this the payload comes back as it is: what was small enough to be taken stays small enough.
  */
-export function withTraceparent(payload: Buffer, count: number, traceparent: string, maxBytes: number): Buffer {
-  const member = Buffer.from(`"traceparent":"${traceparent}",`)
-  const length = payload.length + count * member.length
-  if (length > maxBytes) return payload
-  const marked = Buffer.allocUnsafe(length)
-  let from = 0
-  let to = 0
-  for (let line = 0; line < count; line++) {
-    const inside = payload.indexOf(BRACE, from) + 1
-    to += payload.copy(marked, to, from, inside)
-    to += member.copy(marked, to)
-    const end = payload.indexOf(NEWLINE, inside)
-    from = end === -1 ? payload.length : end + 1
-    to += payload.copy(marked, to, inside, from)
-  }
-  return marked
+export function withTraceparent(payload: Buffer, traceparent: string, maxBytes: number): Buffer {
+  const members = new Map([[NUMBER.traceparent, `"traceparent":"${traceparent}",`]])
+  const marked: Buffer[] = []
+  // What is null or odd otherwise goes on as it is: the trace is not worth a change.
+  const onOdd = (line: Uint8Array) => void marked.push(Buffer.from(line), LINE_END)
+  scanner.fill(payload, { members }, 0, (lines) => void marked.push(Buffer.from(lines)), onOdd)
+  const lines = Buffer.concat(marked)
+  return lines.length - 1 > maxBytes ? payload : lines.subarray(0, -1)
 }

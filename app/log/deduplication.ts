@@ -67,7 +67,8 @@ export class DeduplicationWindow {
       batch.duplicates = known
       const count = batch.count - known.length
       if (known.length === 0) batches.push(batch)
-      else if (count > 0) batches.push({ payload: withoutLines(batch.payload, known), count })
+      else if (count > 0)
+        batches.push({ ...{ payload: withoutLines(batch.payload, known), count }, isComplete: batch.isComplete })
     }
     return {
       batches,

@@ -21,6 +21,8 @@ export interface Group {
   readonly count: number
   /** When it was appended, milliseconds since the epoch: the `time` of events that came without one. */
   readonly appendedAtMs: number
+  /** Whether each line is known to be a complete CloudEvent and nothing else. Default: false. */
+  readonly isComplete?: boolean
   /** `count` lines, each ended by `\n`. Valid until the next `read` of the same consumer: copy what must live longer. */
   readonly payload: Buffer
 }

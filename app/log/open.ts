@@ -1,7 +1,9 @@
 /** Which log: segment files of this process, or topics in Kafka. */
 import { join } from 'node:path'
 import type { Config } from '../config.ts'
-import { identityOfReceived } from '../event.ts'
+import { identityOfReceived } from '../event/attributes.ts'
+import { scanner } from '../event/names.ts'
+import { nextHead } from '../json/scanner.ts'
 import { DeduplicationWindow } from './deduplication.ts'
 import { EmbeddedLog } from './embedded/embedded-log.ts'
 import type { Files } from './embedded/files.ts'
@@ -33,10 +35,13 @@ export async function openWindow(
   const fromOffset = Math.max(0, log.committedEvents - events)
   for await (const found of inspectLog(join(config.DATA_DIR, 'log'), { fromOffset, ...(files && { files }) })) {
     if (found.kind !== 'group') continue
-    for (const line of found.group.payload.toString().trimEnd().split('\n')) {
-      const identity = identityOfReceived(JSON.parse(line))
-      if (identity !== undefined) window.add(identity)
-    }
+    const { payload } = found.group
+    scanner.scan(payload, 'lines', ({ places, head: first, texts, base }) => {
+      for (let text = 0, head = first; text < texts; text++, head = nextHead(places, head)) {
+        const identity = identityOfReceived(payload, base, places, head)
+        if (identity !== undefined) window.add(identity)
+      }
+    })
   }
   return window
 }

@@ -12,6 +12,7 @@
  */
 import { access, constants, mkdir } from 'node:fs/promises'
 import { MillraceError, messageOf } from '../errors.ts'
+import { linesOf } from '../event/item.ts'
 import { CurrentFile, syncDirectory } from './current-file.ts'
 import { type Item, type Sink, SinkUnavailable } from './sink.ts'
 
@@ -75,9 +76,8 @@ export class FileSink implements Sink {
   }
 
   write(items: readonly Item[]): Promise<undefined> {
-    let text = ''
-    for (const { event } of items) text += `${JSON.stringify(event)}\n`
-    const lines = Buffer.from(text)
+    const runs = linesOf(items)
+    const lines = runs.length === 1 ? (runs[0] as Buffer) : Buffer.concat(runs)
     return this.#next(async () => {
       // Before these are written: what fails here is tried again, and must not write them twice.
       if (this.#unsyncedBytes + lines.length > MAX_UNSYNCED_BYTES) await this.#makeDurable()

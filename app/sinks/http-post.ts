@@ -35,7 +35,7 @@ export class HttpPost {
    * Follows no redirect: a signed event goes where it was configured to go, nowhere else.
    * @throws Error when there is no answer: no connection, none in time, none that is HTTP; or `signal` is aborted.
    */
-  async send(body: string, headers: Record<string, string>, signal: AbortSignal): Promise<Answer> {
+  async send(body: Buffer, headers: Record<string, string>, signal: AbortSignal): Promise<Answer> {
     signal.throwIfAborted()
     const request = this.#url.protocol === 'https:' ? requestHttps : requestHttp
     const sent = request(this.#url, { method: 'POST', agent: this.#agent, headers })
@@ -60,7 +60,7 @@ export class HttpPost {
   }
 }
 
-function answerTo(sent: ClientRequest, body: string): Promise<IncomingMessage> {
+function answerTo(sent: ClientRequest, body: Buffer): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     sent.on('response', resolve)
     // After the response: a connection that breaks takes only words.

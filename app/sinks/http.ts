@@ -11,7 +11,7 @@
 import { hash } from 'node:crypto'
 import { Webhook } from 'standardwebhooks'
 import { messageOf } from '../errors.ts'
-import { type Event, isTraceparent } from '../event.ts'
+import { isTraceparent } from '../event.ts'
 import { type Answer, HttpPost } from './http-post.ts'
 import { type Failure, type Item, type Sink, SinkUnavailable } from './sink.ts'
 
@@ -44,7 +44,7 @@ export class HttpSink implements Sink {
   readonly #origin: string
   readonly #post: HttpPost
   readonly #webhook: Webhook | undefined
-  readonly #suspects = new WeakMap<Event, Suspect>()
+  readonly #suspects = new WeakMap<Item, Suspect>()
   #delivered = 0
   #failed = 0
 
@@ -58,8 +58,8 @@ export class HttpSink implements Sink {
   async write(items: readonly Item[], signal: AbortSignal): Promise<readonly Failure[]> {
     const failures: Failure[] = []
     // More than one only when a handler made several of one: they stay in order.
-    for (const [index, { event }] of items.entries()) {
-      const failure = await this.#deliver(event, signal)
+    for (const [index, item] of items.entries()) {
+      const failure = await this.#deliver(item, signal)
       if (failure) failures.push({ index, ...failure })
       else this.#delivered += 1
     }
@@ -70,11 +70,11 @@ export class HttpSink implements Sink {
     this.#post.close()
   }
 
-  async #deliver(event: Event, signal: AbortSignal): Promise<Omit<Failure, 'index'> | undefined> {
-    const body = JSON.stringify(event)
+  async #deliver(item: Item, signal: AbortSignal): Promise<Omit<Failure, 'index'> | undefined> {
+    const body = item.json
     let headers: Record<string, string>
     try {
-      headers = this.#headers(event, body)
+      headers = this.#headers(item, body)
     } catch (error) {
       return { reason: `no headers can be made for it: ${messageOf(error)}`, retryable: false }
     }
@@ -84,13 +84,13 @@ export class HttpSink implements Sink {
       answer = await this.#post.send(body, headers, signal)
     } catch (cause) {
       if (signal.aborted) throw new SinkUnavailable(messageOf(cause), { cause })
-      return this.#unavailable(event, before, `no answer from ${this.#origin} (${messageOf(cause)})`, { cause })
+      return this.#unavailable(item, before, `no answer from ${this.#origin} (${messageOf(cause)})`, { cause })
     }
     const { status } = answer
     if (status >= 200 && status < 300) return undefined
     const reason = `${this.#origin} answered ${status}: ${answer.text}`
     if (UNAVAILABLE.has(status)) {
-      return this.#unavailable(event, before, reason, { retryAfterMs: parseRetryAfter(answer.retryAfter) })
+      return this.#unavailable(item, before, reason, { retryAfterMs: parseRetryAfter(answer.retryAfter) })
     }
     return { reason, retryable: status < 400 || status >= 500 }
   }
@@ -101,15 +101,15 @@ export class HttpSink implements Sink {
    * @throws SinkUnavailable unless others get through.
    */
   #unavailable(
-    event: Event,
+    item: Item,
     before: Suspect,
     reason: string,
     options: ConstructorParameters<typeof SinkUnavailable>[1],
   ): Omit<Failure, 'index'> {
-    const suspect = this.#suspects.get(event) ?? before
+    const suspect = this.#suspects.get(item) ?? before
     suspect.tries += 1
     this.#failed += 1
-    this.#suspects.set(event, suspect)
+    this.#suspects.set(item, suspect)
     const delivered = this.#delivered - suspect.delivered
     const othersFailed = this.#failed - suspect.failed - suspect.tries
     const isItsOwn = delivered >= Math.max(MIN_TRIES, DELIVERED_PER_FAILED * othersFailed)
@@ -118,17 +118,18 @@ export class HttpSink implements Sink {
     return { reason: `${reason} (${others})`, retryable: false }
   }
 
-  #headers(event: Event, body: string): Record<string, string> {
+  #headers(item: Item, body: Buffer): Record<string, string> {
     const headers: Record<string, string> = {
       'content-type': 'application/cloudevents+json',
       'user-agent': 'millrace',
       'accept-encoding': 'identity',
     }
     // The trace goes on where the event goes (W3C Trace Context).
-    if (isTraceparent(event.traceparent)) headers.traceparent = event.traceparent
+    const { traceparent } = item
+    if (isTraceparent(traceparent)) headers.traceparent = traceparent
     if (this.#webhook === undefined) return headers
     const now = new Date()
-    const id = webhookId(event)
+    const id = webhookId(item)
     headers['webhook-id'] = id
     headers['webhook-timestamp'] = String(Math.floor(now.getTime() / 1000))
     headers['webhook-signature'] = this.#webhook.sign(id, now, body)
@@ -140,7 +141,7 @@ export class HttpSink implements Sink {
  * What receivers tell repeats by: source and id together identify an event (CloudEvents 1.0, section 3.1). Escaped, so that it can
  * stand in a header and in what is signed, `id.timestamp.body`, and so that no two events have the same.
  */
-export function webhookId({ source, id }: Pick<Event, 'source' | 'id'>): string {
+export function webhookId({ source, id }: Pick<Item, 'source' | 'id'>): string {
   const escaped = (text: string) => encodeURIComponent(text).replaceAll('.', '%2E')
   const readable = `${escaped(source)}:${escaped(id)}`
   return readable.length <= MAX_ID_LENGTH ? readable : `sha256:${hash('sha256', readable)}`

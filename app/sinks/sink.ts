@@ -1,16 +1,7 @@
 /** What a sink promises to delivery, and delivery to a sink. */
-import type { Event } from '../event.ts'
+import type { Item } from '../event/item.ts'
 
-/** An event on its way into a sink, and where it was read. */
-export interface Item {
-  readonly event: Event
-  /** The run of offsets it was read from: a partition of the log, or a log of dead letters that are delivered again. */
-  readonly logId: string
-  /** Its place there: delivered again after a crash, it has the same one. What handlers make of an event has its offset. */
-  readonly offset: number
-  /** When it was appended there, milliseconds since the epoch. */
-  readonly appendedAtMs: number
-}
+export type { Item }
 
 export interface Sink {
   /** Lanes: calls of `write` at once. Events with the same key always come through the same lane, in order. */
@@ -53,7 +44,8 @@ export interface Failure {
 }
 
 /** An event that was taken, and can never be delivered. */
-export interface Refused extends Pick<Item, 'event' | 'logId' | 'offset'> {
+export interface Refused {
+  readonly item: Item
   readonly reason: string
 }
 

@@ -1,5 +1,6 @@
 /** The stdout sink: complete CloudEvents as NDJSON on standard output, for pipes. The process logs to stderr then. */
 import type { Writable } from 'node:stream'
+import { linesOf } from '../event/item.ts'
 import { type Item, type Sink, SinkUnavailable } from './sink.ts'
 
 const MAX_BATCH_EVENTS = 1024
@@ -17,14 +18,13 @@ export class StdoutSink implements Sink {
 
   /** Resolves when the reader of the pipe has taken it. */
   write(items: readonly Item[], signal?: AbortSignal): Promise<undefined> {
-    let text = ''
-    for (const { event } of items) text += `${JSON.stringify(event)}\n`
+    const lines = Buffer.concat(linesOf(items))
     return new Promise((resolve, reject) => {
       // A reader that has stopped reading must not keep the process from stopping.
       const stop = () => reject(new SinkUnavailable('standard output has not taken everything'))
       if (signal?.aborted) return stop()
       signal?.addEventListener('abort', stop, { once: true })
-      this.#stream.write(text, (cause) => {
+      this.#stream.write(lines, (cause) => {
         signal?.removeEventListener('abort', stop)
         if (cause) reject(new SinkUnavailable(`standard output takes nothing (${cause.message})`, { cause }))
         else resolve(undefined)

@@ -88,7 +88,8 @@ const segment = fc
     const parts = groups.map(({ lines, offset, at }) => {
       const payload = Buffer.from(lines.map((line) => `${line}\n`).join(''))
       const group = Buffer.concat([Buffer.alloc(48), payload])
-      writeGroupHeader(group, 0, payload.length, lines.length, offset ?? next, at)
+      const place = { baseOffset: offset ?? next, appendedAtMs: at, isComplete: false }
+      writeGroupHeader(group, 0, { payloadBytes: payload.length, count: lines.length, ...place })
       next += lines.length
       return group
     })

@@ -3,6 +3,7 @@ import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import type { ListedLetter } from '../../app/delivery/dead-letters.ts'
 import type { Event } from '../../app/event.ts'
 import type { Handler } from '../../app/handlers/handler.ts'
 import { readPending } from '../../app/log/embedded/inspect.ts'
@@ -10,6 +11,12 @@ import type { Failure } from '../../app/sinks/sink.ts'
 import { SinkUnavailable } from '../../app/sinks/sink.ts'
 import { GatheringSink, numbered, openLog, QUICK, ScriptedSink, startDelivery } from '../support/delivery.ts'
 import { until } from '../support/service.ts'
+
+async function pendingLetters(directory: string, limit: number): Promise<ListedLetter[]> {
+  const lines = await readPending(join(directory, 'dead/scripted'), 'replay', limit)
+  return lines.map((line) => JSON.parse(line))
+}
+
 import { temporaryDirectory } from '../support/temporary.ts'
 
 /** The first time each id was taken, by key, as numbers. */
@@ -73,9 +80,7 @@ describe('at least once and in order per key', () => {
           expect(rig.delivery.deadLettersPending).toBeGreaterThanOrEqual(deadLettered)
           await rig.close()
           taken.push(...last.taken)
-          letters.push(
-            ...((await readPending(join(directory, 'dead/scripted'), 'replay', 10_000)) as { event: Event }[]),
-          )
+          letters.push(...(await pendingLetters(directory, 10_000)))
           const arrived = new Set([...taken, ...letters.map(({ event }) => event)].map(({ id }) => id))
           expect(arrived).toEqual(new Set(Array.from({ length: sent }, (_, id) => String(id))))
         },
@@ -355,7 +360,7 @@ describe('dead letters', () => {
       rig.delivery.settled.deadLettered,
       rig.delivery.deadLettersPending,
     ]).toEqual([3, 1, 1])
-    const [letter] = await readPending(join(directory, 'dead/scripted'), 'replay', 10)
+    const [letter] = await pendingLetters(directory, 10)
     expect(letter).toMatchObject({ offset: 1, attempts: 1, reason: 'no good', event: { id: '1', data: 1 } })
     await rig.close()
   })
@@ -379,10 +384,7 @@ describe('dead letters', () => {
         ['k0', [2, 4]],
       ]),
     )
-    const [letter] = (await readPending(join(directory, 'dead/scripted'), 'replay', 10)) as {
-      reason: string
-      attempts: number
-    }[]
+    const [letter] = await pendingLetters(directory, 10)
     expect(letter).toMatchObject({
       attempts: QUICK.maxAttempts,
       reason: expect.stringMatching(/Error: handler broke\n +at /),
@@ -422,7 +424,7 @@ describe('dead letters', () => {
     const healed = new ScriptedSink()
     const again = await startDelivery(directory, healed, { deadLetterMaxBytes: 100_000 })
     await settled(again.delivery)
-    const letters = (await readPending(join(directory, 'dead/scripted'), 'replay', 100)) as { event: Event }[]
+    const letters = await pendingLetters(directory, 100)
     expect(new Set([...healed.ids, ...letters.map(({ event }) => event.id)]).size).toBe(20)
     await again.close()
   })
@@ -454,9 +456,9 @@ describe('dead letters', () => {
     const rig = await startDelivery(directory, new ScriptedSink(), { handlers: [throws] })
     await rig.log.append([numbered(0, 1)])
     await settled(rig.delivery)
-    const [letter] = await readPending(join(directory, 'dead/scripted'), 'replay', 10)
+    const [letter] = await pendingLetters(directory, 10)
     expect(letter).toMatchObject({ reason: expect.stringMatching(/^Error: /) })
-    expect((letter as { reason: string }).reason).toHaveLength(8192)
+    expect(letter?.reason).toHaveLength(8192)
     await rig.close()
   })
 
@@ -665,7 +667,7 @@ describe('handlers', () => {
     })
     await rig.log.append([numbered(0, 1)])
     await settled(rig.delivery)
-    const [letter] = await readPending(join(directory, 'dead/scripted'), 'replay', 1)
+    const [letter] = await pendingLetters(directory, 1)
     expect(letter).toMatchObject({ reason: expect.stringMatching(/returned something that is not an event/) })
     await rig.close()
   })

@@ -180,17 +180,24 @@ describe('refused for good', () => {
     })
   })
 
-  test('events that grow past the limit when they are written out: 1e20 has 21 digits', async () => {
+  test('an event that grows past the limit when it is put into JSON: a control character has six bytes', async () => {
     const http = await startHttp({ MAX_BODY_BYTES: '20000' })
-    const numbers = `{"data":[${'1e20,'.repeat(3000)}1]}`
-    expect((await post(http, numbers)).status).toBe(202) // kept as it came
+    const attributes = { 'ce-specversion': '1.0', 'ce-id': 'a', 'ce-source': '/s', 'ce-type': 't' }
+    const headers = { ...attributes, 'content-type': 'text/plain' }
+    expect((await post(http, '\u0001'.repeat(6000), headers)).status).toBe(202)
     await expectProblem(
-      await post(http, `[${numbers}]`),
+      await post(http, '\u0001'.repeat(8000), headers),
       413,
       'body-too-large',
-      /^as they are stored, the events have 6/,
+      /as they are stored, the events have 480\d\d bytes, the limit is 40000/,
     )
-    expect(await http.stored()).toEqual([numbers])
+  })
+
+  test('what is received is what is stored, so that nothing grows: 1e20 stays four characters', async () => {
+    const http = await startHttp({ MAX_BODY_BYTES: '20000' })
+    const numbers = `{"data":[${'1e20,'.repeat(3000)}1]}`
+    expect((await post(http, numbers)).status).toBe(202)
+    expect((await post(http, `[${numbers}]`)).status).toBe(202)
   })
 
   test('what the log can never hold', async () => {

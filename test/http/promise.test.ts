@@ -8,6 +8,7 @@ import { expect, test } from 'vitest'
 import { MillraceError } from '../../app/errors.ts'
 import { readBody } from '../../app/http/body.ts'
 import { inflate } from '../../app/http/inflate.ts'
+import { atMost } from '../support/events.ts'
 import { headersOf } from '../support/http.ts'
 
 const MAX_BYTES = 1024 * 1024
@@ -39,7 +40,7 @@ async function take(body: Buffer, type: string, name: Encoding) {
   const { payload, count, rejected } = readBody(
     await inflate(name, body, MAX_BYTES),
     headersOf({ 'content-type': type }),
-    MAX_EVENTS,
+    atMost(MAX_EVENTS),
   )
   return { stored: count === 0 ? [] : payload.toString().split('\n'), rejected }
 }

@@ -400,9 +400,11 @@ test('an event that can never fit into the channel costs no quota', async () => 
   const http = await startHttp({
     ...{ QUOTA_EVENTS_PER_SECOND: '1', MAX_BODY_BYTES: '20000', CHANNEL_CAPACITY_BYTES: '20000' },
   })
-  // Written out again, each of these numbers has 21 digits.
-  const grows = JSON.stringify([{ data: [] }]).replace('[]', `[${'1e20,'.repeat(1400)}1]`)
-  for (let at = 0; at < 15; at++) expect((await post(http, grows)).status).toBe(413)
+  // In JSON, each of these has six bytes.
+  const grows = '\u0001'.repeat(4000)
+  const attributes = { 'ce-specversion': '1.0', 'ce-id': 'a', 'ce-source': '/s', 'ce-type': 't' }
+  const headers = { ...attributes, 'content-type': 'text/plain' }
+  for (let at = 0; at < 15; at++) expect((await post(http, grows, headers)).status).toBe(413)
   expect((await post(http, EVENT)).status).toBe(202)
 })
 

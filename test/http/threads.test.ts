@@ -301,6 +301,7 @@ describe('what became of a group', () => {
       kind: 'group',
       payload: new Uint8Array(2),
       count: 6,
+      isComplete: false,
       keys: undefined,
       identities: undefined,
     } as const

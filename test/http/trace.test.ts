@@ -40,7 +40,7 @@ test('every event gets it, none loses anything, and one that brings its own keep
         const event = own === null ? { data } : { data, traceparent: own }
         return `${space}${JSON.stringify(event)}${space}`
       })
-      const marked = withTraceparent(Buffer.from(lines.join('\n')), list.length, TRACE, 1024 * 1024).toString()
+      const marked = withTraceparent(Buffer.from(lines.join('\n')), TRACE, 1024 * 1024).toString()
       const got = marked.split('\n').map((line) => JSON.parse(line))
       expect(got).toEqual(list.map(({ data, own }) => JSON.parse(JSON.stringify({ data, traceparent: own ?? TRACE }))))
     }),
@@ -49,5 +49,5 @@ test('every event gets it, none loses anything, and one that brings its own keep
 
 test('a payload that would grow past the limit is left as it is', () => {
   const payload = Buffer.from('{"data":1}\n{"data":2}')
-  expect(withTraceparent(payload, 2, TRACE, payload.length + 10)).toBe(payload)
+  expect(withTraceparent(payload, TRACE, payload.length + 10)).toBe(payload)
 })

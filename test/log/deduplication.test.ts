@@ -1,16 +1,18 @@
 /** Events that are sent again: acknowledged, and stored once. */
+
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { channel } from '../../app/channel/channel.ts'
 import { loadConfig } from '../../app/config.ts'
 import { messageOf } from '../../app/errors.ts'
-import { identityOfReceived } from '../../app/event.ts'
+import { readBody } from '../../app/http/body.ts'
 import { DeduplicationWindow } from '../../app/log/deduplication.ts'
 import { EmbeddedLog } from '../../app/log/embedded/embedded-log.ts'
 import { groupCommit } from '../../app/log/group-commit.ts'
 import { openWindow } from '../../app/log/open.ts'
 import { Write } from '../../app/write.ts'
 import { FaultFiles } from '../support/fault-files.ts'
+import { headersOf } from '../support/http.ts'
 
 test('knows the last so many identities, whatever came before, and no other', () => {
   fc.assert(
@@ -44,11 +46,16 @@ test('takes 24 to 32 bytes an event, from the start on', () => {
 })
 
 test('the same source and id is the same event; without an id, or with another source, it is not', () => {
-  expect(identityOfReceived({ id: 1, data: 0 })).toBe(identityOfReceived({ id: '1', source: 'millrace', data: 2 }))
-  expect(identityOfReceived({ id: '1', source: '/a' })).not.toBe(identityOfReceived({ id: '1', source: '/b' }))
-  expect(identityOfReceived({ id: 'b', source: '/a' })).not.toBe(identityOfReceived({ id: '/ab', source: '' }))
-  expect(identityOfReceived({ data: 1 })).toBeUndefined()
-  expect(identityOfReceived({ id: null, data: 1 })).toBeUndefined()
+  const identity = (event: object) => {
+    const body = Buffer.from(JSON.stringify(event))
+    const wanted = { maxEvents: 1, keys: false, identities: true }
+    return readBody(body, headersOf({ 'content-type': 'application/json' }), wanted).identities?.[0]
+  }
+  expect(identity({ id: 1, data: 0 })).toBe(identity({ id: '1', source: 'millrace', data: 2 }))
+  expect(identity({ id: '1', source: '/a', data: 1 })).not.toBe(identity({ id: '1', source: '/b', data: 1 }))
+  expect(identity({ id: '\u0062', data: 1 })).toBe(identity({ id: 'b', data: 1 }))
+  expect(identity({ data: 1 })).toBeUndefined()
+  expect(identity({ id: null, data: 1 })).toBeUndefined()
 })
 
 const DIRECTORY = '/data/log'
@@ -88,7 +95,7 @@ class Run {
       const onSettled = (error: unknown) => {
         answers[at] = error === undefined ? write.duplicates.length : messageOf(error)
       }
-      const write = new Write(payload, events.length, onSettled, undefined, events.map(identityOfReceived))
+      const write = new Write(payload, events.length, onSettled, { identities: ids.map((id) => `millrace\0${id}`) })
       sender.trySend(write)
     }
     sender.close()

@@ -17,7 +17,7 @@ import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import type { Event } from '../../app/event.ts'
 import { CurrentFile } from '../../app/sinks/current-file.ts'
 import { FileSink } from '../../app/sinks/file.ts'
-import { items } from '../support/delivery.ts'
+import { items } from '../support/events.ts'
 import { until } from '../support/service.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
 

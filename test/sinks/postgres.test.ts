@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { type ConnectionOptions, clientConfig } from '../../app/sinks/postgres/connection.ts'
 import { rowOf } from '../../app/sinks/postgres/postgres-sink.ts'
 import { troubleOf } from '../../app/sinks/postgres/sqlstate.ts'
+import { itemIn } from '../support/events.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
 
 const options: ConnectionOptions = {
@@ -75,9 +76,10 @@ describe('a connection', () => {
 test('a row has the extensions in one place, and the time of its acceptance where it has no other', () => {
   const appendedAtMs = Date.UTC(2026, 0, 31)
   const accepted_at = '2026-01-31T00:00:00.000Z'
+  const row = (of: object) => JSON.parse(rowOf(itemIn({ event: of, appendedAtMs })))
   const event = { specversion: '1.0', id: 'a', source: '/s', type: 't' } as const
-  expect(rowOf({ event, appendedAtMs })).toEqual({ ...event, time: accepted_at, accepted_at })
-  expect(rowOf({ event: { ...event, time: '2020-01-01T00:00:00Z', traceid: 'x', data: 1 }, appendedAtMs })).toEqual({
+  expect(row(event)).toEqual({ ...event, time: accepted_at, accepted_at })
+  expect(row({ ...event, time: '2020-01-01T00:00:00Z', traceid: 'x', data: 1 })).toEqual({
     ...event,
     time: '2020-01-01T00:00:00Z',
     data: 1,

@@ -2,7 +2,7 @@ import { PassThrough, Writable } from 'node:stream'
 import { expect, test } from 'vitest'
 import type { Event } from '../../app/event.ts'
 import { StdoutSink } from '../../app/sinks/stdout.ts'
-import { items } from '../support/delivery.ts'
+import { items } from '../support/events.ts'
 
 const event: Event = { specversion: '1.0', id: '1', source: '/s', type: 't' }
 

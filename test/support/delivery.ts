@@ -136,11 +136,6 @@ export async function startDelivery(
   }
 }
 
-/** Events as a sink is given them. */
-export function items(...events: readonly Event[]): Item[] {
-  return events.map((event, offset) => ({ event, logId: 'log', offset, appendedAtMs: 0 }))
-}
-
 /** Events `from`…`to - 1`, each with its number as id, spread over `keys` subjects. */
 export function numbered(from: number, to: number, keys = 3): { payload: Buffer; count: number } {
   const lines = Array.from({ length: to - from }, (_, at) =>

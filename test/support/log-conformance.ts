@@ -3,7 +3,6 @@ import fc from 'fast-check'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { decode } from '../../app/delivery/decode.ts'
 import { Delivery } from '../../app/delivery/delivery.ts'
-import { keyOfReceived } from '../../app/event.ts'
 import type { Consumer, Log, Position } from '../../app/log/log.ts'
 import type { Batch } from '../../app/write.ts'
 import { QUICK, ScriptedSink } from './delivery.ts'
@@ -31,7 +30,7 @@ function events(from: number, to: number, keys = 5): Batch {
   return {
     payload: Buffer.from(made.map((event) => JSON.stringify(event)).join('\n')),
     count: made.length,
-    keys: made.map(keyOfReceived),
+    keys: made.map(({ subject }) => subject),
   }
 }
 

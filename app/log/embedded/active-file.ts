@@ -31,9 +31,11 @@ export class GroupBuffer {
   encode(batches: readonly Batch[], baseOffset: number): void {
     this.length = GROUP_HEADER_BYTES
     this.count = 0
+    let isComplete = true
     for (const batch of batches) {
       this.length += batch.payload.length + 1
       this.count += batch.count
+      isComplete &&= batch.isComplete === true
     }
     if (this.length > this.bytes.length) this.bytes = Buffer.allocUnsafeSlow(this.length)
     let at = GROUP_HEADER_BYTES
@@ -43,7 +45,9 @@ export class GroupBuffer {
       this.bytes[at] = NEWLINE
       at += 1
     }
-    writeGroupHeader(this.bytes, 0, this.length - GROUP_HEADER_BYTES, this.count, baseOffset, Date.now())
+    const { count, length } = this
+    const payloadBytes = length - GROUP_HEADER_BYTES
+    writeGroupHeader(this.bytes, 0, { payloadBytes, count, baseOffset, appendedAtMs: Date.now(), isComplete })
   }
 
   /** Zeros behind the group, until both have so many bytes. */

@@ -20,11 +20,14 @@
  *     10     2  header bytes = 64           8     4  crc32 of the payload
  *     12     4  crc32 of bytes 16..63      12     4  payload bytes
  *     16    16  log id (UUID)              16     4  events in the group
- *     32     8  base offset                20     4  flags = 0
+ *     32     8  base offset                20     4  flags: bit 0
  *     40     8  created at, ms             24     8  base offset
  *     48    16  zero                       32     8  appended at, ms
  *                                          40     8  zero
  *                                          48     …  payload: the events, one JSON text a line, each ended by "\n"
+ *
+ * Bit 0 of the flags: each line is a complete CloudEvent and nothing else, so that it can go out as it is. A reader that does not know
+ * it may complete each line again, which changes nothing.
  *
  * The header has its own checksum so that a damaged payload costs exactly its own group: length and count can still be
  * trusted. With a damaged header the reader looks for the next valid one. It cannot mistake a payload for a header: a
@@ -40,6 +43,7 @@ const SEGMENT_MAGIC = Buffer.from('MILLRACE')
 export const GROUP_MAGIC = Buffer.from('MRG1')
 /** The last moment that a Date can hold. */
 const MAX_DATE_MS = 8.64e15
+const IS_COMPLETE = 1
 const GROUP_MAGIC_LE = GROUP_MAGIC.readUInt32LE(0)
 
 export interface SegmentHeader {
@@ -55,6 +59,8 @@ export interface GroupHeader {
   readonly count: number
   readonly baseOffset: number
   readonly appendedAtMs: number
+  /** Whether each line is a complete CloudEvent and nothing else. */
+  readonly isComplete: boolean
 }
 
 export function encodeSegmentHeader(logId: string, baseOffset: number, createdAtMs: number): Buffer {
@@ -88,17 +94,14 @@ export function decodeSegmentHeader(bytes: Buffer): SegmentHeader | undefined {
 export function writeGroupHeader(
   bytes: Buffer,
   at: number,
-  payloadBytes: number,
-  count: number,
-  baseOffset: number,
-  appendedAtMs: number,
+  { payloadBytes, count, baseOffset, appendedAtMs, isComplete }: Omit<GroupHeader, 'payloadCrc'>,
 ): void {
   const payloadAt = at + GROUP_HEADER_BYTES
   bytes.writeUInt32LE(GROUP_MAGIC_LE, at)
   bytes.writeUInt32LE(crc32(bytes.subarray(payloadAt, payloadAt + payloadBytes)), at + 8)
   bytes.writeUInt32LE(payloadBytes, at + 12)
   bytes.writeUInt32LE(count, at + 16)
-  bytes.writeUInt32LE(0, at + 20)
+  bytes.writeUInt32LE(isComplete ? IS_COMPLETE : 0, at + 20)
   bytes.writeBigUInt64LE(BigInt(baseOffset), at + 24)
   bytes.writeBigUInt64LE(BigInt(appendedAtMs), at + 32)
   bytes.writeBigUInt64LE(0n, at + 40)
@@ -120,6 +123,7 @@ export function readGroupHeader(bytes: Buffer, at: number): GroupHeader | undefi
     count,
     baseOffset,
     appendedAtMs,
+    isComplete: (bytes.readUInt32LE(at + 20) & IS_COMPLETE) !== 0,
   }
 }
 

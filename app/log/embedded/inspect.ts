@@ -76,7 +76,7 @@ export async function* inspectLog(directory: string, options: InspectOptions = {
 }
 
 /**
- * The oldest `limit` records that `consumer` has not settled yet; none when there is no such log.
+ * The oldest `limit` records, a line each, that `consumer` has not settled yet; none when there is no such log.
  * @param onTrouble told what cannot be read, and where progress is not known and all records are taken for pending. Default: nobody.
  */
 export async function readPending(
@@ -84,8 +84,8 @@ export async function readPending(
   consumer: string,
   limit: number,
   onTrouble: (message: string) => void = () => undefined,
-): Promise<object[]> {
-  const records: object[] = []
+): Promise<string[]> {
+  const records: string[] = []
   if (!(await exists(directory))) return records
   // As a start reads it: where the file is damaged or gone, from the oldest on.
   const progress = await ConsumerStore.open(nodeFiles, directory, new SpaceReserve(nodeFiles, directory), onTrouble)
@@ -98,19 +98,10 @@ export async function readPending(
     if (found.kind !== 'group') continue
     const { payload, baseOffset } = found.group
     const lines = payload.toString().split('\n').slice(0, -1)
-    for (const line of lines.slice(Math.max(0, fromOffset - baseOffset))) records.push(parsed(line))
+    records.push(...lines.slice(Math.max(0, fromOffset - baseOffset)))
     if (records.length >= limit) break
   }
   return records.slice(0, limit)
-}
-
-/** What is sound by its checksum is what somebody wrote, which need not be JSON. */
-function parsed(line: string): object {
-  try {
-    const record: unknown = JSON.parse(line)
-    if (typeof record === 'object' && record !== null) return record
-  } catch {}
-  return { unreadable: line }
 }
 
 async function exists(directory: string): Promise<boolean> {

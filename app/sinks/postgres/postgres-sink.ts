@@ -11,7 +11,6 @@
  */
 import pg from 'pg'
 import { MillraceError, messageOf } from '../../errors.ts'
-import type { Event } from '../../event.ts'
 import { type Failure, type Item, type Sink, SinkUnavailable } from '../sink.ts'
 import { type ConnectionOptions, clientConfig } from './connection.ts'
 import { stateOf, type Trouble, troubleOf } from './sqlstate.ts'
@@ -33,9 +32,6 @@ const STATEMENT_SHARE = 0.9
 const LOCK_SHARE = 0.5
 /** Statements in a row that were quick enough, before more rows are tried at once again. */
 const GROW_AFTER = 4
-const ATTRIBUTES = new Set(
-  'specversion id source type subject time datacontenttype dataschema data data_base64'.split(' '),
-)
 
 export class PostgresSink implements Sink {
   readonly concurrency: number
@@ -158,7 +154,7 @@ export class PostgresSink implements Sink {
     signal.addEventListener('abort', abort)
     try {
       await client.query(this.#begin)
-      await client.query(statement, [JSON.stringify(rows.slice(first, end))])
+      await client.query(statement, [`[${rows.slice(first, end).join()}]`])
       await client.query('COMMIT')
       broken = false
     } catch (error) {
@@ -195,20 +191,21 @@ export function insertStatement(table: string, { key }: Pick<Table, 'key'>): str
   )
 }
 
-/** The event with its extensions in one place; one without `time` happened when it was accepted. */
-export function rowOf({ event, appendedAtMs }: Pick<Item, 'event' | 'appendedAtMs'>): object {
-  const accepted_at = new Date(appendedAtMs).toISOString()
-  let attributes: Event = event
-  let extensions: Record<string, unknown> | undefined
-  for (const name in event) {
-    if (ATTRIBUTES.has(name)) continue
-    extensions ??= {}
-    extensions[name] = event[name]
+/**
+ * The event as JSON, with its extensions in one place; one without `time` happened when it was accepted. The bytes of `data` are
+ * those that came in: jsonb keeps numbers exactly.
+ */
+export function rowOf(item: Item): string {
+  const acceptedAt = `"${new Date(item.appendedAtMs).toISOString()}"`
+  // Of two members with the same name the later one counts.
+  let row = `{"accepted_at":${acceptedAt},"time":${acceptedAt}`
+  let extensions = ''
+  for (const [name, text, isExtension] of item.members()) {
+    const member = `,${JSON.stringify(name)}:${text}`
+    if (isExtension) extensions += member
+    else row += member
   }
-  if (extensions) {
-    attributes = Object.fromEntries(Object.entries(event).filter(([name]) => ATTRIBUTES.has(name))) as unknown as Event
-  }
-  return { time: accepted_at, ...attributes, extensions, accepted_at }
+  return extensions === '' ? `${row}}` : `${row},"extensions":{${extensions.slice(1)}}}`
 }
 
 interface FailedRow {
@@ -220,7 +217,8 @@ interface FailedRow {
 /** Rows on their way, and what became of them. */
 interface Batch {
   readonly statement: string
-  readonly rows: readonly object[]
+  /** JSON texts. */
+  readonly rows: readonly string[]
   readonly failed: FailedRow[]
   readonly signal: AbortSignal
 }

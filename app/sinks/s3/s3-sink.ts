@@ -197,8 +197,8 @@ export class S3Sink implements Sink {
   }
 
   async #refuse(object: SealedObject, reason: string): Promise<void> {
-    const events = await object.events()
-    await this.onRefused?.(events.map((event) => ({ ...event, reason })))
+    const items = await object.items()
+    await this.onRefused?.(items.map((item) => ({ item, reason })))
   }
 
   async #writeCuts({ logId, firstOffset, endOffset }: Window): Promise<void> {

@@ -9,7 +9,7 @@
 import { createHash } from 'node:crypto'
 import { promisify } from 'node:util'
 import { gunzip, gzip, zstdCompress, zstdDecompress } from 'node:zlib'
-import type { Item } from '../sink.ts'
+import { type Item, itemOf } from '../../event/item.ts'
 
 export type Compression = 'gzip' | 'zstd'
 
@@ -25,7 +25,7 @@ export interface SealedObject {
   readonly key: string
   readonly bytes: Buffer
   /** What is in it, read from its bytes. */
-  events(): Promise<Pick<Item, 'event' | 'logId' | 'offset'>[]>
+  items(): Promise<Item[]>
 }
 
 const CODECS = {
@@ -38,9 +38,10 @@ const CODECS = {
 } as const
 
 /** Raw: what a compressed member holds, and what an object keeps uncompressed at most. */
-const MEMBER_CHARACTERS = 128 * 1024
+const MEMBER_BYTES = 128 * 1024
 /** Of one part of a key, between two slashes: what stores that keep objects as files allow. */
 const MAX_SEGMENT_BYTES = 255
+const LINE_END = Buffer.from('\n')
 const TYPE_PREFIX = 'type='
 
 interface OpenObject {
@@ -48,7 +49,9 @@ interface OpenObject {
   readonly firstOffset: number
   /** Of each event. */
   readonly offsets: number[]
-  text: string
+  /** Lines that are not compressed yet. */
+  raw: Buffer[]
+  rawBytes: number
   readonly members: Promise<Buffer>[]
 }
 
@@ -63,7 +66,7 @@ export class Window {
   readonly written = Promise.withResolvers<void>()
   readonly #options: WindowOptions
   readonly #objects = new Map<string, OpenObject>()
-  #rawCharacters = 0
+  #rawBytes = 0
   #compressedBytes = 0
   #sealed: SealedObject[] | undefined
   /** Since when it waits: its first event, or the last one of a repeat, which knows its end. */
@@ -94,23 +97,24 @@ export class Window {
 
   /** What it takes in memory, about. */
   get heldBytes(): number {
-    return this.#rawCharacters + this.#compressedBytes
+    return this.#rawBytes + this.#compressedBytes
   }
 
-  add({ event, offset, appendedAtMs }: Item): void {
+  add(item: Item): void {
+    const { offset, appendedAtMs, bytes } = item
     // By arrival, which only moves on: an hour that is over gets nothing new, and no sender's clock makes a directory.
     const hour = new Date(appendedAtMs).toISOString()
-    const directory = `${TYPE_PREFIX}${encodeType(event.type)}/dt=${hour.slice(0, 10)}/hh=${hour.slice(11, 13)}`
+    const directory = `${TYPE_PREFIX}${encodeType(item.type)}/dt=${hour.slice(0, 10)}/hh=${hour.slice(11, 13)}`
     let object = this.#objects.get(directory)
     if (object === undefined) {
-      object = { directory, firstOffset: offset, offsets: [], text: '', members: [] }
+      object = { directory, firstOffset: offset, offsets: [], raw: [], rawBytes: 0, members: [] }
       this.#objects.set(directory, object)
     }
-    const line = `${JSON.stringify(event)}\n`
-    object.text += line
+    object.raw.push(item.json, LINE_END)
+    object.rawBytes += bytes
     object.offsets.push(offset)
-    this.#rawCharacters += line.length
-    if (object.text.length >= MEMBER_CHARACTERS) this.#compress(object)
+    this.#rawBytes += bytes
+    if (object.rawBytes >= MEMBER_BYTES) this.#compress(object)
     this.events += 1
     this.endOffset = Math.max(this.endOffset, offset + 1)
     if (this.isRepeat) this.#sinceMs = performance.now()
@@ -124,25 +128,27 @@ export class Window {
 
   async #sealObject(object: OpenObject): Promise<SealedObject> {
     const { logId, consumer, compression } = this.#options
-    if (object.text !== '') this.#compress(object)
+    if (object.rawBytes > 0) this.#compress(object)
     const { extension, expand } = CODECS[compression]
     const { directory, firstOffset, offsets } = object
     const members = await Promise.all(object.members)
-    const events = async () => {
+    const items = async () => {
       const lines = (await Promise.all(members.map((member) => expand(member)))).join('').trimEnd().split('\n')
-      return lines.map((line, at) => ({ event: JSON.parse(line), logId, offset: offsets[at] ?? firstOffset }))
+      const originOf = (at: number) => ({ logId, baseOffset: offsets[at] ?? firstOffset, appendedAtMs: 0 })
+      return lines.map((line, at) => itemOf(Buffer.from(line), originOf(at)))
     }
     const name = `${consumer}.${logId}-${firstOffset}-${offsets.length}.ndjson.${extension}`
-    return { key: `${directory}/${name}`, bytes: Buffer.concat(members), events }
+    return { key: `${directory}/${name}`, bytes: Buffer.concat(members), items }
   }
 
   #compress(object: OpenObject): void {
-    const { length } = object.text
-    const member = CODECS[this.#options.compression].compress(Buffer.from(object.text))
-    object.text = ''
+    const length = object.rawBytes
+    const member = CODECS[this.#options.compression].compress(Buffer.concat(object.raw))
+    object.raw = []
+    object.rawBytes = 0
     object.members.push(member)
     member.then((bytes) => {
-      this.#rawCharacters -= length
+      this.#rawBytes -= length
       this.#compressedBytes += bytes.length
     })
   }

@@ -25,7 +25,8 @@ function written(payloads: readonly (readonly string[])[]): { bytes: Buffer; kno
   const parts = payloads.map((lines) => {
     const payload = Buffer.from(lines.map((line) => `${JSON.stringify({ data: line })}\n`).join(''))
     const group = Buffer.concat([Buffer.alloc(GROUP_HEADER_BYTES), payload])
-    writeGroupHeader(group, 0, payload.length, lines.length, offset, 1_700_000_000_000)
+    const place = { baseOffset: offset, appendedAtMs: 1_700_000_000_000, isComplete: false }
+    writeGroupHeader(group, 0, { payloadBytes: payload.length, count: lines.length, ...place })
     known.add(`${offset} ${lines.length} ${payload}`)
     offset += lines.length
     return group

@@ -1,0 +1,207 @@
+/**
+ * Whether a text that was scanned is an event, by its bytes. Most are, and are plain: then nothing is decoded.
+ *
+ *     places ─▶ plain? ─yes─▶ an event
+ *                 └─no──▶ attributes decoded with JSON.parse ─▶ validate(), which decides, and words the reason
+ *
+ * `data` is never decoded: it is ours to pass on, not to read.
+ */
+import { describe, isWholeNumber, MAX_ATTRIBUTE_LENGTH, type Strictness, TOO_DEEP, validate } from '../event.ts'
+import {
+  endOf,
+  firstMember,
+  isOddName,
+  isPlainText,
+  MAX_MEMBERS,
+  Mark,
+  MEMBER_STEP,
+  marksOf,
+  membersOf,
+  NO_OBJECT,
+  nameAt,
+  nameLengthOf,
+  nameOf,
+  OTHER_NAME,
+  type Places,
+  startOf,
+  valueAt,
+  valueEnd,
+} from '../json/scanner.ts'
+import { nameText } from './attributes.ts'
+import { bitOf, NUMBER } from './names.ts'
+import { isTime } from './time.ts'
+
+const DOT = 0x2e
+const ZERO = 0x30
+const ONE = 0x31
+const NINE = 0x39
+const LOWER_A = 0x61
+const LOWER_Z = 0x7a
+const LOWER_F = 0x66
+const LOWER_T = 0x74
+/** A number of so many digits is an Integer of CloudEvents. */
+const MAX_INTEGER_DIGITS = 9
+const MAX_NAME_LENGTH = 64
+/** Compared pair by pair; more are told apart the other way. */
+const MAX_PLAIN_EXTENSIONS = 8
+
+const ODD_MARKS = Mark.TOO_DEEP | Mark.TOO_MANY | Mark.HAS_NULL | Mark.NAME_TWICE
+const COMPLETE = bitOf('specversion', 'id', 'source', 'type')
+const SPECVERSION = bitOf('specversion')
+const DATA = bitOf('data')
+const DATA_BASE64 = bitOf('data_base64')
+
+/** The last good source: sources repeat. */
+let goodSource = Buffer.from('/')
+
+/**
+ * Why the text is no event, in the words of who sent it; undefined when it is one.
+ * @param bytes that were scanned; `base` is where in them places are counted from.
+ */
+export function faultOfText(
+  bytes: Buffer,
+  base: number,
+  places: Places,
+  head: number,
+  strictness: Strictness,
+): string | undefined {
+  if (isPlainEvent(bytes, base, places, head, strictness)) return undefined
+  return faultOfOdd(bytes.subarray(base + startOf(places, head), base + endOf(places, head)), places, head, strictness)
+}
+
+/** Whether it has all that it needs; a short event is completed when it is read. */
+export function isComplete(places: Places, head: number): boolean {
+  return (marksOf(places, head) & SPECVERSION) !== 0
+}
+
+/** Says yes to events only, but not to all of them. */
+function isPlainEvent(bytes: Buffer, base: number, places: Places, head: number, strictness: Strictness): boolean {
+  const marks = marksOf(places, head)
+  const members = membersOf(places, head)
+  if (members < 0 || (marks & ODD_MARKS) !== 0) return false
+  const isWhole = (marks & SPECVERSION) !== 0
+  if (isWhole ? (marks & COMPLETE) !== COMPLETE : strictness === 'strict') return false
+  const payload = marks & (DATA | DATA_BASE64)
+  if (payload === (DATA | DATA_BASE64) || (payload === 0 && !isWhole)) return false
+  const end = firstMember(head) + members * MEMBER_STEP
+  for (let member = firstMember(head); member < end; member += MEMBER_STEP) {
+    const name = nameOf(places, member)
+    if (name === NUMBER.data) continue
+    if (name === OTHER_NAME && !isPlainName(bytes, base, places, member)) return false
+    const at = base + valueAt(places, member)
+    const behind = base + valueEnd(places, member)
+    if (isPlainText(places, member)) {
+      if (!isPlainAttribute(name, bytes, at + 1, behind - 1)) return false
+    } else if (
+      name === NUMBER.id ? isWhole || !isPlainNumber(bytes, at, behind) : !isPlainScalar(name, bytes, at, behind)
+    ) {
+      return false
+    }
+  }
+  return (marks & Mark.HAS_OTHERS) === 0 || areDistinct(bytes, base, places, head)
+}
+
+/** @param at behind the opening quote. @param end of the text. */
+function isPlainAttribute(name: number, bytes: Buffer, at: number, end: number): boolean {
+  const length = end - at
+  if (length > MAX_ATTRIBUTE_LENGTH) return false
+  switch (name) {
+    case NUMBER.id:
+    case NUMBER.type:
+    case NUMBER.subject:
+    case NUMBER.datacontenttype:
+      return length > 0
+    case NUMBER.source:
+      return isGoodSource(bytes, at, end)
+    case NUMBER.time:
+      return isTime(bytes, at, end)
+    case NUMBER.specversion:
+      return length === 3 && bytes[at] === ONE && bytes[at + 1] === DOT && bytes[at + 2] === ZERO
+    case NUMBER.dataschema:
+    case NUMBER.data_base64:
+      return false
+    default:
+      return true // an extension may be any text
+  }
+}
+
+function isGoodSource(bytes: Buffer, at: number, end: number): boolean {
+  const { length } = goodSource
+  let same = end - at === length ? 0 : length
+  while (same < length && bytes[at + same] === goodSource[same]) same += 1
+  if (same === length && end - at === length) return true
+  const source = bytes.toString('latin1', at, end)
+  if (source === '' || validate({ source, data: '' }) !== undefined) return false
+  goodSource = Buffer.from(source)
+  return true
+}
+
+/** true, false, or a number that is surely an Integer. */
+function isPlainScalar(name: number, bytes: Buffer, at: number, end: number): boolean {
+  if (name !== OTHER_NAME) return false
+  if (bytes[at] === LOWER_T || bytes[at] === LOWER_F) return true
+  return end - at <= MAX_INTEGER_DIGITS && isPlainNumber(bytes, at, end)
+}
+
+/** A whole number as it would be written: no `1.0`, no `-0`. */
+function isPlainNumber(bytes: Buffer, at: number, end: number): boolean {
+  if (end - at > MAX_ATTRIBUTE_LENGTH) return false
+  for (let i = at; i < end; i++) {
+    const byte = bytes[i] as number
+    if (byte < ZERO || byte > NINE) return false
+  }
+  return true
+}
+
+function isPlainName(bytes: Buffer, base: number, places: Places, member: number): boolean {
+  const length = nameLengthOf(places, member)
+  if (length < 1 || length > MAX_NAME_LENGTH || isOddName(places, member)) return false
+  const at = base + nameAt(places, member)
+  for (let i = at; i < at + length; i++) {
+    const byte = bytes[i] as number
+    if ((byte < LOWER_A || byte > LOWER_Z) && (byte < ZERO || byte > NINE)) return false
+  }
+  return true
+}
+
+/** Whether no two extensions have the same name; false also when there are many. */
+function areDistinct(bytes: Buffer, base: number, places: Places, head: number): boolean {
+  const others: number[] = []
+  const first = firstMember(head)
+  for (let member = first; member < first + membersOf(places, head) * MEMBER_STEP; member += MEMBER_STEP) {
+    if (nameOf(places, member) !== OTHER_NAME) continue
+    if (others.length === MAX_PLAIN_EXTENSIONS) return false
+    const at = base + nameAt(places, member)
+    const length = nameLengthOf(places, member)
+    for (const other of others) {
+      if (nameLengthOf(places, other) !== length) continue
+      const otherAt = base + nameAt(places, other)
+      if (bytes.compare(bytes, at, at + length, otherAt, otherAt + length) === 0) return false
+    }
+    others.push(member)
+  }
+  return true
+}
+
+/** @param text of this text alone. */
+function faultOfOdd(text: Buffer, places: Places, head: number, strictness: Strictness): string | undefined {
+  if (membersOf(places, head) === NO_OBJECT) return validate(JSON.parse(text.toString()), strictness)
+  const marks = marksOf(places, head)
+  if ((marks & Mark.TOO_MANY) !== 0) {
+    return `an event has at most ${MAX_MEMBERS} attributes: put what is more into data`
+  }
+  const attributes = new Map<string, unknown>()
+  const first = firstMember(head)
+  const start = startOf(places, head)
+  for (let member = first; member < first + membersOf(places, head) * MEMBER_STEP; member += MEMBER_STEP) {
+    const valueText = () => text.toString('utf8', valueAt(places, member) - start, valueEnd(places, member) - start)
+    const name = nameText(text, -start, places, member)
+    // Of two, each reader would take another one (RFC 7493, section 2.3). Within data that is not ours to judge.
+    if (attributes.has(name)) return `${describe(name)} is there twice: send it once`
+    // A number stays its digits, so any will do here, however long it is.
+    const isNumbered = name === 'id' && isWholeNumber(valueText())
+    attributes.set(name, name === 'data' ? '' : isNumbered ? 0 : JSON.parse(valueText()))
+  }
+  const fault = validate(Object.fromEntries(attributes), strictness)
+  return fault ?? ((marks & Mark.TOO_DEEP) === 0 ? undefined : TOO_DEEP)
+}

@@ -1,0 +1,83 @@
+/**
+ * Fills in what short events left out, from what the log knows for good: same input, same event. Other bytes stay as they are.
+ *
+ *     lines as received ─▶ whole CloudEvents, one a line
+ *                      └─▶ with nulls, names twice, odd numbers as ids: attributes parsed and written again, `data` as it is
+ */
+import { DEFAULT_SOURCE, DEFAULT_TYPE, numberText } from '../event.ts'
+import { type Filling, Mark, type Scanned } from '../json/scanner.ts'
+import { rawMembers } from './attributes.ts'
+import { NUMBER, scanner } from './names.ts'
+
+const PLAIN_PROPERTY = { enumerable: true, configurable: true, writable: true }
+
+/** What is filled in. */
+export interface Origin {
+  /** Ids are `<idPrefix>-<number>`: the log and the offset. */
+  readonly idPrefix: string
+  /** Of the first event. */
+  readonly number: number
+  /** RFC 3339: when the group was appended. */
+  readonly time: string
+}
+
+/** Lines in order, some at a time: valid until the call returns. */
+export interface Completed {
+  /** Each ended by a newline. */
+  lines(lines: Uint8Array, scanned: Scanned): void
+  /** One line without its newline; undefined for what is no event. */
+  odd(line: Buffer | undefined): void
+}
+
+/** @returns how many lines there were. */
+export function complete(payload: Uint8Array, origin: Origin, to: Completed): number {
+  const { idPrefix, number, time } = origin
+  const onLines = (lines: Uint8Array, scanned: Scanned) => to.lines(lines, scanned)
+  const onOdd = (line: Uint8Array, index: number) => {
+    const copy = Buffer.from(line)
+    to.odd(completeOdd(copy, { ...origin, number: number + index }))
+  }
+  return scanner.fill(payload, fillingOf(idPrefix, time), number, onLines, onOdd)
+}
+
+function fillingOf(idPrefix: string, time: string): Filling {
+  return {
+    members: new Map([
+      [NUMBER.specversion, '"specversion":"1.0",'],
+      [NUMBER.id, `"id":"${idPrefix}-`],
+      [NUMBER.source, `"source":"${DEFAULT_SOURCE}",`],
+      [NUMBER.type, `"type":"${DEFAULT_TYPE}",`],
+      [NUMBER.time, `"time":"${time}",`],
+    ]),
+    whole: NUMBER.specversion,
+    asText: NUMBER.id,
+    odd: Mark.TOO_DEEP | Mark.HAS_NULL | Mark.NAME_TWICE,
+    counted: NUMBER.id,
+  }
+}
+
+/** The same without haste. Undefined when the line is no event: in a Kafka topic others may write what they like. */
+function completeOdd(line: Buffer, { idPrefix, number, time }: Origin): Buffer | undefined {
+  const members = rawMembers(line, Mark.TOO_DEEP)
+  if (members === undefined) return undefined
+  const data = members.get('data')
+  members.delete('data')
+  const given: Record<string, unknown> = {}
+  for (const [name, raw] of members) {
+    const value: unknown = JSON.parse(raw.toString())
+    // An own property whatever the name.
+    if (value !== null) Object.defineProperty(given, name, { value, ...PLAIN_PROPERTY })
+  }
+  if (given.specversion !== undefined) return writeEvent(given, data)
+  if (typeof given.id === 'number') given.id = numberText(String(members.get('id')))
+  const id = `${idPrefix}-${number}`
+  return writeEvent({ specversion: '1.0', id, source: DEFAULT_SOURCE, type: DEFAULT_TYPE, time, ...given }, data)
+}
+
+/** One line, without a newline. */
+export function writeEvent(attributes: Readonly<Record<string, unknown>>, data: Buffer | undefined): Buffer {
+  const text = Buffer.from(JSON.stringify(attributes))
+  if (data === undefined) return text
+  const begins = text.length > 2 ? `,"data":` : `"data":`
+  return Buffer.concat([text.subarray(0, -1), Buffer.from(begins), data, Buffer.from('}')])
+}

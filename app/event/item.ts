@@ -1,0 +1,229 @@
+/**
+ * Events on their way to sinks: bytes, read together and kept together, and a view of each.
+ *
+ *     Block: complete events, one a line ─▶ Item: one of them; what is asked of it is read from the bytes
+ */
+import type { Event } from '../event.ts'
+import {
+  firstMember,
+  MEMBER_STEP,
+  marksOf,
+  membersOf,
+  nameOf,
+  nextHead,
+  OTHER_NAME,
+  type Places,
+  startOf,
+  valueAt,
+  valueEnd,
+} from '../json/scanner.ts'
+import { memberOf, nameText, valueText } from './attributes.ts'
+import { NUMBER, scanner } from './names.ts'
+
+/** Where events were read. */
+export interface BlockOrigin {
+  /** The run of offsets it was read from: a partition of the log, or a log of dead letters that are delivered again. */
+  readonly logId: string
+  /** Of the first event; the others follow. */
+  readonly baseOffset: number
+  /** When they were appended there, milliseconds since the epoch. */
+  readonly appendedAtMs: number
+}
+
+type Named = 'id' | 'source' | 'type' | 'subject' | 'time' | 'traceparent'
+
+export class Block {
+  readonly origin: BlockOrigin
+  /** Complete events, each line ended by a newline. */
+  readonly lines: Buffer
+  /** Where each line ends, behind its newline. */
+  readonly ends: ArrayLike<number>
+  #places: Places | undefined
+  #heads: number[] = []
+
+  constructor(origin: BlockOrigin, lines: Buffer, ends: ArrayLike<number>) {
+    this.origin = origin
+    this.lines = lines
+    this.ends = ends
+  }
+
+  get count(): number {
+    return this.ends.length
+  }
+
+  startOf(index: number): number {
+    return index === 0 ? 0 : (this.ends[index - 1] as number)
+  }
+
+  /** Scanned once, for whoever asks first. */
+  get places(): Places {
+    this.#places ??= this.#scan()
+    return this.#places
+  }
+
+  headOf(index: number): number {
+    void this.places
+    return this.#heads[index] as number
+  }
+
+  #scan(): Places {
+    const parts: Int32Array[] = []
+    let length = 0
+    scanner.scan(this.lines, 'lines', ({ places, head, texts, base }) => {
+      let end = head
+      for (let text = 0; text < texts; text++) {
+        this.#heads.push(length + end - head)
+        end = nextHead(places, end)
+      }
+      const part = places.slice(head, end)
+      if (base > 0) moveBy(base, part, texts)
+      parts.push(part)
+      length += part.length
+    })
+    if (parts.length === 1) return parts[0] as Int32Array
+    const all = new Int32Array(length)
+    let at = 0
+    for (const part of parts) {
+      all.set(part, at)
+      at += part.length
+    }
+    return all
+  }
+}
+
+function moveBy(base: number, places: Places, texts: number): void {
+  for (let text = 0, head = 0; text < texts; text++) {
+    const next = nextHead(places, head)
+    places[head] = startOf(places, head) + base
+    places[head + 1] = (places[head + 1] as number) + base
+    for (let member = firstMember(head); member < next; member += MEMBER_STEP) {
+      for (let at = member + 1; at < member + MEMBER_STEP; at++) places[at] = (places[at] as number) + base
+    }
+    head = next
+  }
+}
+
+/** One event of a block. Nothing is decoded before it is asked for. */
+export class Item {
+  readonly block: Block
+  readonly index: number
+  #event: Event | undefined
+
+  constructor(block: Block, index: number) {
+    this.block = block
+    this.index = index
+  }
+
+  get logId(): string {
+    return this.block.origin.logId
+  }
+
+  /** Its place there: delivered again after a crash, it has the same one. What handlers make of an event has its offset. */
+  get offset(): number {
+    return this.block.origin.baseOffset + this.index
+  }
+
+  get appendedAtMs(): number {
+    return this.block.origin.appendedAtMs
+  }
+
+  /** The complete CloudEvent as one line, without a newline. */
+  get json(): Buffer {
+    const { block, index } = this
+    return block.lines.subarray(block.startOf(index), (block.ends[index] as number) - 1)
+  }
+
+  /** Bytes of its line, newline and all. */
+  get bytes(): number {
+    return (this.block.ends[this.index] as number) - this.block.startOf(this.index)
+  }
+
+  get id(): string {
+    return this.#text('id') ?? ''
+  }
+  get source(): string {
+    return this.#text('source') ?? ''
+  }
+  get type(): string {
+    return this.#text('type') ?? ''
+  }
+  get subject(): string | undefined {
+    return this.#text('subject')
+  }
+  get time(): string | undefined {
+    return this.#text('time')
+  }
+  get traceparent(): string | undefined {
+    return this.#text('traceparent')
+  }
+
+  /** Events with the same key are delivered in the order they were accepted. */
+  get key(): string {
+    return this.subject ?? this.source
+  }
+
+  /** The JSON text of `data`, as it was received; undefined without any. */
+  get data(): Buffer | undefined {
+    const { block, index } = this
+    const { lines, places } = block
+    const head = block.headOf(index)
+    if ((marksOf(places, head) & (1 << NUMBER.data)) === 0) return undefined
+    const member = memberOf(places, head, NUMBER.data)
+    return lines.subarray(valueAt(places, member), valueEnd(places, member))
+  }
+
+  /** Every member, in order: its name, the JSON text of its value, and whether it is an extension. */
+  *members(): Generator<readonly [name: string, text: Buffer, isOther: boolean]> {
+    const { block, index } = this
+    const { lines, places } = block
+    const head = block.headOf(index)
+    const first = firstMember(head)
+    for (let member = first; member < first + membersOf(places, head) * MEMBER_STEP; member += MEMBER_STEP) {
+      const text = lines.subarray(valueAt(places, member), valueEnd(places, member))
+      const number = nameOf(places, member)
+      const isOther = number === OTHER_NAME || number === NUMBER.traceparent
+      yield [nameText(lines, 0, places, member), text, isOther]
+    }
+  }
+
+  /** Parsed, once: for filters that ask for more than the type, and for handlers. */
+  get event(): Event {
+    this.#event ??= this.parse()
+    return this.#event
+  }
+
+  /** Parsed anew, whatever somebody has done to {@link event}. */
+  parse(): Event {
+    return JSON.parse(this.json.toString())
+  }
+
+  #text(name: Named): string | undefined {
+    const { block, index } = this
+    const { lines, places } = block
+    const head = block.headOf(index)
+    if ((marksOf(places, head) & (1 << NUMBER[name])) === 0) return undefined
+    return valueText(lines, 0, places, memberOf(places, head, NUMBER[name]))
+  }
+}
+
+/** A block of one event. @param line complete, without a newline. */
+export function itemOf(line: Buffer, origin: BlockOrigin): Item {
+  const lines = Buffer.allocUnsafe(line.length + 1)
+  lines.set(line)
+  lines[line.length] = NEWLINE
+  return new Item(new Block(origin, lines, [lines.length]), 0)
+}
+
+const NEWLINE = 0x0a
+
+/** The lines of items, each ended by a newline: runs of one block as they stand there, without a copy. */
+export function linesOf(items: readonly Item[]): Buffer[] {
+  const runs: Buffer[] = []
+  for (let at = 0; at < items.length; ) {
+    const { block, index } = items[at] as Item
+    let last = index
+    for (at += 1; items[at]?.block === block && items[at]?.index === last + 1; at += 1) last += 1
+    runs.push(block.lines.subarray(block.startOf(index), block.ends[last] as number))
+  }
+  return runs
+}
