@@ -5,7 +5,7 @@
  *                      └─▶ with nulls, names twice, odd numbers as ids: attributes parsed and written again, `data` as it is
  */
 import { DEFAULT_SOURCE, DEFAULT_TYPE, numberText } from '../event.ts'
-import { type Filling, Mark, type Scanned } from '../json/scanner.ts'
+import { endOf, type Filling, Mark, nextHead, type Scanned, startOf } from '../json/scanner.ts'
 import { rawMembers } from './attributes.ts'
 import { NUMBER, scanner } from './names.ts'
 
@@ -13,7 +13,7 @@ const PLAIN_PROPERTY = { enumerable: true, configurable: true, writable: true }
 
 /** What is filled in. */
 export interface Origin {
-  /** Ids are `<idPrefix>-<number>`: the log and the offset. */
+  /** Ids are `<idPrefix>-<number>`: the log and the offset, where that is known. */
   readonly idPrefix: string
   /** Of the first event. */
   readonly number: number
@@ -25,8 +25,8 @@ export interface Origin {
 export interface Completed {
   /** Each ended by a newline. */
   lines(lines: Uint8Array, scanned: Scanned): void
-  /** One line without its newline; undefined for what is no event. */
-  odd(line: Buffer | undefined): void
+  /** One line without its newline, undefined for what is no event; and what it was. */
+  odd(line: Buffer | undefined, given: Buffer): void
 }
 
 /** @returns how many lines there were. */
@@ -35,9 +35,24 @@ export function complete(payload: Uint8Array, origin: Origin, to: Completed): nu
   const onLines = (lines: Uint8Array, scanned: Scanned) => to.lines(lines, scanned)
   const onOdd = (line: Uint8Array, index: number) => {
     const copy = Buffer.from(line)
-    to.odd(completeOdd(copy, { ...origin, number: number + index }))
+    to.odd(completeOdd(copy, { ...origin, number: number + index }), copy)
   }
   return scanner.fill(payload, fillingOf(idPrefix, time), number, onLines, onOdd)
+}
+
+/** As {@link complete}, each line for itself, without its newline; what is no event stays as it is. */
+export function completeLines(payload: Buffer, origin: Origin): Buffer[] {
+  const found: Buffer[] = []
+  complete(payload, origin, {
+    lines: (lines, { places, head: first, texts }) => {
+      const copy = Buffer.from(lines)
+      for (let text = 0, head = first; text < texts; text++, head = nextHead(places, head)) {
+        found.push(copy.subarray(startOf(places, head), endOf(places, head)))
+      }
+    },
+    odd: (line, given) => void found.push(line ?? given),
+  })
+  return found
 }
 
 function fillingOf(idPrefix: string, time: string): Filling {

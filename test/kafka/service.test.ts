@@ -1,5 +1,9 @@
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Consumer } from '@platformatic/kafka'
+import { CloudEvent } from 'cloudevents'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { expectExactly, hardData, sendExactly } from '../support/exact.ts'
 import { Kafka, missing } from '../support/kafka.ts'
 import { Oracle, type Process, startRole } from '../support/kafka-service.ts'
 import { startLoad } from '../support/load.ts'
@@ -15,6 +19,25 @@ const sum = async (processes: readonly Process[], name: string) => {
 const LAG = 'millrace_delivery_lag_events{sink="file"}'
 const DELIVERED = 'millrace_events_delivered_total{sink="file"}'
 const COMMITTED = 'millrace_events_committed_total'
+
+function linesOf({ directory }: Process): string[] {
+  const root = join(directory, 'data/delivered')
+  return readdirSync(root).flatMap((file) => readFileSync(join(root, file), 'utf8').trimEnd().split('\n'))
+}
+
+/** What stands in the topic, as any consumer reads it. */
+async function recordsOf(kafka: Kafka, topic: string, count: number) {
+  const consumer = new Consumer({ clientId: 'test', groupId: `reader-of-${topic}`, bootstrapBrokers: kafka.brokers })
+  const stream = await consumer.consume({ topics: [topic], mode: 'earliest' })
+  const records: { value: string; headers: [string, string][] }[] = []
+  for await (const { value, headers } of stream) {
+    const pairs = [...headers].map(([name, text]): [string, string] => [String(name), String(text)])
+    records.push({ value: String(value), headers: pairs })
+    if (records.length === count) break
+  }
+  await consumer.close(true)
+  return records
+}
 
 describe.skipIf(reason !== undefined)('ingest and deliver around three brokers', () => {
   let kafka: Kafka
@@ -48,6 +71,35 @@ describe.skipIf(reason !== undefined)('ingest and deliver around three brokers',
       `  ${acknowledged.length} events: ${shares.join(' and ')} delivered by the two, ${oracle.repeated} repeated`,
     )
   })
+
+  test('the topic holds complete CloudEvents in structured mode, and what arrives is what was received', async () => {
+    const environment = { KAFKA_TOPIC: 'structured', MAX_BODY_BYTES: '900000' }
+    const ingest = await startRole(kafka, 'ingest', environment)
+    const deliver = await startRole(kafka, 'deliver', environment)
+    const data = hardData((text) => text.length < 500_000)
+    await sendExactly(ingest.url, data)
+    const accepted = await fetch(`${ingest.url}/v1/events`, {
+      method: 'POST',
+      body: '{"data":"one"}\n{"data":"two","subject":null}',
+      headers: { 'content-type': 'application/x-ndjson' },
+    })
+    expect(await accepted.json()).toEqual({ accepted: 2 })
+    const records = await recordsOf(kafka, 'structured', data.size + 2)
+    for (const { headers, value } of records) {
+      expect(headers).toEqual([['content-type', 'application/cloudevents+json; charset=utf-8']])
+      // Another implementation reads them; 1e400 would be no number to it.
+      expect(() => new CloudEvent({ ...JSON.parse(value), data: null }, true)).not.toThrow()
+    }
+    const isOurs = (line: string) => !/"data":"(?:one|two)"/.test(line)
+    expectExactly(records.map(({ value }) => value).filter(isOurs), data)
+    const given = records.map(({ value }) => JSON.parse(value)).filter(({ data: text }) => /^(?:one|two)$/.test(text))
+    expect(new Set(given.map(({ id }) => id)).size).toBe(2)
+    await until(async () => (await sum([deliver], DELIVERED)) === data.size + 2, 30_000, 'all delivered')
+    expect([await ingest.stop(), await deliver.stop()]).toEqual([0, 0])
+    const delivered = linesOf(deliver)
+    expectExactly(delivered.filter(isOurs), data)
+    expect(delivered.toSorted()).toEqual(records.map(({ value }) => value).toSorted())
+  }, 120_000)
 
   test('a process that joins takes a share, one that leaves gives it back: nothing is repeated', async () => {
     const topic = { KAFKA_TOPIC: 'scaled' }

@@ -13,6 +13,8 @@ export interface Endpoint {
   readonly url: string
   /** What it took, and how many it did not take. */
   readonly received: Received[]
+  /** The same as they came. */
+  readonly bodies: string[]
   refused: number
   /** The status of each answer from now on. */
   answer: (event: Received) => number
@@ -28,8 +30,10 @@ export async function startEndpoint(answer: Endpoint['answer'] = () => 200): Pro
     request.on('end', () => {
       const event: Received = JSON.parse(body)
       const status = endpoint.answer(event)
-      if (status < 300) endpoint.received.push(event)
-      else endpoint.refused += 1
+      if (status < 300) {
+        endpoint.received.push(event)
+        endpoint.bodies.push(body)
+      } else endpoint.refused += 1
       response.writeHead(status).end()
     })
   })
@@ -41,6 +45,7 @@ export async function startEndpoint(answer: Endpoint['answer'] = () => 200): Pro
   const endpoint: Endpoint = {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook`,
     received: [],
+    bodies: [],
     refused: 0,
     answer,
   }

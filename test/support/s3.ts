@@ -3,7 +3,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
 import { dirname, join } from 'node:path'
-import { gunzipSync, zstdDecompressSync } from 'node:zlib'
+import { gunzipSync } from 'node:zlib'
 import {
   CreateBucketCommand,
   GetObjectCommand,
@@ -11,6 +11,7 @@ import {
   ListObjectsV2Command,
   S3Client,
 } from '@aws-sdk/client-s3'
+import { decompressZstd } from '../../app/http/zstd.ts'
 import { freePorts } from './ports.ts'
 
 /** A Python with moto and DuckDB: MILLRACE_PYTHON, or the one on the PATH. */
@@ -150,14 +151,20 @@ async function startLine(target: number) {
 }
 
 /** The events in objects, in the order of keys. */
-export async function eventsIn(s3: LocalS3, prefix = 'events/type='): Promise<{ id: string; type: string }[]> {
-  const events: { id: string; type: string }[] = []
+export async function eventsIn(s3: LocalS3, prefix?: string): Promise<{ id: string; type: string }[]> {
+  return (await linesIn(s3, prefix)).map((line) => JSON.parse(line))
+}
+
+/** The same as they stand there. */
+export async function linesIn(s3: LocalS3, prefix = 'events/type='): Promise<string[]> {
+  const lines: string[] = []
   for (const { key } of await s3.list(prefix)) {
     const bytes = await s3.read(key)
-    const text = (key.endsWith('.zst') ? zstdDecompressSync(bytes) : gunzipSync(bytes)).toString()
-    for (const line of text.trimEnd().split('\n')) events.push(JSON.parse(line))
+    // zstdDecompressSync stops behind the first frame.
+    const text = (key.endsWith('.zst') ? await decompressZstd(bytes, {}) : gunzipSync(bytes)).toString()
+    lines.push(...text.trimEnd().split('\n'))
   }
-  return events
+  return lines
 }
 
 /** Copies objects into a directory and asks DuckDB, which sees them as the table `events`; rows as JSON. */

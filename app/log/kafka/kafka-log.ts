@@ -1,5 +1,6 @@
 /**
- * The log in Kafka: one record an event, its key from the event, its value the bytes that came in.
+ * The log in Kafka: one record an event, its key from the event, its value the complete CloudEvent in structured mode
+ * (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md), for any consumer to read.
  *
  *     append ─▶ split by partition ─▶ one batch a partition, all at once, acks=all ─▶ durable, or lost with a reason
  *
@@ -12,8 +13,10 @@
  * A round ends when its slowest partition has answered. While a leader is being elected that is a stall of all writes,
  * at most `writeTimeoutMs` long; meanwhile the channel fills and then refuses, as in front of a slow disk.
  */
+import { randomUUID } from 'node:crypto'
 import { Admin, type MessageRecord } from '@platformatic/kafka'
 import { MillraceError, messageOf } from '../../errors.ts'
+import { completeLines } from '../../event/complete.ts'
 import { type Batch, type Lost, NOTHING_LOST } from '../../write.ts'
 import type { Consumer, Log, LogObserver } from '../log.ts'
 import { clientOptions, type KafkaConnection, surviveErrors } from './connection.ts'
@@ -30,13 +33,17 @@ export interface KafkaLogOptions {
   readonly writeTimeoutMs: number
   /** Consumer groups are named `<groupPrefix>.<consumer>`. */
   readonly groupPrefix: string
-  /** Whether processes share the partitions of a consumer (a group), or each reads all of them on demand. */
+  /** Events: processes share the partitions of a consumer (a group). Else dead letters: each reads all of them on demand. */
   readonly shared: boolean
   readonly observer?: LogObserver
 }
 
 /** Of a record beside its key and value, and of a batch: varints and headers, at most. */
-const RECORD_OVERHEAD_BYTES = 32
+const RECORD_OVERHEAD_BYTES = 96
+const HEADERS = {
+  event: new Map([[Buffer.from('content-type'), Buffer.from('application/cloudevents+json; charset=utf-8')]]),
+  deadLetter: new Map([[Buffer.from('content-type'), Buffer.from('application/json')]]),
+}
 const BATCH_OVERHEAD_BYTES = 512
 const PROBE_EVERY_MS = 2000
 const NEWLINE = 0x0a
@@ -66,6 +73,9 @@ export class KafkaLog implements Log {
   readonly #partitioner: Partitioner
   readonly #consumers = new Set<Consumer>()
   readonly #probing: NodeJS.Timeout
+  /** Begins the ids of events that came without one: their offsets are not known before they are written. */
+  readonly #idPrefix = randomUUID()
+  #idNumber = 0
   #committedEvents = 0
   #failure: MillraceError | undefined
   #closed = false
@@ -156,15 +166,14 @@ export class KafkaLog implements Log {
   /** Events that no batch of the topic can hold are lost at once: they can never succeed. */
   #split(batches: readonly Batch[], lost: Lost[]): Round[] {
     const limit = this.#topic.maxBatchBytes - BATCH_OVERHEAD_BYTES
-    const timestamp = BigInt(Date.now())
+    const atMs = Date.now()
+    const timestamp = BigInt(atMs)
+    const headers = this.#options.shared ? HEADERS.event : HEADERS.deadLetter
     const rounds: Round[] = []
     /** The round that each partition fills now. */
     const filling = new Map<number, number>()
-    for (const [batch, { payload, count, keys }] of batches.entries()) {
-      for (let index = 0, at = 0; index < count; index++) {
-        const end = index === count - 1 ? payload.length : payload.indexOf(NEWLINE, at)
-        const value = payload.subarray(at, end)
-        at = end + 1
+    for (const [batch, { keys, ...lines }] of batches.entries()) {
+      for (const [index, value] of this.#values(lines, atMs).entries()) {
         const { key, partition } = this.#partitioner.place(keys?.[index])
         const bytes = value.length + (key?.length ?? 0) + RECORD_OVERHEAD_BYTES
         if (bytes > limit) {
@@ -180,11 +189,26 @@ export class KafkaLog implements Log {
           filling.set(partition, round)
         }
         share.bytes += bytes
-        share.messages.push({ topic: this.#topic.name, partition, value, timestamp, ...(key && { key }) })
+        share.messages.push({ topic: this.#topic.name, partition, value, timestamp, headers, ...(key && { key }) })
         share.origins.push(batch, index)
       }
     }
     return rounds
+  }
+
+  #values({ payload, count, isComplete }: Batch, atMs: number): Buffer[] {
+    if (this.#options.shared && isComplete !== true) {
+      const origin = { idPrefix: this.#idPrefix, number: this.#idNumber, time: new Date(atMs).toISOString() }
+      this.#idNumber += count
+      return completeLines(payload, origin)
+    }
+    const values: Buffer[] = []
+    for (let index = 0, at = 0; index < count; index++) {
+      const end = index === count - 1 ? payload.length : payload.indexOf(NEWLINE, at)
+      values.push(payload.subarray(at, end))
+      at = end + 1
+    }
+    return values
   }
 
   #lose(share: Share | undefined, cause: ProduceError): Lost[] {

@@ -87,6 +87,26 @@ describe.skipIf(missing !== undefined)(`the postgres sink${missing ? ` (skipped:
     expect(await service.stop()).toBe(0)
   })
 
+  test('numbers of data are what was sent, to the last digit', async () => {
+    const { name, environment } = await table()
+    const service = await startService(temporaryDirectory(), environment)
+    const digits = (count: number) => '1234567890123456789012345678901234567890'.slice(0, count)
+    const integers = Array.from({ length: 40 }, (_, at) => [digits(at + 1), `-${digits(at + 1)}`]).flat()
+    const fractions = '0 -0 1.0 -1.50 1e400 -1E+400 1e-400 0.1 9007199254740993 12345678901234567890.123'.split(' ')
+    const numbers = [...integers, ...fractions]
+    const body = numbers.map((number, at) => `{"id":${at},"data":{"n":${number},"text":"\\u0041\\/"}}`).join('\n')
+    const headers = { 'content-type': 'application/x-ndjson' }
+    expect((await fetch(`${service.url}/v1/events`, { method: 'POST', body, headers })).status).toBe(202)
+    await delivered(service)
+    const sent = numbers.map((number, at) => `(${at}, '${number}'::numeric)`).join()
+    const [{ same, rows } = {}] = await db.query(
+      `SELECT count(*)::int AS rows, count(*) FILTER (WHERE (data->>'n')::numeric = sent.n AND data->>'text' = 'A/')::int AS same
+         FROM ${name} JOIN (VALUES ${sent}) AS sent (id, n) ON sent.id::text = ${name}.id`,
+    )
+    expect([rows, same]).toEqual([numbers.length, numbers.length])
+    expect(await service.stop()).toBe(0)
+  })
+
   test('an event that no table takes is a dead letter alone; those of its batch are rows', async () => {
     const { name, environment } = await table()
     await db.query(`ALTER TABLE ${name} ADD CONSTRAINT small CHECK ((data->>'n')::int < 1000)`)

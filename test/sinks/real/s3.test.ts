@@ -1,8 +1,9 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { expectExactly, hardData, MAX_BODY_BYTES, sendExactly } from '../../support/exact.ts'
 import { type Load, rate, sendEvents, startLoad } from '../../support/load.ts'
-import { askDuckDb, eventsIn, type LocalS3, missingDuckDb, missingS3, startS3 } from '../../support/s3.ts'
+import { askDuckDb, eventsIn, type LocalS3, linesIn, missingDuckDb, missingS3, startS3 } from '../../support/s3.ts'
 import { caughtUp, post, type Service, sinkSample, startService, until } from '../../support/service.ts'
 import { temporaryDirectory } from '../../support/temporary.ts'
 
@@ -52,6 +53,19 @@ describe.skipIf(missing !== undefined)(`the s3 sink${missing ? ` (skipped: ${mis
       `  ${load.acknowledged.size} acknowledged, ${ids.length} events with ${unique.size} ids in ${objects.length} objects`,
     )
   }
+
+  test('what is in the objects is what was received, byte for byte', async () => {
+    for (const S3_SINK_COMPRESSION of ['gzip', 'zstd']) {
+      const { here, environment } = places()
+      const limits = { S3_SINK_COMPRESSION, MAX_BODY_BYTES: String(MAX_BODY_BYTES) }
+      const service = await startService(temporaryDirectory(), { ...environment, ...limits })
+      const data = hardData()
+      await sendExactly(service.url, data)
+      await delivered(service)
+      expectExactly(await linesIn(here), data)
+      expect(await service.stop()).toBe(0)
+    }
+  })
 
   test('an object holds the events of one type and hour, complete, under the first offset and their number', async () => {
     const { here, environment } = places()
