@@ -5,13 +5,30 @@
  */
 import type { MillraceError } from './errors.ts'
 
+/** How much is known of lines: the more, the less must be looked at when they are delivered. */
+export const Known = {
+  NOTHING: 0,
+  /** Each is an event. */
+  EVENTS: 1,
+  /** Each is a complete CloudEvent and nothing else, so that it can go out as it is. */
+  COMPLETE: 2,
+} as const
+export type Known = (typeof Known)[keyof typeof Known]
+
+/** What is known of all of them. */
+export function knownOfAll(batches: readonly Pick<Batch, 'known'>[]): Known {
+  let least: Known = Known.COMPLETE
+  for (const { known = Known.NOTHING } of batches) if (known < least) least = known
+  return least
+}
+
 /** Encoded events: `count` JSON objects, one a line, separated by `\n`, no newline at the end, valid UTF-8. */
 export interface Batch {
   readonly payload: Buffer
   /** At least 1. */
   readonly count: number
-  /** Whether each line is a complete CloudEvent and nothing else, so that it can go out as it is. Default: false. */
-  readonly isComplete?: boolean | undefined
+  /** Default: nothing. */
+  readonly known?: Known | undefined
   /** Key of each event, in order, for a log that is {@link Log.keyed}. Default: their order does not matter. */
   readonly keys?: readonly string[] | undefined
 }
@@ -47,7 +64,7 @@ export class Write implements Identified {
   /** `count` JSON texts, one a line, no newline at the end. */
   readonly payload: Buffer
   readonly count: number
-  readonly isComplete: boolean
+  readonly known: Known
   readonly keys: readonly string[] | undefined
   readonly identities: Identified['identities']
   /** Once durable: places of events in it that were in the log already and were not stored again, rising. */
@@ -59,12 +76,12 @@ export class Write implements Identified {
     payload: Buffer,
     count: number,
     onSettled: OnSettled,
-    { isComplete = false, keys, identities }: Pick<Identified, 'isComplete' | 'keys' | 'identities'> = {},
+    { known = Known.NOTHING, keys, identities }: Pick<Identified, 'known' | 'keys' | 'identities'> = {},
   ) {
     this.payload = payload
     this.count = count
     this.#onSettled = onSettled
-    this.isComplete = isComplete
+    this.known = known
     this.keys = keys
     this.identities = identities
   }

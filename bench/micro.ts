@@ -6,6 +6,7 @@ import { decode } from '../app/delivery/decode.ts'
 import { scanner } from '../app/event/names.ts'
 import { readBody } from '../app/http/body.ts'
 import { Metrics } from '../app/observability/metrics.ts'
+import { Known } from '../app/write.ts'
 import type { Question } from './question.ts'
 import { Collected } from './support/bouts.ts'
 import { openLogAt } from './support/fill-log.ts'
@@ -38,14 +39,14 @@ function scanning(payload: Payload): Task {
   return { events: payload.events, run: () => scanner.scan(body, 'lines', () => undefined) }
 }
 
-function decoding(payload: Payload, isComplete: boolean): Task {
+function decoding(payload: Payload, known: Known): Task {
   const group = {
     logId: 'bench',
     partition: 0,
     baseOffset: 0,
     count: payload.events,
     appendedAtMs: 0,
-    isComplete,
+    known,
     payload: bytes(payload),
   }
   return { events: payload.events, run: () => decode(group) }
@@ -78,9 +79,9 @@ async function measure(smoke: boolean, directory: string) {
     'append and sync: one event': appending(SMALL_EVENT, 1),
     'append and sync: a group of 256 events': appending(SMALL_EVENT, 256),
     'append and sync: a group of 6,400 events': appending(SMALL_EVENTS, 64),
-    'decode for a sink: small event': decoding(SMALL_EVENTS, false),
-    'decode for a sink: CloudEvent': decoding(CLOUD_EVENTS, true),
-    'decode for a sink: CloudEvent, not known to be one': decoding(CLOUD_EVENTS, false),
+    'decode for a sink: small event': decoding(SMALL_EVENTS, Known.EVENTS),
+    'decode for a sink: CloudEvent': decoding(CLOUD_EVENTS, Known.COMPLETE),
+    'decode for a sink: CloudEvent, not known to be one': decoding(CLOUD_EVENTS, Known.NOTHING),
     'metrics: count and observe a request': {
       events: 1,
       run: () => {

@@ -75,7 +75,7 @@ function taskOf(line: Buffer, number: number): Task | string {
   if (fault !== undefined) return fault
   const payload = Buffer.concat([line, Buffer.from('\n')])
   const origin = { logId: LOG_ID, partition: 0, baseOffset: number - 1, appendedAtMs: Date.now() }
-  const [block] = decode({ ...origin, count: 1, isComplete: false, payload })
+  const [block] = decode({ ...origin, count: 1, payload })
   return block === undefined ? 'no event' : new Task(block, 0)
 }
 

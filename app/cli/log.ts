@@ -174,7 +174,7 @@ export async function replay(options: { dir: string; from: number; to: number })
       at += block.count
       if (first >= end) continue
       written += end - first
-      if (!(await printEvents(block.lines.subarray(block.startOf(first), block.startOf(end))))) return sound
+      if (!(await printEvents(block.slice(first, end)))) return sound
     }
   }
   if (written === 0) note(`no event is stored from offset ${from} on: millrace log inspect shows which are`)

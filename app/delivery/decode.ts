@@ -1,12 +1,15 @@
 /** Group → complete events: bytes that stay what they are, with what short events left out filled in. */
 import { complete } from '../event/complete.ts'
-import { Block } from '../event/item.ts'
+import { Block, type Lines } from '../event/item.ts'
+import { scanner } from '../event/names.ts'
 import { endOf, nextHead } from '../json/scanner.ts'
 import type { Group } from '../log/log.ts'
+import { Known } from '../write.ts'
 
 const NEWLINE = 0x0a
-/** Of a block that is known to be complete: large enough to be worth it, small enough to be given back soon. */
-const BLOCK_BYTES = 128 * 1024
+const LINE_END = Buffer.from('\n')
+/** Of a block, about: large enough to be worth it, small enough to be given back soon. */
+const BLOCK_BYTES = 64 * 1024
 
 /**
  * @returns exactly `group.count` events in blocks, in order of offset; undefined for one that is not an event. Millrace never writes
@@ -15,62 +18,88 @@ const BLOCK_BYTES = 128 * 1024
  */
 export function decode(group: Group): (Block | undefined)[] {
   if (group.count === 0) return []
-  const blocks = new Blocks(group)
-  if (group.isComplete) blocks.addLines(group.payload)
-  else blocks.addCompleted(group.payload)
-  if (blocks.count === group.count) return blocks.found
-  throw new Error(`group at offset ${group.baseOffset} holds ${blocks.count} events, not ${group.count}`)
+  const blocks = group.known ? knownBlocks(group, group.known) : lookedAt(group)
+  const count = blocks.reduce((sum, block) => sum + (block?.count ?? 1), 0)
+  if (count === group.count) return blocks
+  throw new Error(`group at offset ${group.baseOffset} holds ${count} events, not ${group.count}`)
 }
 
-class Blocks {
-  readonly found: (Block | undefined)[] = []
-  count = 0
-  readonly #group: Group
-
-  constructor(group: Group) {
-    this.#group = group
+/** What is known to be events is not looked at before somebody asks for one. */
+function knownBlocks({ payload, known, count, ...place }: Group, how: Known): Block[] {
+  const blocks: Block[] = []
+  let baseOffset = place.baseOffset
+  for (let from = 0; from < payload.length; ) {
+    const last = from + BLOCK_BYTES >= payload.length ? -1 : payload.lastIndexOf(NEWLINE, from + BLOCK_BYTES)
+    const to = last >= from ? last + 1 : payload.indexOf(NEWLINE, from + BLOCK_BYTES) + 1 || payload.length
+    const part = Buffer.from(payload.subarray(from, to)) // the log reads on into its own
+    const origin = { ...place, baseOffset }
+    const inPart = from === 0 && to === payload.length ? count : scanner.countLines(part)
+    const make = how === Known.COMPLETE ? () => linesIn(part, inPart) : () => completed({ ...origin, payload: part })
+    blocks.push(new Block(origin, inPart, part.length, make))
+    baseOffset += inPart
+    from = to
   }
+  return blocks
+}
 
-  addLines(payload: Buffer): void {
-    const lines = Buffer.from(payload) // the log reads on into its own
-    for (let from = 0; from < lines.length; ) {
-      const ends: number[] = []
-      let to = from
-      while (to < lines.length && to - from < BLOCK_BYTES) {
-        to = lines.indexOf(NEWLINE, to) + 1 || lines.length
-        ends.push(to - from)
+/** Blocks as they are completed: with what is no event on its own. */
+function lookedAt(group: Group): (Block | undefined)[] {
+  const { payload, count: _, ...place } = group
+  const blocks: (Block | undefined)[] = []
+  let { baseOffset } = group
+  const push = (made: Lines) => {
+    blocks.push(new Block({ ...place, baseOffset }, made.ends.length, made.lines.length, () => made))
+    baseOffset += made.ends.length
+  }
+  completeInto({ ...place, payload }, push, () => {
+    blocks.push(undefined)
+    baseOffset += 1
+  })
+  return blocks
+}
+
+type Place = Pick<Group, 'logId' | 'baseOffset' | 'appendedAtMs' | 'payload'>
+
+function completed(place: Place): Lines {
+  const parts: Lines[] = []
+  const onNone = () => {
+    throw new Error(`what the log knows to be events is none, from offset ${place.baseOffset} on: that is a bug`)
+  }
+  completeInto(place, (part) => void parts.push(part), onNone)
+  if (parts.length === 1) return parts[0] as Lines
+  const ends: number[] = []
+  let bytes = 0
+  for (const part of parts) {
+    for (let index = 0; index < part.ends.length; index++) ends.push(bytes + (part.ends[index] as number))
+    bytes += part.lines.length
+  }
+  return { lines: Buffer.concat(parts.map(({ lines }) => lines)), ends }
+}
+
+function completeInto(place: Place, onLines: (made: Lines) => void, onNone: () => void): void {
+  const { payload, logId, baseOffset, appendedAtMs } = place
+  const origin = { idPrefix: logId, number: baseOffset, time: new Date(appendedAtMs).toISOString() }
+  complete(payload, origin, {
+    lines: (lines, { places, head: first, texts }) => {
+      const ends: number[] = new Array(texts)
+      for (let text = 0, head = first; text < texts; text++) {
+        ends[text] = endOf(places, head) + 1
+        head = nextHead(places, head)
       }
-      this.#add(lines.subarray(from, to), ends)
-      from = to
-    }
-  }
+      onLines({ lines: Buffer.from(lines), ends })
+    },
+    odd: (line) => {
+      if (line === undefined) onNone()
+      else onLines({ lines: Buffer.concat([line, LINE_END]), ends: [line.length + 1] })
+    },
+  })
+}
 
-  addCompleted(payload: Buffer): void {
-    const { logId, baseOffset, appendedAtMs } = this.#group
-    const origin = { idPrefix: logId, number: baseOffset, time: new Date(appendedAtMs).toISOString() }
-    complete(payload, origin, {
-      lines: (lines, { places, head: first, texts }) => {
-        const ends: number[] = new Array(texts)
-        for (let text = 0, head = first; text < texts; text++) {
-          ends[text] = endOf(places, head) + 1
-          head = nextHead(places, head)
-        }
-        this.#add(Buffer.from(lines), ends)
-      },
-      odd: (line) => {
-        if (line !== undefined) {
-          this.#add(Buffer.concat([line, Buffer.from('\n')]), [line.length + 1])
-          return
-        }
-        this.found.push(undefined)
-        this.count += 1
-      },
-    })
+function linesIn(lines: Buffer, count: number): Lines {
+  const ends: number[] = new Array(count)
+  for (let index = 0, from = 0; index < count; index++) {
+    from = lines.indexOf(NEWLINE, from) + 1
+    ends[index] = from
   }
-
-  #add(lines: Buffer, ends: readonly number[]): void {
-    const { logId, baseOffset, appendedAtMs } = this.#group
-    this.found.push(new Block({ logId, baseOffset: baseOffset + this.count, appendedAtMs }, lines, ends))
-    this.count += ends.length
-  }
+  return { lines, ends }
 }

@@ -24,7 +24,7 @@ import { Lane, type LaneOptions } from './lane.ts'
 import { PartitionProgress } from './progress.ts'
 import { Reader } from './reader.ts'
 import { Replays } from './replay.ts'
-import { Run, Task } from './task.ts'
+import { Picked, type Run, Stretch, Task } from './task.ts'
 
 export interface DeliveryOptions {
   /** Of its consumer, its metrics, its dead letters. */
@@ -236,35 +236,62 @@ export class Delivery implements DeliveryView {
   }
 
   /** To the lanes, in runs. @returns false when the delivery stops. */
-  async #handOut(block: Block, progress: PartitionProgress): Promise<boolean> {
-    const { filter, laneBytes } = this.#options
-    const { signal } = this.#stopReading
-    const runs: (Run | undefined)[] = []
-    const send = async (at: number, run: Run) => {
-      runs[at] = undefined
-      return !signal.aborted && (progress.revoked || (await (this.#lanes[at] as Lane).send(run)))
+  #handOut(block: Block, progress: PartitionProgress): Promise<boolean> {
+    const first = Math.max(0, progress.next - block.origin.baseOffset)
+    const isForAll = this.#lanes.length === 1 && this.#options.filter === undefined
+    return isForAll ? this.#handOutAll(block, first, progress) : this.#handOutPicked(block, first, progress)
+  }
+
+  /** Nobody has to look at an event to know where it goes. */
+  async #handOutAll(block: Block, first: number, progress: PartitionProgress): Promise<boolean> {
+    const limit = this.#limitOf(0, block)
+    for (let from = first; from < block.count; from += limit) {
+      const run = new Stretch(block, from, Math.min(from + limit, block.count), progress)
+      if (!(await this.#send(0, run))) return false
     }
-    for (let index = Math.max(0, progress.next - block.origin.baseOffset); index < block.count; index++) {
-      const item = new Task(block, index, progress)
-      const fault = filter === undefined ? undefined : faultOf(filter, item)
-      if (fault === KEPT_OUT) {
-        this.#filtered += 1
-        continue
-      }
-      const task = fault === undefined ? item : new Task(block, index, progress, fault)
-      const at = this.#laneFor(task)
-      let run = runs[at]
-      const isFull = run !== undefined && run.tasks.length >= (this.#lanes[at] as Lane).maxBatchEvents
-      if (run !== undefined && (isFull || run.bytes + task.bytes > laneBytes / 2)) {
-        if (!(await send(at, run))) return false
-        run = undefined
-      }
-      run ??= new Run(progress)
-      run.add(task)
-      runs[at] = run
-    }
-    for (const [at, run] of runs.entries()) if (run !== undefined && !(await send(at, run))) return false
     return true
+  }
+
+  async #handOutPicked(block: Block, first: number, progress: PartitionProgress): Promise<boolean> {
+    const runs: (Picked | undefined)[] = []
+    for (let index = first; index < block.count; index++) {
+      const task = this.#taskOf(block, index, progress)
+      if (task === undefined) continue
+      const lane = this.#lanes.length === 1 ? 0 : hash(task.key) % this.#lanes.length
+      const run = runs[lane]
+      if (run === undefined) runs[lane] = new Picked([task])
+      else run.tasks.push(task)
+      const begun = runs[lane]
+      if (begun === undefined || begun.length < this.#limitOf(lane, block)) continue
+      runs[lane] = undefined
+      if (!(await this.#send(lane, begun))) return false
+    }
+    for (const [lane, run] of runs.entries()) {
+      if (run !== undefined && !(await this.#send(lane, run))) return false
+    }
+    return true
+  }
+
+  /** Events of one run: as many as the lane takes to its sink at once, and so many bytes that two find room. */
+  #limitOf(lane: number, { bytes, count }: Block): number {
+    const { maxBatchEvents } = this.#lanes[lane] as Lane
+    return Math.max(1, Math.min(maxBatchEvents, Math.floor((this.#options.laneBytes / 2 / bytes) * count)))
+  }
+
+  /** Undefined for what the filter keeps out. */
+  #taskOf(block: Block, index: number, progress: PartitionProgress): Task | undefined {
+    const task = new Task(block, index, progress)
+    const fault = faultOf(this.#options.filter, task)
+    if (fault === undefined) return task
+    if (fault !== KEPT_OUT) return new Task(block, index, progress, fault)
+    this.#filtered += 1
+    return undefined
+  }
+
+  /** @returns false when the delivery stops. */
+  async #send(lane: number, run: Run): Promise<boolean> {
+    if (this.#stopReading.signal.aborted) return false
+    return run.ours === undefined || (this.#lanes[lane] as Lane).send(run)
   }
 
   #progressOf({ partition, logId }: Group): PartitionProgress {
@@ -310,11 +337,6 @@ export class Delivery implements DeliveryView {
     const timer = setTimeout(resolve, limitMs)
     await Promise.race([sink.flush?.(), promise])
     clearTimeout(timer)
-  }
-
-  /** Its place among the lanes. */
-  #laneFor(task: Task): number {
-    return this.#lanes.length === 1 ? 0 : hash(task.key) % this.#lanes.length
   }
 
   /** What the sink took, and its destination refuses for good. */

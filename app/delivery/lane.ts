@@ -14,12 +14,13 @@ import { channel, type Receiver, type Sender } from '../channel/channel.ts'
 import { messageOf } from '../errors.ts'
 import type { Handler } from '../handlers/handler.ts'
 import type { AttemptOutcome } from '../observability/metrics-contract.ts'
+import { SinkBatch } from '../sinks/batch.ts'
 import { type Failure, type Item, type Sink, SinkUnavailable } from '../sinks/sink.ts'
 import { backoffMs, pause, type RetryPolicy } from './backoff.ts'
 import type { DeadLetter } from './dead-letters.ts'
 import { handleBatch } from './handle.ts'
 import type { PartitionProgress } from './progress.ts'
-import { isOurs, type Run, type Task } from './task.ts'
+import { Picked, type Run, type Task } from './task.ts'
 
 export interface LaneOptions {
   /** Its place among the lanes of the sink. */
@@ -72,7 +73,7 @@ export class Lane {
     this.#handles = handlers.length > 0
     this.maxBatchEvents = this.#handles ? Math.min(sink.maxBatchEvents, HANDLER_BATCH_EVENTS) : sink.maxBatchEvents
     const { sender, receiver } = channel<Run>(Math.max(16, 2 * this.maxBatchEvents), {
-      slots: ({ tasks }) => tasks.length,
+      slots: ({ length }) => length,
       maxBytes: capacityBytes,
       // One that is larger than a lane, written under other limits or by others, has a lane for itself.
       bytes: ({ bytes }) => Math.min(bytes, capacityBytes),
@@ -103,30 +104,31 @@ export class Lane {
     }
   }
 
-  #expect({ tasks, progress }: Run): void {
-    this.pending += tasks.length
-    const [first] = tasks
-    if (first !== undefined) progress?.begin(this.#options.index, first.offset, tasks.length)
+  #expect({ length, firstOffset, progress }: Run): void {
+    this.pending += length
+    progress?.begin(this.#options.index, firstOffset, length)
   }
 
   async #settle(runs: readonly Run[]): Promise<void> {
     const { signal } = this.#options
-    let open = tasksOf(runs)
+    let open = oursOf(runs)
     for (let unavailable = 0; open.length > 0; ) {
       let waitMs: number
       try {
         const failures = await this.#attempt(open)
         if (signal.aborted) return
-        const attempted = open.length
-        open = failures.size === 0 ? [] : open.filter((task) => failures.has(task)) // the others are not tried again
-        open = await this.#judge(open, failures, open.length < attempted)
+        const attempted = countOf(open)
+        const failed = failures.size === 0 ? [] : tasksOf(open).filter((task) => failures.has(task))
+        open = picked(failed) // the others are not tried again, whatever comes
+        const again = await this.#judge(failed, failures, failed.length < attempted)
+        open = picked(again)
         unavailable = 0
-        waitMs = this.#waitAfter(open, failures)
+        waitMs = this.#waitAfter(again, failures)
       } catch (error) {
         if (signal.aborted) return
         waitMs = this.#waitUnavailable(error, ++unavailable)
       }
-      open = open.filter(isOurs)
+      open = oursOf(open)
       if (open.length > 0) await pause(waitMs, signal)
       if (signal.aborted && open.length > 0) return
     }
@@ -193,13 +195,12 @@ export class Lane {
   #settlement(runs: readonly Run[]): () => void {
     const length = countOf(runs)
     const places: { progress: PartitionProgress | undefined; count: number; offset: number }[] = []
-    for (const { progress, tasks } of runs) {
+    for (const { progress, length: count, lastOffset: offset } of runs) {
       const last = places.at(-1)
-      const offset = tasks.at(-1)?.offset ?? 0
-      if (last?.progress === progress && last !== undefined) {
-        last.count += tasks.length
+      if (last !== undefined && last.progress === progress) {
+        last.count += count
         last.offset = offset
-      } else places.push({ progress, count: tasks.length, offset })
+      } else places.push({ progress, count, offset })
     }
     return () => {
       this.pending -= length
@@ -215,20 +216,28 @@ export class Lane {
   }
 
   /** Handlers, then the sink. Says what failed; throws when the sink cannot be used. */
-  async #attempt(tasks: readonly Task[]): Promise<Failures> {
+  async #attempt(runs: readonly Run[]): Promise<Failures> {
+    const { sink, signal } = this.#options
+    if (this.#handles || runs.some(({ isFaulty }) => isFaulty)) return this.#attemptEach(tasksOf(runs))
+    const makeLines = () => runs.flatMap(({ lines }) => lines)
+    const batch = new SinkBatch(countOf(runs), runs[0]?.firstOffset ?? 0, () => tasksOf(runs), makeLines)
+    const failed = await sink.write(batch, signal)
+    return failed === undefined || failed.length === 0 ? NO_FAILURES : byTask(failed, tasksOf(runs))
+  }
+
+  async #attemptEach(tasks: readonly Task[]): Promise<Failures> {
     const { name, sink, handlers, handlerConcurrency, signal } = this.#options
-    const faulty = tasks.some(({ fault }) => fault !== undefined)
-    if (!faulty && !this.#handles) {
-      const failed = await sink.write(tasks, signal)
-      return failed === undefined || failed.length === 0 ? NO_FAILURES : byTask(failed, tasks)
+    const write = async (items: readonly Item[], owners: readonly Task[]) => {
+      if (items.length === 0) return failures
+      const failed = (await sink.write(SinkBatch.of(items), signal)) ?? []
+      return new Map([...failures, ...byTask(failed, owners)])
     }
     const failures: Failures = new Map()
     for (const task of tasks) {
       if (task.fault !== undefined) failures.set(task, { reason: task.fault, retryable: false })
     }
     const open = tasks.filter((task) => !failures.has(task))
-    if (open.length === 0) return failures
-    if (!this.#handles) return new Map([...failures, ...byTask((await sink.write(open, signal)) ?? [], open)])
+    if (!this.#handles || open.length === 0) return write(open, open)
     const options = { handlers, concurrency: handlerConcurrency, sink: name, signal }
     for (const [task, reason] of await handleBatch(open, options)) failures.set(task, { reason, retryable: true })
     const outputs: Item[] = []
@@ -241,8 +250,7 @@ export class Lane {
         owners.push(task)
       }
     }
-    if (outputs.length === 0) return failures
-    return new Map([...failures, ...byTask((await sink.write(outputs, signal)) ?? [], owners)])
+    return write(outputs, owners)
   }
 }
 
@@ -255,13 +263,20 @@ function waitBefore(attempt: number, askedMs: number | undefined, retry: RetryPo
   return askedMs !== undefined && askedMs > ownMs ? Math.min(askedMs, retry.maxMs) : ownMs
 }
 
-function tasksOf(runs: readonly Run[]): Task[] {
-  const ours = runs.filter(isOurs)
-  return ours.length === 1 ? (ours[0] as Run).tasks : ours.flatMap(({ tasks }) => tasks)
+function oursOf(runs: readonly Run[]): readonly Run[] {
+  return runs.flatMap(({ ours }) => ours ?? [])
+}
+
+function tasksOf(runs: readonly Run[]): readonly Task[] {
+  return runs.length === 1 ? (runs[0] as Run).tasks : runs.flatMap(({ tasks }) => tasks)
+}
+
+function picked(tasks: Task[]): readonly Run[] {
+  return tasks.length === 0 ? [] : [new Picked(tasks)]
 }
 
 function countOf(runs: readonly Run[]): number {
-  return runs.reduce((sum, { tasks }) => sum + tasks.length, 0)
+  return runs.reduce((sum, { length }) => sum + length, 0)
 }
 
 /** @param owners whose failure it is, by the places in `failed`. */

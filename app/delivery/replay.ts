@@ -11,7 +11,7 @@ import type { Change } from './change.ts'
 import type { DeadLetters, ReplayResult, Waiting } from './dead-letters.ts'
 import { faultOf, KEPT_OUT } from './filter.ts'
 import { Lane, type LaneOptions } from './lane.ts'
-import { Run, Task } from './task.ts'
+import { Picked, Task } from './task.ts'
 
 export interface ReplayOptions {
   readonly deadLetters: DeadLetters
@@ -83,8 +83,7 @@ export class Replays {
       const item = itemOf(letter.json, { logId, baseOffset: firstOffset + index, appendedAtMs })
       const fault = faultOf(filter, item)
       if (fault === KEPT_OUT) continue
-      const run = new Run(undefined)
-      run.add(new Task(item.block, item.index, undefined, fault, letter))
+      const run = new Picked([new Task(item.block, item.index, undefined, fault, letter)])
       if (!(await lane.send(run))) return false
     }
     while (lane.pending > lane.gathered && !signal.aborted) await change.next()

@@ -32,27 +32,44 @@ export interface BlockOrigin {
 
 type Named = 'id' | 'source' | 'type' | 'subject' | 'time' | 'traceparent'
 
+/** Complete events, each line ended by a newline, and where each line ends, behind that. */
+export interface Lines {
+  readonly lines: Buffer
+  readonly ends: ArrayLike<number>
+}
+
 export class Block {
   readonly origin: BlockOrigin
-  /** Complete events, each line ended by a newline. */
-  readonly lines: Buffer
-  /** Where each line ends, behind its newline. */
-  readonly ends: ArrayLike<number>
+  readonly count: number
+  /** Of all of it, as it was read. */
+  readonly bytes: number
+  readonly #make: () => Lines
+  #made: Lines | undefined
   #places: Places | undefined
   #heads: number[] = []
 
-  constructor(origin: BlockOrigin, lines: Buffer, ends: ArrayLike<number>) {
+  /** @param make gives its lines, once somebody asks for them. */
+  constructor(origin: BlockOrigin, count: number, bytes: number, make: () => Lines) {
     this.origin = origin
-    this.lines = lines
-    this.ends = ends
+    this.count = count
+    this.bytes = bytes
+    this.#make = make
   }
 
-  get count(): number {
-    return this.ends.length
+  get lines(): Buffer {
+    return this.#lines.lines
   }
 
-  startOf(index: number): number {
-    return index === 0 ? 0 : (this.ends[index - 1] as number)
+  get #lines(): Lines {
+    this.#made ??= this.#make()
+    return this.#made
+  }
+
+  /** The lines of the events from `first` to before `end`, each with its newline. All of them: without a look at where they end. */
+  slice(first: number, end: number): Buffer {
+    if (first === 0 && end === this.count) return this.lines
+    const { lines, ends } = this.#lines
+    return lines.subarray(first === 0 ? 0 : ends[first - 1], ends[end - 1])
   }
 
   /** Scanned once, for whoever asks first. */
@@ -129,13 +146,12 @@ export class Item {
 
   /** The complete CloudEvent as one line, without a newline. */
   get json(): Buffer {
-    const { block, index } = this
-    return block.lines.subarray(block.startOf(index), (block.ends[index] as number) - 1)
+    return this.block.slice(this.index, this.index + 1).subarray(0, -1)
   }
 
-  /** Bytes of its line, newline and all. */
+  /** What it takes, about: its share of the block. */
   get bytes(): number {
-    return (this.block.ends[this.index] as number) - this.block.startOf(this.index)
+    return Math.ceil(this.block.bytes / this.block.count)
   }
 
   get id(): string {
@@ -211,7 +227,7 @@ export function itemOf(line: Buffer, origin: BlockOrigin): Item {
   const lines = Buffer.allocUnsafe(line.length + 1)
   lines.set(line)
   lines[line.length] = NEWLINE
-  return new Item(new Block(origin, lines, [lines.length]), 0)
+  return new Item(new Block(origin, 1, lines.length, () => ({ lines, ends: [lines.length] })), 0)
 }
 
 const NEWLINE = 0x0a
@@ -223,7 +239,7 @@ export function linesOf(items: readonly Item[]): Buffer[] {
     const { block, index } = items[at] as Item
     let last = index
     for (at += 1; items[at]?.block === block && items[at]?.index === last + 1; at += 1) last += 1
-    runs.push(block.lines.subarray(block.startOf(index), block.ends[last] as number))
+    runs.push(block.slice(index, last + 1))
   }
   return runs
 }

@@ -9,6 +9,7 @@ import { faultOfText, isComplete } from '../event/check.ts'
 import { scanner } from '../event/names.ts'
 import type { Strictness } from '../event.ts'
 import { endOf, type Form, MALFORMED, membersOf, nextHead, type Scanned, startOf } from '../json/scanner.ts'
+import { Known } from '../write.ts'
 import { whereMalformed } from './json.ts'
 import type { Rejected } from './problem.ts'
 
@@ -20,8 +21,7 @@ export interface Body {
   readonly payload: Buffer
   readonly count: number
   readonly rejected: Rejected
-  /** Whether each line is a complete CloudEvent, and nothing else. */
-  readonly isComplete: boolean
+  readonly known: Known
   /** Of each event, if they were asked for. */
   readonly keys: readonly string[] | undefined
   readonly identities: readonly (string | undefined)[] | undefined
@@ -103,7 +103,7 @@ class Found {
       payload,
       count,
       rejected: this.#rejected,
-      isComplete: this.#isComplete && payload.length === this.#bytesOfEvents + count - 1,
+      known: this.#isComplete && payload.length === this.#bytesOfEvents + count - 1 ? Known.COMPLETE : Known.EVENTS,
       keys: this.#wanted.keys ? this.#keys : undefined,
       identities: this.#wanted.identities ? this.#identities : undefined,
     }

@@ -101,8 +101,8 @@ function accept(received: Received, options: EventsOptions): void {
       request.log.error({ err: error, count, reqId: request.id }, 'acknowledged events were lost')
     }
   }
-  const { isComplete, keys, identities } = read
-  const write = new Write(payload, count, onSettled, { isComplete, keys, identities })
+  const { known, keys, identities } = read
+  const write = new Write(payload, count, onSettled, { known, keys, identities })
   try {
     quota?.take(request.client, count)
     send(write, request.client, options)

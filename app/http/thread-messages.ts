@@ -8,7 +8,7 @@
  */
 import type { Config } from '../config.ts'
 import { ERRORS, type ErrorCode, MillraceError, messageOf, systemCode } from '../errors.ts'
-import { type Lost, NOTHING_LOST, type Write } from '../write.ts'
+import { type Known, type Lost, NOTHING_LOST, type Write } from '../write.ts'
 import type { SharedLimits } from './server.ts'
 
 /** What a thread is started with. */
@@ -31,7 +31,7 @@ export interface SentGroup {
   readonly kind: 'group'
   readonly payload: Uint8Array<ArrayBuffer>
   readonly count: number
-  readonly isComplete: boolean
+  readonly known: Known
   /** Of each event, if the log needs them. */
   readonly keys: readonly string[] | undefined
   readonly identities: readonly (string | undefined)[] | undefined

@@ -17,7 +17,7 @@ import { pino } from 'pino'
 import { channel } from '../channel/channel.ts'
 import { ThreadCounts } from '../observability/counts.ts'
 import { startTracing } from '../observability/tracing.ts'
-import type { Write } from '../write.ts'
+import { knownOfAll, type Write } from '../write.ts'
 import { createServer } from './server.ts'
 import { type FromThread, pack, settleGroup, type ThreadStart, type ToThread } from './thread-messages.ts'
 
@@ -128,8 +128,8 @@ async function sendGroups(): Promise<void> {
     const count = group.reduce((sum, write) => sum + write.count, 0)
     const keys = keyed ? group.flatMap((write) => write.keys ?? []) : undefined
     const identities = deduplicates ? group.flatMap((write) => write.identities ?? []) : undefined
-    const isComplete = group.every((write) => write.isComplete)
-    post({ kind: 'group', payload, count, isComplete, keys, identities }, [payload.buffer])
+    const known = knownOfAll(group)
+    post({ kind: 'group', payload, count, known, keys, identities }, [payload.buffer])
   }
   while (onTheWay.length > 0) await untilAnswered()
 }

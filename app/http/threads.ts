@@ -55,10 +55,10 @@ type ThreadsOptions = ServerOptions & { readonly counts: IngestCounts }
 export class GroupWrite extends Write {
   readonly #answer: (outcome: Outcome) => void
 
-  constructor({ payload, count, isComplete, keys, identities }: SentGroup, answer: (outcome: Outcome) => void) {
+  constructor({ payload, count, known, keys, identities }: SentGroup, answer: (outcome: Outcome) => void) {
     const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
     const onSettled: OnSettled = (error) => answer({ kind: 'settled', error: pack(error) })
-    super(bytes, count, onSettled, { isComplete, keys, identities })
+    super(bytes, count, onSettled, { known, keys, identities })
     this.#answer = answer
   }
 

@@ -130,6 +130,7 @@ interface Exports {
   layout(...places: number[]): void
   scanLines(from: number, to: number, keepsBlank: number): void
   scanOne(to: number): void
+  countLines(to: number): number
   scanArray(from: number, to: number): void
   fill(
     head: number,
@@ -192,6 +193,13 @@ export class Scanner {
       from = next
       if (from >= bytes.length) return { texts, blank: 0, isSound: true }
     }
+  }
+
+  /** Line breaks in it, of which the last ends it. */
+  countLines(bytes: Uint8Array): number {
+    if (bytes.length > this.capacityBytes) return this.#larger(bytes.length).countLines(bytes)
+    this.#load(bytes, 0, bytes.length)
+    return this.#exports.countLines(bytes.length)
   }
 
   /**

@@ -57,18 +57,17 @@ export class DeduplicationWindow {
     const batches: Batch[] = []
     const fresh = new Map<string, Int32Array>()
     for (const batch of group) {
-      const known: number[] = []
+      const places: number[] = []
       for (const [at, identity] of (batch.identities ?? []).entries()) {
         if (identity === undefined) continue
         const digest = digestOf(identity)
-        if (fresh.has(identity) || this.#find(digest) !== EMPTY) known.push(at)
+        if (fresh.has(identity) || this.#find(digest) !== EMPTY) places.push(at)
         else fresh.set(identity, digest)
       }
-      batch.duplicates = known
-      const count = batch.count - known.length
-      if (known.length === 0) batches.push(batch)
-      else if (count > 0)
-        batches.push({ ...{ payload: withoutLines(batch.payload, known), count }, isComplete: batch.isComplete })
+      batch.duplicates = places
+      const count = batch.count - places.length
+      if (places.length === 0) batches.push(batch)
+      else if (count > 0) batches.push({ payload: withoutLines(batch.payload, places), count, known: batch.known })
     }
     return {
       batches,

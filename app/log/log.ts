@@ -8,7 +8,7 @@
  * are never used twice. Only what is durable is ever read, so a consumer cannot see an event that a crash would take
  * back. The embedded log is one partition, 0; in Kafka, events with the same key are in the same one.
  */
-import type { Batch, Lost } from '../write.ts'
+import type { Batch, Known, Lost } from '../write.ts'
 
 /** Durable events as a consumer reads them. */
 export interface Group {
@@ -21,8 +21,8 @@ export interface Group {
   readonly count: number
   /** When it was appended, milliseconds since the epoch: the `time` of events that came without one. */
   readonly appendedAtMs: number
-  /** Whether each line is known to be a complete CloudEvent and nothing else. Default: false. */
-  readonly isComplete?: boolean
+  /** Default: nothing. */
+  readonly known?: Known
   /** `count` lines, each ended by `\n`. Valid until the next `read` of the same consumer: copy what must live longer. */
   readonly payload: Buffer
 }

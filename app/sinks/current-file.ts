@@ -42,18 +42,25 @@ export class CurrentFile {
   }
 
   /** @throws what the disk says; then none of the lines is in the file, or the file is to be closed and opened again. */
-  async append(lines: Buffer): Promise<void> {
+  async append(lines: readonly Buffer[]): Promise<void> {
+    const bytes = lines.reduce((sum, { length }) => sum + length, 0)
     try {
-      for (let done = 0; done < lines.length; ) {
-        const { bytesWritten } = await this.#handle.write(lines, done)
-        done += bytesWritten
-      }
+      const { bytesWritten } = await this.#handle.writev(lines)
+      if (bytesWritten < bytes) await this.#appendRest(Buffer.concat(lines), bytesWritten)
     } catch (error) {
       // Take back what a full disk left of the lines: the retry writes all of them.
       await this.#handle.truncate(this.bytes)
       throw error
     }
-    this.bytes += lines.length
+    this.bytes += bytes
+  }
+
+  /** A disk takes a part before it is full, or more buffers than it takes at once. */
+  async #appendRest(lines: Buffer, from: number): Promise<void> {
+    for (let done = from; done < lines.length; ) {
+      const { bytesWritten } = await this.#handle.write(lines, done)
+      done += bytesWritten
+    }
   }
 
   /** @throws what the disk says: the kernel may call pages clean that it could not write, so a second try proves nothing. */

@@ -12,9 +12,8 @@
  */
 import { access, constants, mkdir } from 'node:fs/promises'
 import { MillraceError, messageOf } from '../errors.ts'
-import { linesOf } from '../event/item.ts'
 import { CurrentFile, syncDirectory } from './current-file.ts'
-import { type Item, type Sink, SinkUnavailable } from './sink.ts'
+import { type Sink, type SinkBatch, SinkUnavailable } from './sink.ts'
 
 export interface FileSinkOptions {
   readonly directory: string
@@ -27,7 +26,7 @@ export interface FileSinkOptions {
   readonly onFailure: (error: Error) => void
 }
 
-const MAX_BATCH_EVENTS = 1024
+const MAX_BATCH_EVENTS = 8192
 /** Kept in memory until they are known to be in the file. */
 const MAX_UNSYNCED_BYTES = 8 * 1024 * 1024
 /** Whoever moves the file each time it is made is not waited for. */
@@ -75,16 +74,15 @@ export class FileSink implements Sink {
     return new FileSink(options)
   }
 
-  write(items: readonly Item[]): Promise<undefined> {
-    const runs = linesOf(items)
-    const lines = runs.length === 1 ? (runs[0] as Buffer) : Buffer.concat(runs)
+  write({ firstOffset, lines }: SinkBatch): Promise<undefined> {
+    const bytes = lines.reduce((sum, { length }) => sum + length, 0)
     return this.#next(async () => {
       // Before these are written: what fails here is tried again, and must not write them twice.
-      if (this.#unsyncedBytes + lines.length > MAX_UNSYNCED_BYTES) await this.#makeDurable()
-      const file = await this.#open(items[0]?.offset ?? 0)
+      if (this.#unsyncedBytes + bytes > MAX_UNSYNCED_BYTES) await this.#makeDurable()
+      const file = await this.#open(firstOffset)
       await this.#append(file, lines)
-      this.#unsynced.push(lines)
-      this.#unsyncedBytes += lines.length
+      this.#unsynced.push(...lines)
+      this.#unsyncedBytes += bytes
       // The lines are written: a roll that fails is tried again by itself.
       if (file.bytes >= this.#options.rollBytes && this.#rollFailure === undefined) await this.#tryToRoll()
       return undefined
@@ -120,12 +118,12 @@ export class FileSink implements Sink {
       this.#firstOffset = offset
       this.#rollAfter(this.#options.rollMs)
     }
-    if (this.#isRepeatDue) await this.#append(this.#file, Buffer.concat(this.#unsynced))
+    if (this.#isRepeatDue) await this.#append(this.#file, this.#unsynced)
     this.#isRepeatDue = false
     return this.#file
   }
 
-  async #append(file: CurrentFile, lines: Buffer): Promise<void> {
+  async #append(file: CurrentFile, lines: readonly Buffer[]): Promise<void> {
     try {
       await file.append(lines)
     } catch (error) {

@@ -13,7 +13,7 @@ import { Webhook } from 'standardwebhooks'
 import { messageOf } from '../errors.ts'
 import { isTraceparent } from '../event.ts'
 import { type Answer, HttpPost } from './http-post.ts'
-import { type Failure, type Item, type Sink, SinkUnavailable } from './sink.ts'
+import { type Failure, type Item, type Sink, type SinkBatch, SinkUnavailable } from './sink.ts'
 
 export interface HttpSinkOptions {
   readonly url: string
@@ -55,7 +55,7 @@ export class HttpSink implements Sink {
     this.#webhook = secret === '' ? undefined : new Webhook(secret)
   }
 
-  async write(items: readonly Item[], signal: AbortSignal): Promise<readonly Failure[]> {
+  async write({ items }: Pick<SinkBatch, 'items'>, signal: AbortSignal): Promise<readonly Failure[]> {
     const failures: Failure[] = []
     // More than one only when a handler made several of one: they stay in order.
     for (const [index, item] of items.entries()) {

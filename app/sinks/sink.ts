@@ -1,7 +1,8 @@
 /** What a sink promises to delivery, and delivery to a sink. */
 import type { Item } from '../event/item.ts'
+import type { SinkBatch } from './batch.ts'
 
-export type { Item }
+export type { Item, SinkBatch }
 
 export interface Sink {
   /** Lanes: calls of `write` at once. Events with the same key always come through the same lane, in order. */
@@ -14,7 +15,7 @@ export interface Sink {
    * A throw says that the sink itself cannot be used now: nothing is lost or given up, all of it is tried again later.
    * A replay of dead letters may call it beside the lanes.
    */
-  write(items: readonly Item[], signal: AbortSignal): Promise<readonly Failure[] | undefined>
+  write(batch: SinkBatch, signal: AbortSignal): Promise<readonly Failure[] | undefined>
   /** Makes what `write` took durable. Called before an offset is committed, so it may be rarer than `write`. */
   flush?(): Promise<void>
   /**
@@ -36,7 +37,7 @@ export interface Sink {
 
 /** One event that the sink did not take. */
 export interface Failure {
-  /** Place among the items. */
+  /** Place in the batch. */
   readonly index: number
   readonly reason: string
   /** false: it never will be; a dead letter at once. */

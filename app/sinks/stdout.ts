@@ -1,7 +1,6 @@
 /** The stdout sink: complete CloudEvents as NDJSON on standard output, for pipes. The process logs to stderr then. */
 import type { Writable } from 'node:stream'
-import { linesOf } from '../event/item.ts'
-import { type Item, type Sink, SinkUnavailable } from './sink.ts'
+import { type Sink, type SinkBatch, SinkUnavailable } from './sink.ts'
 
 const MAX_BATCH_EVENTS = 1024
 
@@ -17,14 +16,13 @@ export class StdoutSink implements Sink {
   }
 
   /** Resolves when the reader of the pipe has taken it. */
-  write(items: readonly Item[], signal?: AbortSignal): Promise<undefined> {
-    const lines = Buffer.concat(linesOf(items))
+  write({ lines }: Pick<SinkBatch, 'lines'>, signal?: AbortSignal): Promise<undefined> {
     return new Promise((resolve, reject) => {
       // A reader that has stopped reading must not keep the process from stopping.
       const stop = () => reject(new SinkUnavailable('standard output has not taken everything'))
       if (signal?.aborted) return stop()
       signal?.addEventListener('abort', stop, { once: true })
-      this.#stream.write(lines, (cause) => {
+      this.#stream.write(Buffer.concat(lines), (cause) => {
         signal?.removeEventListener('abort', stop)
         if (cause) reject(new SinkUnavailable(`standard output takes nothing (${cause.message})`, { cause }))
         else resolve(undefined)

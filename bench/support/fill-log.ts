@@ -1,5 +1,7 @@
 /** Fills a log as fast as the disk takes it, past HTTP: what a sink that was away leaves behind. */
+
 import { EmbeddedLog } from '../../app/log/embedded/embedded-log.ts'
+import { Known } from '../../app/write.ts'
 
 export const NO_LIMIT_BYTES = 2 ** 40
 const SEGMENT_BYTES = 64 * 2 ** 20
@@ -20,7 +22,11 @@ export async function fillLog(
   until: (filled: Filled) => boolean,
 ): Promise<Filled> {
   const log = await openLogAt(directory)
-  const group = new Array(GROUP_BATCHES).fill({ payload: Buffer.from(lines.join('\n')), count: lines.length })
+  const group = new Array(GROUP_BATCHES).fill({
+    payload: Buffer.from(lines.join('\n')),
+    count: lines.length,
+    known: Known.EVENTS,
+  })
   try {
     let filled = { events: 0, bytes: 0 }
     while (!until(filled)) {

@@ -15,6 +15,7 @@ import { MillraceError } from '../../app/errors.ts'
 import { EmbeddedLog } from '../../app/log/embedded/embedded-log.ts'
 import { encodeSegmentHeader, segmentName, writeGroupHeader } from '../../app/log/embedded/format.ts'
 import { printableLines } from '../../app/process/printable.ts'
+import { Known } from '../../app/write.ts'
 import { startHttp } from '../support/http.ts'
 import { CLI } from '../support/service.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
@@ -88,7 +89,7 @@ const segment = fc
     const parts = groups.map(({ lines, offset, at }) => {
       const payload = Buffer.from(lines.map((line) => `${line}\n`).join(''))
       const group = Buffer.concat([Buffer.alloc(48), payload])
-      const place = { baseOffset: offset ?? next, appendedAtMs: at, isComplete: false }
+      const place = { baseOffset: offset ?? next, appendedAtMs: at, known: Known.NOTHING }
       writeGroupHeader(group, 0, { payloadBytes: payload.length, count: lines.length, ...place })
       next += lines.length
       return group

@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest'
 import { type ErrorCode, MillraceError } from '../../app/errors.ts'
 import { settleGroup } from '../../app/http/thread-messages.ts'
 import { GroupWrite } from '../../app/http/threads.ts'
-import { type Lost, Write } from '../../app/write.ts'
+import { Known, type Lost, Write } from '../../app/write.ts'
 import { raw } from '../support/http.ts'
 import { startLoad } from '../support/load.ts'
 import {
@@ -301,7 +301,7 @@ describe('what became of a group', () => {
       kind: 'group',
       payload: new Uint8Array(2),
       count: 6,
-      isComplete: false,
+      known: Known.NOTHING,
       keys: undefined,
       identities: undefined,
     } as const

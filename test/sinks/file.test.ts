@@ -17,7 +17,7 @@ import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import type { Event } from '../../app/event.ts'
 import { CurrentFile } from '../../app/sinks/current-file.ts'
 import { FileSink } from '../../app/sinks/file.ts'
-import { items } from '../support/events.ts'
+import { batchOf } from '../support/events.ts'
 import { until } from '../support/service.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
 
@@ -48,7 +48,7 @@ describe('file sink', () => {
   test('writes complete CloudEvents, one a line, and finishes the file by rename when it is closed', async () => {
     const directory = temporaryDirectory()
     const sink = await FileSink.open({ directory, rollBytes: 1e6, rollMs: 1e6, onWarning, onFailure })
-    await sink.write(items(event(1), event(2)))
+    await sink.write(batchOf(event(1), event(2)))
     await sink.flush()
     const lines = readFileSync(join(directory, 'current.ndjson'), 'utf8')
     expect(lines).toBe(`${JSON.stringify(event(1))}\n${JSON.stringify(event(2))}\n`)
@@ -60,7 +60,7 @@ describe('file sink', () => {
   test('rolls by size, and by age without further events', async () => {
     const directory = temporaryDirectory()
     const sink = await FileSink.open({ directory, rollBytes: 1024, rollMs: 100, onWarning, onFailure })
-    for (let id = 0; id < 40; id++) await sink.write(items(event(id)))
+    for (let id = 0; id < 40; id++) await sink.write(batchOf(event(id)))
     const bySize = finished(directory).length
     expect(bySize).toBeGreaterThan(2)
     await until(() => finished(directory).length === bySize + 1, 2000, 'rolled by age')
@@ -81,7 +81,7 @@ describe('file sink', () => {
     const whole = events(0, 3).map((event) => `${JSON.stringify(event)}\n`)
     writeFileSync(join(directory, 'current.ndjson'), `${whole.join('')}{"specversion":"1.0","id":"ha`)
     const sink = await FileSink.open({ directory, rollBytes: 1e6, rollMs: 1e6, onWarning, onFailure })
-    await sink.write(items(event(3)))
+    await sink.write(batchOf(event(3)))
     expect(idsIn(join(directory, 'current.ndjson'))).toEqual(['0', '1', '2', '3'])
     await sink.close()
   })
@@ -90,7 +90,7 @@ describe('file sink', () => {
     const directory = temporaryDirectory()
     writeFileSync(join(directory, 'current.ndjson'), 'x'.repeat(200_000))
     const sink = await FileSink.open({ directory, rollBytes: 1e6, rollMs: 1e6, onWarning, onFailure })
-    await sink.write(items(event(1)))
+    await sink.write(batchOf(event(1)))
     expect(idsIn(join(directory, 'current.ndjson'))).toEqual(['1'])
     await sink.close()
   })
@@ -99,7 +99,10 @@ describe('file sink', () => {
     const directory = temporaryDirectory()
     const sink = await FileSink.open({ directory, rollBytes: 5000, rollMs: 1e6, onWarning, onFailure })
     await Promise.all(
-      Array.from({ length: 50 }, (_, at) => [sink.write(items(...events(at * 10, at * 10 + 10))), sink.flush()]).flat(),
+      Array.from({ length: 50 }, (_, at) => [
+        sink.write(batchOf(...events(at * 10, at * 10 + 10))),
+        sink.flush(),
+      ]).flat(),
     )
     await sink.close()
     const ids = finished(directory).flatMap((name) => idsIn(join(directory, name)))
@@ -122,10 +125,10 @@ describe('file sink', () => {
     const sink = await FileSink.open({ directory, rollBytes: 1e6, rollMs: 1e6, onWarning, onFailure })
     rmSync(directory, { recursive: true })
     writeFileSync(directory, 'in the way')
-    await expect(sink.write(items(event(1)))).rejects.toThrow(/cannot write to/)
+    await expect(sink.write(batchOf(event(1)))).rejects.toThrow(/cannot write to/)
     rmSync(directory)
     mkdirSync(directory)
-    await sink.write(items(event(1)))
+    await sink.write(batchOf(event(1)))
     expect(idsIn(join(directory, 'current.ndjson'))).toEqual(['1'])
     await sink.close()
   })
@@ -134,16 +137,16 @@ describe('file sink', () => {
     const directory = temporaryDirectory()
     const options = { directory, rollBytes: 1e6, rollMs: 1e6, onWarning, onFailure }
     const [one, other] = [await FileSink.open(options), await FileSink.open(options)]
-    await one.write(items(event(1)))
-    await expect(other.write(items(event(2)))).rejects.toThrow(
+    await one.write(batchOf(event(1)))
+    await expect(other.write(batchOf(event(2)))).rejects.toThrow(
       /another process writes there: give each a FILE_SINK_DIR/,
     )
-    await one.write(items(event(3)))
+    await one.write(batchOf(event(3)))
     await one.close()
-    await other.write(items(event(2)))
-    await expect(one.write(items(event(4)))).rejects.toThrow(/another process/)
+    await other.write(batchOf(event(2)))
+    await expect(one.write(batchOf(event(4)))).rejects.toThrow(/another process/)
     await other.close()
-    await one.write(items(event(4)))
+    await one.write(batchOf(event(4)))
     await one.close()
     const ids = finished(directory).flatMap((name) => idsIn(join(directory, name)))
     expect(ids.sort()).toEqual(['1', '2', '3', '4'])
@@ -159,9 +162,9 @@ describe('file sink', () => {
       onWarning,
       onFailure: ({ message }) => void failures.push(message),
     })
-    await sink.write(items(event(1)))
+    await sink.write(batchOf(event(1)))
     await sink.flush()
-    await sink.write(items(event(2)))
+    await sink.write(batchOf(event(2)))
     const probe = await open(join(directory, 'current.ndjson'), 'r')
     const datasync = vi.spyOn(Object.getPrototypeOf(probe), 'datasync').mockRejectedValueOnce(new Error('EIO: made up'))
     onTestFinished(() => datasync.mockRestore())
@@ -170,7 +173,7 @@ describe('file sink', () => {
     for (const step of [
       () => sink.flush(),
       () => sink.flush(),
-      () => sink.write(items(event(3))),
+      () => sink.write(batchOf(event(3))),
       () => sink.close(),
     ]) {
       await expect(step()).rejects.toThrow(/fdatasync failed in .*EIO: made up\): check the disk, then restart/)
@@ -219,12 +222,12 @@ describe('when others touch current.ndjson between two flushes, what was written
       onWarning: (text) => void warnings.push(text),
       onFailure,
     })
-    await sink.write(items(event(1)))
+    await sink.write(batchOf(event(1)))
     await sink.flush()
     for (let round = 0; round < 3; round++) {
-      await sink.write(items(event(10 * round + 2)))
+      await sink.write(batchOf(event(10 * round + 2)))
       touch(join(directory, 'current.ndjson'), round)
-      await sink.write(items(event(10 * round + 3)))
+      await sink.write(batchOf(event(10 * round + 3)))
       await sink.flush()
       expect(idsBelow(directory)).toEqual(expect.arrayContaining([`${10 * round + 2}`, `${10 * round + 3}`]))
     }
@@ -239,13 +242,13 @@ describe('when others touch current.ndjson between two flushes, what was written
   test('each time it is made: the flush fails, nothing is called durable, and nothing is lost', async () => {
     const directory = temporaryDirectory()
     const sink = await FileSink.open({ directory, rollBytes: 1e6, rollMs: 1e6, onWarning, onFailure })
-    await sink.write(items(event(1)))
+    await sink.write(batchOf(event(1)))
     const place = vi.spyOn(CurrentFile.prototype, 'isInPlace').mockResolvedValue(false)
     onTestFinished(() => place.mockRestore())
     await expect(sink.flush()).rejects.toThrow(/moved or deleted each time it is made: stop what does that/)
     rmSync(join(directory, 'current.ndjson'))
     place.mockRestore()
-    await sink.write(items(event(2)))
+    await sink.write(batchOf(event(2)))
     await sink.flush()
     expect(idsBelow(directory)).toEqual(['1', '2'])
     await sink.close()
@@ -255,7 +258,7 @@ describe('when others touch current.ndjson between two flushes, what was written
     const directory = temporaryDirectory()
     const sink = await FileSink.open({ directory, rollBytes: 1e9, rollMs: 1e6, onWarning, onFailure })
     const large = (id: number): Event => ({ ...event(id), data: 'x'.repeat(1024 * 1024) })
-    for (let id = 0; id < 30; id++) await sink.write(items(large(id)))
+    for (let id = 0; id < 30; id++) await sink.write(batchOf(large(id)))
     rmSync(join(directory, 'current.ndjson'))
     await sink.flush()
     expect(idsBelow(directory).length).toBeLessThan(10)
@@ -271,7 +274,7 @@ describe('a finished file', () => {
     writeFileSync(join(directory, 'events-20260131T120000.000Z-0.ndjson'), `${JSON.stringify(event(0))}\n`)
     for (let start = 1; start < 5; start++) {
       const sink = await FileSink.open({ directory, rollBytes: 10, rollMs: 1e6, onWarning, onFailure })
-      for (let id = 1; id < 4; id++) await sink.write(items(event(10 * start + id)))
+      for (let id = 1; id < 4; id++) await sink.write(batchOf(event(10 * start + id)))
       await sink.close()
       if (start === 3) vi.setSystemTime(new Date('2026-01-31T11:59:59Z'))
     }
@@ -297,14 +300,14 @@ describe('a finished file', () => {
     onTestFinished(() => rename.mockRestore())
     if (isRoot) rename.mockRejectedValue(new Error('EACCES: made up'))
     else chmodSync(directory, 0o500)
-    for (let id = 0; id < 5; id++) await sink.write(items(event(id)))
+    for (let id = 0; id < 5; id++) await sink.write(batchOf(event(id)))
     await sink.flush()
     expect(idsBelow(directory)).toEqual(['0', '1', '2', '3', '4'])
     expect(warnings).toEqual([expect.stringMatching(/current.ndjson in .* cannot be finished \(EACCES/)])
     rename.mockRestore()
     chmodSync(directory, 0o700)
     await until(() => finished(directory).length === 1, 5000, 'finished')
-    await sink.write(items(event(5)))
+    await sink.write(batchOf(event(5)))
     await sink.close()
     expect(warnings).toHaveLength(2)
     expect(idsBelow(directory).sort()).toEqual(['0', '1', '2', '3', '4', '5'])
@@ -320,7 +323,7 @@ describe('a finished file', () => {
       onFailure,
     })
     for (let id = 0; id < 5; id++) {
-      await sink.write(items(event(id)))
+      await sink.write(batchOf(event(id)))
       await new Promise((resolve) => setTimeout(resolve, 10))
     }
     expect(finished(directory)).toEqual([])
@@ -368,7 +371,7 @@ test('property: what a flush has confirmed, and nobody has taken away since, is 
         switch (step.do) {
           case 'write': {
             const some = Array.from({ length: step.events }, () => ({ ...event(id++), data }))
-            await sink.write(items(...some))
+            await sink.write(batchOf(...some))
             unconfirmed.push(...some.map((one) => one.id))
             break
           }
@@ -381,7 +384,7 @@ test('property: what a flush has confirmed, and nobody has taken away since, is 
           case 'crash':
             await sink.close() // the lock goes with a process; what was not confirmed comes again from the log
             sink = await open()
-            await sink.write(items(...unconfirmed.map((one) => ({ ...event(Number(one)), data }))))
+            await sink.write(batchOf(...unconfirmed.map((one) => ({ ...event(Number(one)), data }))))
             break
           case 'remove directory':
             takenAway()

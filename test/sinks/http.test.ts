@@ -8,7 +8,7 @@ import type { Event } from '../../app/event.ts'
 import { HttpSink, parseRetryAfter, webhookId } from '../../app/sinks/http.ts'
 import { SinkUnavailable } from '../../app/sinks/sink.ts'
 import { numbered, startDelivery } from '../support/delivery.ts'
-import { items } from '../support/events.ts'
+import { batchOf } from '../support/events.ts'
 import { until } from '../support/service.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
 
@@ -46,7 +46,7 @@ describe('http sink', () => {
       type = request.headers['content-type']
       response.writeHead(204).end()
     })
-    expect(await sinkTo(url, { secret }).write(items(event), never)).toEqual([])
+    expect(await sinkTo(url, { secret }).write(batchOf(event), never)).toEqual([])
     expect(verified).toEqual(event)
     expect(type).toBe('application/cloudevents+json')
   })
@@ -58,7 +58,7 @@ describe('http sink', () => {
       response.writeHead(204).end()
     })
     const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
-    await sinkTo(url).write(items({ ...event, traceparent }, event), never)
+    await sinkTo(url).write(batchOf({ ...event, traceparent }, event), never)
     expect(traces).toEqual([traceparent, undefined])
   })
 
@@ -69,7 +69,7 @@ describe('http sink', () => {
       response.writeHead(204).end()
     })
     for (const traceparent of ['日本', 'a\r\nb: c', '', 7, '00-0'])
-      expect(await sinkTo(url).write(items({ ...event, traceparent }), never)).toEqual([])
+      expect(await sinkTo(url).write(batchOf({ ...event, traceparent }), never)).toEqual([])
     expect(traces).toEqual([undefined, undefined, undefined, undefined, undefined])
   })
 
@@ -77,7 +77,7 @@ describe('http sink', () => {
     const url = await endpoint((_request, response) => void response.writeHead(204).end())
     const secret = Buffer.from('another secret, long enough').toString('base64')
     const broken = { ...event, id: '\ud800' } // what others write to a Kafka topic
-    expect(await sinkTo(url, { secret }).write(items(broken, event), never)).toEqual([
+    expect(await sinkTo(url, { secret }).write(batchOf(broken, event), never)).toEqual([
       { index: 0, reason: expect.stringMatching(/^no headers can be made for it: URI malformed/), retryable: false },
     ])
   })
@@ -93,44 +93,44 @@ describe('http sink', () => {
       }
       response.end()
     })
-    await sinkTo(url, { secret }).write(items(event), never)
+    await sinkTo(url, { secret }).write(batchOf(event), never)
     expect(String(error)).toMatch(/No matching signature/)
   })
 
   test.each([400, 401, 403, 404, 410, 413, 422])('%d: never will be taken', async (status) => {
     const url = await endpoint((_request, response) => response.writeHead(status).end('because'))
-    expect(await sinkTo(url).write(items(event), never)).toEqual([
+    expect(await sinkTo(url).write(batchOf(event), never)).toEqual([
       { index: 0, retryable: false, reason: expect.stringMatching(new RegExp(`answered ${status}: because$`)) },
     ])
   })
 
   test.each([500, 501, 302])('%d: this event failed and can be tried again', async (status) => {
     const url = await endpoint((_request, response) => response.writeHead(status, { location: '/elsewhere' }).end())
-    expect(await sinkTo(url).write(items(event), never)).toMatchObject([{ index: 0, retryable: true }])
+    expect(await sinkTo(url).write(batchOf(event), never)).toMatchObject([{ index: 0, retryable: true }])
   })
 
   test.each([408, 425, 429, 502, 503, 504])('%d: the sink is unavailable, Retry-After is kept', async (status) => {
     const url = await endpoint((_request, response) => response.writeHead(status, { 'retry-after': '7' }).end())
-    await expect(sinkTo(url).write(items(event), never)).rejects.toMatchObject({
+    await expect(sinkTo(url).write(batchOf(event), never)).rejects.toMatchObject({
       name: 'SinkUnavailable',
       retryAfterMs: 7000,
     })
   })
 
   test('no connection and no answer in time: the sink is unavailable', async () => {
-    await expect(sinkTo('http://127.0.0.1:1/').write(items(event), never)).rejects.toBeInstanceOf(SinkUnavailable)
+    await expect(sinkTo('http://127.0.0.1:1/').write(batchOf(event), never)).rejects.toBeInstanceOf(SinkUnavailable)
     const url = await endpoint(() => undefined)
-    await expect(sinkTo(url, { timeoutMs: 50 }).write(items(event), never)).rejects.toThrow(
+    await expect(sinkTo(url, { timeoutMs: 50 }).write(batchOf(event), never)).rejects.toThrow(
       /no answer from http:\/\/127/,
     )
     const cut = await endpoint((_request, response) => response.socket?.destroy())
-    await expect(sinkTo(cut).write(items(event), never)).rejects.toBeInstanceOf(SinkUnavailable)
+    await expect(sinkTo(cut).write(batchOf(event), never)).rejects.toBeInstanceOf(SinkUnavailable)
   })
 
   test('aborting ends a request at once', async () => {
     const url = await endpoint(() => undefined)
     const abort = new AbortController()
-    const writing = sinkTo(url, { timeoutMs: 60_000 }).write(items(event), abort.signal)
+    const writing = sinkTo(url, { timeoutMs: 60_000 }).write(batchOf(event), abort.signal)
     abort.abort()
     await expect(writing).rejects.toBeInstanceOf(SinkUnavailable)
   })
@@ -195,13 +195,13 @@ describe('the body of an answer', () => {
     const sink = sinkTo(url, { timeoutMs: 60_000 })
     const startedAt = performance.now()
     const rss = process.memoryUsage.rss()
-    expect(await sink.write(items(event), never)).toEqual([])
+    expect(await sink.write(batchOf(event), never)).toEqual([])
     status = 400
-    expect(await sink.write(items(event), never)).toMatchObject([{ retryable: false }])
+    expect(await sink.write(batchOf(event), never)).toMatchObject([{ retryable: false }])
     status = 500
-    expect(await sink.write(items(event), never)).toMatchObject([{ retryable: true }])
+    expect(await sink.write(batchOf(event), never)).toMatchObject([{ retryable: true }])
     status = 503
-    await expect(sink.write(items(event), never)).rejects.toBeInstanceOf(SinkUnavailable)
+    await expect(sink.write(batchOf(event), never)).rejects.toBeInstanceOf(SinkUnavailable)
     expect(performance.now() - startedAt).toBeLessThan(20_000)
     expect(process.memoryUsage.rss() - rss).toBeLessThan(64 * 1024 * 1024)
     await sink.close()
@@ -214,7 +214,7 @@ describe('the body of an answer', () => {
       response.writeHead(200).end('ok')
     })
     const sink = sinkTo(url)
-    for (let at = 0; at < 20; at++) await sink.write(items(event), never)
+    for (let at = 0; at < 20; at++) await sink.write(batchOf(event), never)
     expect(ports.size).toBe(1)
     await sink.close()
   })
@@ -326,7 +326,7 @@ test('property: any event arrives once, as it is, with a signature that verifies
     fc.asyncProperty(fc.array(anyEvent, { minLength: 1, maxLength: 5 }), async (events) => {
       got.length = 0
       const sent = events.map((one) => ({ specversion: '1.0' as const, ...one }))
-      expect(await sink.write(items(...sent), never)).toEqual([])
+      expect(await sink.write(batchOf(...sent), never)).toEqual([])
       expect(got).toEqual(JSON.parse(JSON.stringify(sent)))
     }),
     { numRuns: 100 },

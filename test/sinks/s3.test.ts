@@ -7,7 +7,7 @@ import type { Event } from '../../app/event.ts'
 import { S3Sink } from '../../app/sinks/s3/s3-sink.ts'
 import { encodeType } from '../../app/sinks/s3/window.ts'
 import { startDelivery } from '../support/delivery.ts'
-import { items } from '../support/events.ts'
+import { batchOf } from '../support/events.ts'
 import { until } from '../support/service.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
 
@@ -163,9 +163,9 @@ describe('without permission to list the bucket, what is not there is forbidden'
     forbidMissing(store)
     const [first, second] = [openSink(store), openSink(store)]
     const { signal } = new AbortController()
-    await first.write(items(event('1', 'a')), signal)
+    await first.write(batchOf(event('1', 'a')), signal)
     await first.flush()
-    await second.write(items(event('1', 'a')), signal)
+    await second.write(batchOf(event('1', 'a')), signal)
     await second.flush()
     expect(idsIn(store)).toEqual(['1'])
     expect(JSON.parse(String(store.objects.get(CUTS)))).toEqual({ cuts: [0, 1] })
@@ -178,7 +178,7 @@ describe('without permission to list the bucket, what is not there is forbidden'
     const store = await startStore()
     store.objects.set(CUTS, Buffer.from('{"cuts":[0,7]}'))
     store.refuse = (method) => (method === missing || method === 'GET' ? [403, 'AccessDenied'] : undefined)
-    const write = openSink(store).write(items(event('1', 'a')), new AbortController().signal)
+    const write = openSink(store).write(batchOf(event('1', 'a')), new AbortController().signal)
     await expect(write).rejects.toThrow(`allow ${permission} on ${CUTS}`)
     expect(String(store.objects.get(CUTS))).toBe('{"cuts":[0,7]}')
   })
@@ -193,7 +193,7 @@ test('property: events of any type, with any text in them, all arrive', async ()
       store.objects.clear()
       const sink = openSink(store)
       const sent = events.map(({ type, data }, id) => ({ ...event(String(id), type), data }))
-      await sink.write(items(...sent), new AbortController().signal)
+      await sink.write(batchOf(...sent), new AbortController().signal)
       await sink.flush()
       expect(idsIn(store).sort()).toEqual(sent.map(({ id }) => id).sort())
       for (const key of store.objects.keys()) {

@@ -6,7 +6,7 @@ import type { Event } from '../../app/event.ts'
 import type { Filter, Handler } from '../../app/handlers/handler.ts'
 import { withTimeLimit } from '../../app/handlers/time-limit.ts'
 import { EmbeddedLog } from '../../app/log/embedded/embedded-log.ts'
-import type { Failure, Item, Sink } from '../../app/sinks/sink.ts'
+import type { Failure, Sink, SinkBatch } from '../../app/sinks/sink.ts'
 
 export function openLog(directory: string, options: { maxBytes?: number } = {}): Promise<EmbeddedLog> {
   return EmbeddedLog.open({
@@ -36,7 +36,7 @@ export class ScriptedSink implements Sink {
     this.maxBatchEvents = maxBatchEvents
   }
 
-  async write(items: readonly Item[]): Promise<readonly Failure[] | undefined> {
+  async write({ items }: SinkBatch): Promise<readonly Failure[] | undefined> {
     const events = items.map(({ event }) => event)
     const failures = await this.behaviour(events)
     const failed = new Set(failures?.map(({ index }) => index))
@@ -63,9 +63,9 @@ export class GatheringSink extends ScriptedSink {
   failure: string | undefined
   #durable = Promise.withResolvers<void>()
 
-  override async write(items: readonly Item[]): Promise<readonly Failure[] | undefined> {
-    this.places.push(...items.map(({ logId, offset }) => `${logId} ${offset}`))
-    return super.write(items)
+  override async write(batch: SinkBatch): Promise<readonly Failure[] | undefined> {
+    this.places.push(...batch.items.map(({ logId, offset }) => `${logId} ${offset}`))
+    return super.write(batch)
   }
 
   durable(): Promise<void> {

@@ -7,6 +7,7 @@ import type { Event, Strictness } from '../../app/event.ts'
 import type { Wanted } from '../../app/http/checked-events.ts'
 import { membersOf } from '../../app/json/scanner.ts'
 import type { Group } from '../../app/log/log.ts'
+import { SinkBatch } from '../../app/sinks/batch.ts'
 
 /** What is read of a body, when nothing but events is wanted. */
 export function atMost(maxEvents: number): Wanted {
@@ -14,8 +15,8 @@ export function atMost(maxEvents: number): Wanted {
 }
 
 /** Events as a sink is given them. */
-export function items(...events: readonly object[]): Item[] {
-  return events.map((event, offset) => itemIn({ event, offset }))
+export function batchOf(...events: readonly object[]): SinkBatch {
+  return SinkBatch.of(events.map((event, offset) => itemIn({ event, offset })))
 }
 
 export function itemIn({

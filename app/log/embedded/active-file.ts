@@ -7,7 +7,7 @@
  * To sync a file that has grown costs a write of the file system's journal as well. So a small group that makes it longer takes zeros
  * along, and the groups that follow are spared it. Readers and recovery know zeros at the end for what they are.
  */
-import type { Batch } from '../../write.ts'
+import { type Batch, knownOfAll } from '../../write.ts'
 import { type File, writeFully } from './files.ts'
 import { GROUP_HEADER_BYTES, writeGroupHeader } from './format.ts'
 import { isNoSpace } from './reserve.ts'
@@ -31,11 +31,9 @@ export class GroupBuffer {
   encode(batches: readonly Batch[], baseOffset: number): void {
     this.length = GROUP_HEADER_BYTES
     this.count = 0
-    let isComplete = true
     for (const batch of batches) {
       this.length += batch.payload.length + 1
       this.count += batch.count
-      isComplete &&= batch.isComplete === true
     }
     if (this.length > this.bytes.length) this.bytes = Buffer.allocUnsafeSlow(this.length)
     let at = GROUP_HEADER_BYTES
@@ -47,7 +45,8 @@ export class GroupBuffer {
     }
     const { count, length } = this
     const payloadBytes = length - GROUP_HEADER_BYTES
-    writeGroupHeader(this.bytes, 0, { payloadBytes, count, baseOffset, appendedAtMs: Date.now(), isComplete })
+    const known = knownOfAll(batches)
+    writeGroupHeader(this.bytes, 0, { payloadBytes, count, baseOffset, appendedAtMs: Date.now(), known })
   }
 
   /** Zeros behind the group, until both have so many bytes. */

@@ -107,13 +107,13 @@ export class EmbeddedConsumer implements Consumer {
         const { files, directory } = this.#host
         this.#damage = this.#file ? await quarantine(files, directory, this.#file, damage) : damage
       } else {
-        const { baseOffset, count, appendedAtMs, isComplete } = scanned.header
+        const { baseOffset, count, appendedAtMs, known } = scanned.header
         if (baseOffset + count <= this.#next) continue
         if (baseOffset > this.#next) this.#stepOver(baseOffset, segment, scanned.position)
         this.#next = baseOffset + count
         this.#host.noteAppended(baseOffset, appendedAtMs)
         const { payload } = scanned
-        return { logId: this.#host.id, partition: 0, baseOffset, count, appendedAtMs, isComplete, payload }
+        return { logId: this.#host.id, partition: 0, baseOffset, count, appendedAtMs, known, payload }
       }
     }
     return undefined
@@ -167,7 +167,7 @@ export class EmbeddedConsumer implements Consumer {
     this.#stepOver(endOffset, segment, segment.bytes)
     this.#next = endOffset
     const appendedAtMs = segment.lastAppendedAtMs
-    const nothing = { count: 0, isComplete: true, payload: Buffer.alloc(0) }
+    const nothing = { count: 0, payload: Buffer.alloc(0) }
     return { logId: id, partition: 0, baseOffset: endOffset, appendedAtMs, ...nothing }
   }
 

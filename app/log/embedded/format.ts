@@ -20,20 +20,21 @@
  *     10     2  header bytes = 64           8     4  crc32 of the payload
  *     12     4  crc32 of bytes 16..63      12     4  payload bytes
  *     16    16  log id (UUID)              16     4  events in the group
- *     32     8  base offset                20     4  flags: bit 0
+ *     32     8  base offset                20     4  flags: bits 0–1, see below
  *     40     8  created at, ms             24     8  base offset
  *     48    16  zero                       32     8  appended at, ms
  *                                          40     8  zero
  *                                          48     …  payload: the events, one JSON text a line, each ended by "\n"
  *
- * Bit 0 of the flags: each line is a complete CloudEvent and nothing else, so that it can go out as it is. A reader that does not know
- * it may complete each line again, which changes nothing.
+ * Bits 0 and 1 of the flags: what is known of the lines. 0: nothing; 1: each is an event; 2: each is a complete CloudEvent and nothing else.
+ * A reader that does not know them looks at each line, as for 0.
  *
  * The header has its own checksum so that a damaged payload costs exactly its own group: length and count can still be
  * trusted. With a damaged header the reader looks for the next valid one. It cannot mistake a payload for a header: a
  * valid header holds zero bytes, JSON text never does.
  */
 import { crc32 } from 'node:zlib'
+import { Known } from '../../write.ts'
 
 export const FORMAT_VERSION = 1
 export const SEGMENT_HEADER_BYTES = 64
@@ -43,7 +44,7 @@ const SEGMENT_MAGIC = Buffer.from('MILLRACE')
 export const GROUP_MAGIC = Buffer.from('MRG1')
 /** The last moment that a Date can hold. */
 const MAX_DATE_MS = 8.64e15
-const IS_COMPLETE = 1
+const KNOWN_BITS = 3
 const GROUP_MAGIC_LE = GROUP_MAGIC.readUInt32LE(0)
 
 export interface SegmentHeader {
@@ -59,8 +60,7 @@ export interface GroupHeader {
   readonly count: number
   readonly baseOffset: number
   readonly appendedAtMs: number
-  /** Whether each line is a complete CloudEvent and nothing else. */
-  readonly isComplete: boolean
+  readonly known: Known
 }
 
 export function encodeSegmentHeader(logId: string, baseOffset: number, createdAtMs: number): Buffer {
@@ -94,14 +94,14 @@ export function decodeSegmentHeader(bytes: Buffer): SegmentHeader | undefined {
 export function writeGroupHeader(
   bytes: Buffer,
   at: number,
-  { payloadBytes, count, baseOffset, appendedAtMs, isComplete }: Omit<GroupHeader, 'payloadCrc'>,
+  { payloadBytes, count, baseOffset, appendedAtMs, known }: Omit<GroupHeader, 'payloadCrc'>,
 ): void {
   const payloadAt = at + GROUP_HEADER_BYTES
   bytes.writeUInt32LE(GROUP_MAGIC_LE, at)
   bytes.writeUInt32LE(crc32(bytes.subarray(payloadAt, payloadAt + payloadBytes)), at + 8)
   bytes.writeUInt32LE(payloadBytes, at + 12)
   bytes.writeUInt32LE(count, at + 16)
-  bytes.writeUInt32LE(isComplete ? IS_COMPLETE : 0, at + 20)
+  bytes.writeUInt32LE(known, at + 20)
   bytes.writeBigUInt64LE(BigInt(baseOffset), at + 24)
   bytes.writeBigUInt64LE(BigInt(appendedAtMs), at + 32)
   bytes.writeBigUInt64LE(0n, at + 40)
@@ -123,7 +123,7 @@ export function readGroupHeader(bytes: Buffer, at: number): GroupHeader | undefi
     count,
     baseOffset,
     appendedAtMs,
-    isComplete: (bytes.readUInt32LE(at + 20) & IS_COMPLETE) !== 0,
+    known: Math.min(bytes.readUInt32LE(at + 20) & KNOWN_BITS, Known.COMPLETE) as Known,
   }
 }
 

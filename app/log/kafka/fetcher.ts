@@ -241,7 +241,7 @@ export class Fetcher {
       at += 1
     }
     const logId = `${this.#options.topic.id}-${partition}`
-    this.#groups.push({ logId, partition, baseOffset, count: values.length, appendedAtMs, isComplete: false, payload })
+    this.#groups.push({ logId, partition, baseOffset, count: values.length, appendedAtMs, payload })
     this.#bytes += payload.length
   }
 

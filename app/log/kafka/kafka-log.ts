@@ -17,7 +17,7 @@ import { randomUUID } from 'node:crypto'
 import { Admin, type MessageRecord } from '@platformatic/kafka'
 import { MillraceError, messageOf } from '../../errors.ts'
 import { completeLines } from '../../event/complete.ts'
-import { type Batch, type Lost, NOTHING_LOST } from '../../write.ts'
+import { type Batch, Known, type Lost, NOTHING_LOST } from '../../write.ts'
 import type { Consumer, Log, LogObserver } from '../log.ts'
 import { clientOptions, type KafkaConnection, surviveErrors } from './connection.ts'
 import { GroupConsumer } from './group-consumer.ts'
@@ -196,8 +196,8 @@ export class KafkaLog implements Log {
     return rounds
   }
 
-  #values({ payload, count, isComplete }: Batch, atMs: number): Buffer[] {
-    if (this.#options.shared && isComplete !== true) {
+  #values({ payload, count, known }: Batch, atMs: number): Buffer[] {
+    if (this.#options.shared && known !== Known.COMPLETE) {
       const origin = { idPrefix: this.#idPrefix, number: this.#idNumber, time: new Date(atMs).toISOString() }
       this.#idNumber += count
       return completeLines(payload, origin)

@@ -11,7 +11,7 @@
  */
 import pg from 'pg'
 import { MillraceError, messageOf } from '../../errors.ts'
-import { type Failure, type Item, type Sink, SinkUnavailable } from '../sink.ts'
+import { type Failure, type Item, type Sink, type SinkBatch, SinkUnavailable } from '../sink.ts'
 import { type ConnectionOptions, clientConfig } from './connection.ts'
 import { stateOf, type Trouble, troubleOf } from './sqlstate.ts'
 import { COLUMNS, inspectTable, quoted, type Table } from './table.ts'
@@ -81,7 +81,7 @@ export class PostgresSink implements Sink {
     return sink
   }
 
-  async write(items: readonly Item[], signal: AbortSignal): Promise<readonly Failure[]> {
+  async write({ items }: Pick<SinkBatch, 'items'>, signal: AbortSignal): Promise<readonly Failure[]> {
     const rows = items.map(rowOf)
     const failed: FailedRow[] = []
     try {

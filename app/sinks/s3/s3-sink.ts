@@ -11,7 +11,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf } from '../../errors.ts'
-import { type Item, type Sink, SinkUnavailable } from '../sink.ts'
+import { type Item, type Sink, type SinkBatch, SinkUnavailable } from '../sink.ts'
 import { Bucket, type BucketOptions, isAboutTheObject } from './bucket.ts'
 import { type Compression, type SealedObject, Window } from './window.ts'
 
@@ -64,7 +64,7 @@ export class S3Sink implements Sink {
   }
 
   /** Gathers all of them, or throws and has gathered none. */
-  async write(items: readonly Item[], signal: AbortSignal): Promise<undefined> {
+  async write({ items }: Pick<SinkBatch, 'items'>, signal: AbortSignal): Promise<undefined> {
     // While some is written more is gathered, once: that bounds the memory, and holds back who sends.
     while (this.#isFull() && this.#unwritten > 0) await unlessAborted(this.#written, signal)
     for (const { logId } of items) if (!this.#cuts.has(logId)) await this.#recall(logId, signal)

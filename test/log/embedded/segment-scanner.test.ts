@@ -4,6 +4,7 @@ import { expect, test } from 'vitest'
 import type { File } from '../../../app/log/embedded/files.ts'
 import { GROUP_HEADER_BYTES, SEGMENT_HEADER_BYTES, writeGroupHeader } from '../../../app/log/embedded/format.ts'
 import { SegmentScanner } from '../../../app/log/embedded/segment-scanner.ts'
+import { Known } from '../../../app/write.ts'
 
 const RUNS = Number(process.env.MILLRACE_FUZZ_RUNS ?? 2000)
 const MAX_MS = 1000
@@ -25,7 +26,7 @@ function written(payloads: readonly (readonly string[])[]): { bytes: Buffer; kno
   const parts = payloads.map((lines) => {
     const payload = Buffer.from(lines.map((line) => `${JSON.stringify({ data: line })}\n`).join(''))
     const group = Buffer.concat([Buffer.alloc(GROUP_HEADER_BYTES), payload])
-    const place = { baseOffset: offset, appendedAtMs: 1_700_000_000_000, isComplete: false }
+    const place = { baseOffset: offset, appendedAtMs: 1_700_000_000_000, known: Known.NOTHING }
     writeGroupHeader(group, 0, { payloadBytes: payload.length, count: lines.length, ...place })
     known.add(`${offset} ${lines.length} ${payload}`)
     offset += lines.length

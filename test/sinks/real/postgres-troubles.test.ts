@@ -6,7 +6,7 @@ import { validate } from '../../../app/event.ts'
 import { PostgresSink } from '../../../app/sinks/postgres/postgres-sink.ts'
 import { migrate } from '../../../app/sinks/postgres/table.ts'
 import { type Rig, startDelivery } from '../../support/delivery.ts'
-import { items } from '../../support/events.ts'
+import { batchOf } from '../../support/events.ts'
 import { missingPgBouncer, startPgBouncer } from '../../support/pgbouncer.ts'
 import { missingPostgres, Postgres } from '../../support/postgres.ts'
 import { until } from '../../support/service.ts'
@@ -188,7 +188,7 @@ describe.skipIf(missing !== undefined)(`the postgres sink${missing ? ` (skipped:
         .join('.')
       await db.query(`DROP TABLE IF EXISTS ${quoted}`)
       const sink = await openSink({ table, partitionByDay })
-      expect(await sink.write(items(event(1)), never)).toEqual([])
+      expect(await sink.write(batchOf(event(1)), never)).toEqual([])
       expect(await db.query(`SELECT id FROM ${quoted}`)).toEqual([{ id: '1' }])
       await sink.close()
     }
