@@ -15,7 +15,7 @@ import { onStopSignal, STOP_SIGNALS, type StopSignal } from './process/signals.t
  * objects. A fifth more than what is in use keeps the process under 200 MB at the same throughput
  * (docs/decisions/0006-memory.md).
  */
-const HEAP_GROWING_PERCENT = 80
+const HEAP_GROWING_PERCENT = 20
 /**
  * Where objects outlive a few collections while the service warms up, V8 makes the next ones in the old generation, for
  * good. There requests keep one another alive until a full collection, five of which a second follow: in one start of six,

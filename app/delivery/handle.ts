@@ -61,7 +61,7 @@ async function runHandlers(task: Task, options: HandleOptions): Promise<readonly
 
 /** @throws Error when a handler returned something else than an event. What only the sink noticed would look like its fault. */
 function outputOf(event: Event, task: Task): Item {
-  if (inJson(() => JSON.stringify(event)) === task.json.toString()) return task
+  if (inJson(() => JSON.stringify(event)) === task.text) return task
   const reason = validate(event, 'strict')
   if (reason !== undefined) throw new Error(`a handler returned something that is not an event: ${reason}`)
   const { data, ...attributes } = event

@@ -72,6 +72,12 @@ export class Block {
     return lines.subarray(first === 0 ? 0 : ends[first - 1], ends[end - 1])
   }
 
+  /** The line of one event, without its newline. */
+  text(index: number): string {
+    const { lines, ends } = this.#lines
+    return lines.toString('utf8', index === 0 ? 0 : ends[index - 1], (ends[index] as number) - 1)
+  }
+
   /** Scanned once, for whoever asks first. */
   get places(): Places {
     this.#places ??= this.#scan()
@@ -125,6 +131,7 @@ export class Item {
   readonly block: Block
   readonly index: number
   #event: Event | undefined
+  #text: string | undefined
 
   constructor(block: Block, index: number) {
     this.block = block
@@ -155,22 +162,22 @@ export class Item {
   }
 
   get id(): string {
-    return this.#text('id') ?? ''
+    return this.#read('id') ?? ''
   }
   get source(): string {
-    return this.#text('source') ?? ''
+    return this.#read('source') ?? ''
   }
   get type(): string {
-    return this.#text('type') ?? ''
+    return this.#read('type') ?? ''
   }
   get subject(): string | undefined {
-    return this.#text('subject')
+    return this.#read('subject')
   }
   get time(): string | undefined {
-    return this.#text('time')
+    return this.#read('time')
   }
   get traceparent(): string | undefined {
-    return this.#text('traceparent')
+    return this.#read('traceparent')
   }
 
   /** Events with the same key are delivered in the order they were accepted. */
@@ -202,6 +209,12 @@ export class Item {
     }
   }
 
+  /** The same as {@link json}, decoded once: for what has to be parsed anyway. */
+  get text(): string {
+    this.#text ??= this.block.text(this.index)
+    return this.#text
+  }
+
   /** Parsed, once: for filters that ask for more than the type, and for handlers. */
   get event(): Event {
     this.#event ??= this.parse()
@@ -210,10 +223,10 @@ export class Item {
 
   /** Parsed anew, whatever somebody has done to {@link event}. */
   parse(): Event {
-    return JSON.parse(this.json.toString())
+    return JSON.parse(this.text)
   }
 
-  #text(name: Named): string | undefined {
+  #read(name: Named): string | undefined {
     const { block, index } = this
     const { lines, places } = block
     const head = block.headOf(index)

@@ -101,7 +101,8 @@ export class Window {
   }
 
   add(item: Item): void {
-    const { offset, appendedAtMs, bytes } = item
+    const { offset, appendedAtMs, json } = item
+    const bytes = json.length + LINE_END.length
     // By arrival, which only moves on: an hour that is over gets nothing new, and no sender's clock makes a directory.
     const hour = new Date(appendedAtMs).toISOString()
     const directory = `${TYPE_PREFIX}${encodeType(item.type)}/dt=${hour.slice(0, 10)}/hh=${hour.slice(11, 13)}`
@@ -110,7 +111,7 @@ export class Window {
       object = { directory, firstOffset: offset, offsets: [], raw: [], rawBytes: 0, members: [] }
       this.#objects.set(directory, object)
     }
-    object.raw.push(item.json, LINE_END)
+    object.raw.push(json, LINE_END)
     object.rawBytes += bytes
     object.offsets.push(offset)
     this.#rawBytes += bytes
