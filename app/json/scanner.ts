@@ -117,6 +117,8 @@ const SLOTS = 64
 const SLOT_BYTES = 24
 const DEFAULTS_AT = NAMES_AT + SLOTS * SLOT_BYTES
 const FILLING_AT = DEFAULTS_AT + 16 * 8
+/** assembly/scanner.ts keeps room for 2,048: these, a number, and quotes. */
+const MAX_FILLING_BYTES = 1536
 const TABLES_END = 8192
 /** Zeros behind the input, for reads of 16 bytes. */
 const PADDING = 64
@@ -163,7 +165,7 @@ export class Scanner {
     const { names, maxDepth, nullable = [] } = options
     this.#options = options
     this.capacityBytes = capacityBytes
-    this.#input = TABLES_END + capacityBytes
+    this.#input = TABLES_END + capacityBytes + PADDING
     const places = this.#input + capacityBytes + PADDING
     this.#output = places + PLACES_BYTES
     this.#outputEnd = this.#output + capacityBytes + FILL_BYTES
@@ -181,7 +183,7 @@ export class Scanner {
   scan(bytes: Uint8Array, form: Form, visit: (scanned: Scanned) => void): Outcome {
     if (form === 'lines') return this.#scanLines(bytes, visit)
     if (bytes.length > this.capacityBytes) return this.#larger(bytes.length).scan(bytes, form, visit)
-    this.#load(bytes, 0, bytes.length)
+    this.#load(bytes)
     let texts = 0
     for (let from = 0; ; ) {
       if (form === 'one') this.#exports.scanOne(bytes.length)
@@ -198,7 +200,7 @@ export class Scanner {
   /** Line breaks in it, of which the last ends it. */
   countLines(bytes: Uint8Array): number {
     if (bytes.length > this.capacityBytes) return this.#larger(bytes.length).countLines(bytes)
-    this.#load(bytes, 0, bytes.length)
+    this.#load(bytes)
     return this.#exports.countLines(bytes.length)
   }
 
@@ -224,7 +226,7 @@ export class Scanner {
         index += larger.fill(chunk, filling, counter + at, onLines, (line, within) => onOdd(line, at + within))
         continue
       }
-      this.#load(chunk, 0, chunk.length)
+      this.#load(chunk)
       const wanted = this.#layFilling(filling)
       for (let from = 0; from < chunk.length; ) {
         this.#exports.scanLines(from, chunk.length, 1)
@@ -279,10 +281,12 @@ export class Scanner {
     for (const chunk of this.#chunks(bytes)) {
       if (chunk.length > this.capacityBytes) {
         const at = base
-        this.#larger(chunk.length).scan(chunk, 'lines', (scanned) => visit({ ...scanned, base: at + scanned.base }))
-        texts += 1
+        const onLine = (scanned: Scanned) => visit({ ...scanned, base: at + scanned.base })
+        const line = this.#larger(chunk.length).scan(chunk, 'lines', onLine)
+        texts += line.texts
+        blank += line.blank
       } else {
-        this.#load(chunk, 0, chunk.length)
+        this.#load(chunk)
         for (let from = 0; from < chunk.length; ) {
           this.#exports.scanLines(from, chunk.length, 0)
           const [found = 0, next = 0, empty = 0] = this.#report
@@ -312,10 +316,10 @@ export class Scanner {
     }
   }
 
-  #load(bytes: Uint8Array, at: number, length: number): void {
-    const to = this.#input + at
-    this.#bytes.set(bytes, to)
-    this.#bytes.fill(0, to + length, to + length + PADDING)
+  #load(bytes: Uint8Array): void {
+    const end = this.#input + bytes.length
+    this.#bytes.set(bytes, this.#input)
+    this.#bytes.fill(0, end, end + PADDING)
   }
 
   /** Kept for as long as nobody needs its memory: the next large one comes soon, or never. */
@@ -334,7 +338,9 @@ export class Scanner {
     let wanted = 0
     for (const [number, text] of members) {
       const bytes = Buffer.from(text)
-      if (at + bytes.length > TABLES_END) throw new RangeError(`members of more than ${TABLES_END - FILLING_AT} bytes`)
+      if (at + bytes.length > FILLING_AT + MAX_FILLING_BYTES) {
+        throw new RangeError(`members of more than ${MAX_FILLING_BYTES} bytes`)
+      }
       this.#bytes.set(bytes, at)
       table.setUint32(DEFAULTS_AT + 8 * number, at, true)
       table.setUint32(DEFAULTS_AT + 8 * number + 4, bytes.length, true)

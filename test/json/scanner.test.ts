@@ -188,6 +188,11 @@ describe('lines', () => {
     expect(found.filter(({ kind }) => kind === MALFORMED)).toHaveLength(10)
   })
 
+  test('a blank line that is longer than fits at once is blank', () => {
+    const { texts, blank } = scan(`{"id":1}\n${' '.repeat(10_000)}\n{"id":2}`, 'lines')
+    expect([texts, blank]).toEqual([2, 1])
+  })
+
   test('a line break ends a text, wherever it stands', () => {
     expect(scan('{"a":\n1}', 'lines').found.map(({ kind }) => kind)).toEqual([MALFORMED, MALFORMED])
     expect(scan('{"a":1} {"a":1}\n{}', 'lines').found.map(({ kind }) => kind)).toEqual([MALFORMED, 0])
