@@ -12,6 +12,7 @@ import { ndjsonCloudEvents, ndjsonSmall } from './ndjson.ts'
 import { postgresBench } from './postgres.ts'
 import type { Question } from './question.ts'
 import { replay } from './replay.ts'
+import { s3Bench } from './s3.ts'
 import { singles } from './singles.ts'
 import { start } from './start.ts'
 
@@ -31,4 +32,4 @@ export const QUESTIONS: readonly Question[] = [
 ]
 
 /** Asked while something was decided, and run by name: their figures are in docs/decisions and docs/scaling.md. */
-export const BY_NAME: readonly Question[] = [metricsBench, kafkaBench, postgresBench, capacityBench]
+export const BY_NAME: readonly Question[] = [metricsBench, kafkaBench, postgresBench, s3Bench, capacityBench]
