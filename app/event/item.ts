@@ -43,8 +43,8 @@ export class Block {
   readonly count: number
   /** Of all of it, as it was read. */
   readonly bytes: number
-  readonly #make: () => Lines
-  #made: Lines | undefined
+  /** What it was made with goes once it is made. */
+  #source: Lines | (() => Lines)
   #places: Places | undefined
   #heads: number[] = []
 
@@ -53,7 +53,7 @@ export class Block {
     this.origin = origin
     this.count = count
     this.bytes = bytes
-    this.#make = make
+    this.#source = make
   }
 
   get lines(): Buffer {
@@ -61,8 +61,8 @@ export class Block {
   }
 
   get #lines(): Lines {
-    this.#made ??= this.#make()
-    return this.#made
+    if (typeof this.#source === 'function') this.#source = this.#source()
+    return this.#source
   }
 
   /** The lines of the events from `first` to before `end`, each with its newline. All of them: without a look at where they end. */

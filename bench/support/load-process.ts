@@ -28,6 +28,8 @@ export interface Phase {
   readonly key?: string
   /** How many subjects the events are spread over. Default: they have none. */
   readonly subjects?: number
+  /** Whether the type of each event has an escape: then a service has to look at it with care. Default: it has none. */
+  readonly isEscaped?: boolean
 }
 
 /** One answer. */
@@ -82,11 +84,13 @@ function requestsOf({
   prefix,
   key,
   subjects,
+  isEscaped = false,
 }: Phase): (request: number) => [string, Buffer] {
   const isArray = contentType === 'application/json'
   const [open, joint, close] = isArray ? ['[', ',', ']'] : ['', '\n', '\n']
   const data = dataLength === 0 ? '1' : `"${'x'.repeat(dataLength)}"`
-  const subject = (at: number) => (subjects === undefined ? '' : `"subject":"s${at % subjects}",`)
+  const type = isEscaped ? '"type":"\\u0074",' : ''
+  const subject = (at: number) => (subjects === undefined ? type : `${type}"subject":"s${at % subjects}",`)
   const first = (request: number) =>
     `${open}{"id":"${prefix}${String(request).padStart(DIGITS, '0')}",${subject(request)}"data":${data}}`
   const rest = Array.from({ length: batch - 1 }, (_, at) => `${joint}{${subject(at)}"data":${data}}`).join('')
