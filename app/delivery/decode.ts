@@ -12,7 +12,8 @@ const LINE_END = Buffer.from('\n')
 const BLOCK_BYTES = 64 * 1024
 
 /**
- * @returns exactly `group.count` events in blocks, in order of offset; undefined for one that is not an event. Millrace never writes
+ * @returns exactly `group.count` events in blocks, in order of offset; undefined for one that is not an event. Millrace
+ *   never writes
  *   such a thing, but others may write to a Kafka topic, and one bad record must not stop what is behind it.
  * @throws Error when the group holds another number of lines than it says: that is a bug of the log.
  */

@@ -1,9 +1,12 @@
 /**
- * What a handler did not change of `data` goes on as it was received: `12345678901234567890` and `1.0` are no longer that once they were
+ * What a handler did not change of `data` goes on as it was received: `12345678901234567890` and `1.0` are no longer
+ * that once they were
  * numbers of JavaScript. Equal to what the handler was given is not changed, copied or not.
  */
 
-/** JSON.parse with source text (https://tc39.es/proposal-json-parse-with-source), which TypeScript does not know yet. */
+/**
+ * JSON.parse with source text (https://tc39.es/proposal-json-parse-with-source), which TypeScript does not know yet.
+ */
 const { parse, rawJSON } = JSON as unknown as {
   parse(text: string, revive: (key: string, value: unknown, context: { source?: string }) => unknown): unknown
   rawJSON(text: string): unknown

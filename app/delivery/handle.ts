@@ -59,7 +59,10 @@ async function runHandlers(task: Task, options: HandleOptions): Promise<readonly
   return events.map((event) => outputOf(event, task))
 }
 
-/** @throws Error when a handler returned something else than an event. What only the sink noticed would look like its fault. */
+/**
+ * @throws Error when a handler returned something else than an event. What only the sink noticed would look like its
+ * fault.
+ */
 function outputOf(event: Event, task: Task): Item {
   if (inJson(() => JSON.stringify(event)) === task.text) return task
   const reason = validate(event, 'strict')

@@ -1,4 +1,6 @@
-/** What lanes work on: runs of events on their way to one sink, and each event alone once something is to be said of it. */
+/**
+ * What lanes work on: runs of events on their way to one sink, and each event alone once something is to be said of it.
+ */
 import { type Block, Item, linesOf } from '../event/item.ts'
 import type { DeadLetter } from './dead-letters.ts'
 import type { PartitionProgress } from './progress.ts'

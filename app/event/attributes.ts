@@ -33,7 +33,8 @@ export function nameText(bytes: Buffer, base: number, places: Places, member: nu
 }
 
 /**
- * Names and JSON texts of what an object has outermost. Of two members with the same name the later one counts, as JSON.parse has it.
+ * Names and JSON texts of what an object has outermost. Of two members with the same name the later one counts, as
+ * JSON.parse has it.
  * @param marks what it may not have, of {@link Mark}.
  * @returns undefined for what is no object.
  */
@@ -68,7 +69,9 @@ export function valueText(bytes: Buffer, base: number, places: Places, member: n
   return numberText(raw)
 }
 
-/** Events with the same key are delivered in the order they were accepted; that of a short event before it is completed. */
+/**
+ * Events with the same key are delivered in the order they were accepted; that of a short event before it is completed.
+ */
 export function keyOfReceived(bytes: Buffer, base: number, places: Places, head: number): string {
   const marks = marksOf(places, head)
   const subject = (marks & SUBJECT) === 0 ? undefined : attribute(bytes, base, places, head, NUMBER.subject)

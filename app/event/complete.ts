@@ -1,5 +1,6 @@
 /**
- * Fills in what short events left out, from what the log knows for good: same input, same event. Other bytes stay as they are.
+ * Fills in what short events left out, from what the log knows for good: same input, same event. Other bytes stay as
+ * they are.
  *
  *     lines as received ─▶ whole CloudEvents, one a line
  *                      └─▶ with nulls, names twice, odd numbers as ids: attributes parsed and written again, `data` as it is

@@ -65,7 +65,10 @@ export class Block {
     return this.#source
   }
 
-  /** The lines of the events from `first` to before `end`, each with its newline. All of them: without a look at where they end. */
+  /**
+   * The lines of the events from `first` to before `end`, each with its newline. All of them: without a look at where
+   * they end.
+   */
   slice(first: number, end: number): Buffer {
     if (first === 0 && end === this.count) return this.lines
     const { lines, ends } = this.#lines
@@ -142,7 +145,9 @@ export class Item {
     return this.block.origin.logId
   }
 
-  /** Its place there: delivered again after a crash, it has the same one. What handlers make of an event has its offset. */
+  /**
+   * Its place there: delivered again after a crash, it has the same one. What handlers make of an event has its offset.
+   */
   get offset(): number {
     return this.block.origin.baseOffset + this.index
   }

@@ -1,16 +1,20 @@
 /**
- * Looks at JSON without making objects of it: bytes in, places of texts and of the members of each outermost object out. Knows no Event.
+ * Looks at JSON without making objects of it: bytes in, places of texts and of the members of each outermost object
+ * out. Knows no Event.
  *
  *     bytes ─scan─▶ Places: head, member, member, head, member, …        ─fill─▶ lines, with what was missing
  *
- * What it takes for JSON is what JSON.parse does (RFC 8259), at any depth. UTF-8 is not its matter: `isUtf8` of Node is faster.
- * The work is done in WebAssembly (assembly/scanner.ts), in memory of a fixed size. One scanner a thread; nothing it gives
+ * What it takes for JSON is what JSON.parse does (RFC 8259), at any depth. UTF-8 is not its matter: `isUtf8` of Node is
+ * faster.
+ * The work is done in WebAssembly (assembly/scanner.ts), in memory of a fixed size. One scanner a thread; nothing it
+ * gives
  * outlives its next call.
  */
 import { readFileSync } from 'node:fs'
 
 /**
- * Numbers, relative to the bytes that were scanned. A text has a head of 4 (where it begins, where it ends, how many members are taken
+ * Numbers, relative to the bytes that were scanned. A text has a head of 4 (where it begins, where it ends, how many
+ * members are taken
  * apart, or what else it is; what it has, see {@link Mark}), and behind it 4 for each member.
  */
 export type Places = Int32Array
@@ -98,7 +102,9 @@ export interface Outcome {
 
 /** What {@link Scanner.fill} puts into texts. */
 export interface Filling {
-  /** Members by the number of their name: `"source":"millrace",`. For `counted` up to where the number goes: `"id":"a-`. */
+  /**
+   * Members by the number of their name: `"source":"millrace",`. For `counted` up to where the number goes: `"id":"a-`.
+   */
   readonly members: ReadonlyMap<number, string>
   /** Texts that have this name lack nothing. Default: none do. */
   readonly whole?: number
@@ -160,7 +166,10 @@ export class Scanner {
   /** What the last scan or fill said of itself: four numbers, and behind them places. */
   readonly #report: Int32Array
 
-  /** @param capacityBytes what it takes at once; it makes a larger one for more. Memory: four times that, as far as it is used. */
+  /**
+   * @param capacityBytes what it takes at once; it makes a larger one for more. Memory: four times that, as far as it
+   * is used.
+   */
   constructor(options: ScannerOptions, capacityBytes = CAPACITY_BYTES) {
     const { names, maxDepth, nullable = [] } = options
     this.#options = options
@@ -208,7 +217,8 @@ export class Scanner {
    * Objects, one a line, with what they lack in front of their own members. Other bytes stay as they are.
    * @param lines one JSON text each.
    * @param counter of the first one.
-   * @param onLines gets whole lines that are done, each ended by a newline, with places in them: valid until it returns.
+   * @param onLines gets whole lines that are done, each ended by a newline, with places in them: valid until it
+   *   returns.
    * @param onOdd gets what is no such object, or needs more than filling in, and its place among the texts.
    */
   fill(

@@ -1,4 +1,6 @@
-/** What is used of WebAssembly (https://www.w3.org/TR/wasm-js-api-2/): TypeScript knows it only with all of a browser. */
+/**
+ * What is used of WebAssembly (https://www.w3.org/TR/wasm-js-api-2/): TypeScript knows it only with all of a browser.
+ */
 declare namespace WebAssembly {
   class Module {
     constructor(bytes: Uint8Array)

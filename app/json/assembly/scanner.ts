@@ -1,5 +1,6 @@
 /**
- * The scanner itself, in AssemblyScript: `npm run wasm` compiles it to ../scanner.wasm. Its other side is ../scanner.ts, which
+ * The scanner itself, in AssemblyScript: `npm run wasm` compiles it to ../scanner.wasm. Its other side is
+ * ../scanner.ts, which
  * lays out the memory and says what stands in it.
  *
  *     input ─scan─▶ places of texts and members ─fill─▶ output: one line a text, missing members filled in
@@ -401,7 +402,10 @@ function endOfLine(p: usize, end: usize): usize {
 
 const ROOM: usize = HEAD_BYTES + <usize>MAX_MEMBERS * MEMBER_BYTES
 
-/** Lines of NDJSON from `from` to `to`. Blank ones are left out, or malformed as well. What follows when there is no room for more places, `next` says. */
+/**
+ * Lines of NDJSON from `from` to `to`. Blank ones are left out, or malformed as well. What follows when there is no
+ * room for more places, `next` says.
+ */
 export function scanLines(from: usize, to: usize, keepsBlank: i32): void {
   lineBreak = 0x20
   const end = input + to
@@ -543,7 +547,8 @@ const FILL_BYTES: usize = 2048
  * @param asText name of a member whose whole number is written as a text.
  * @param odd marks of texts that this function leaves to others.
  * @param counted name whose value goes on with `counter`, which is one more for each text.
- * @returns where the output ends; in `places` how many texts are done, and the head of the next one. That one is too long for
+ * @returns where the output ends; in `places` how many texts are done, and the head of the next one. That one is too
+ *   long for
  *   the room that is left, or nothing for this function.
  */
 export function fill(
