@@ -10,6 +10,7 @@ import {
   nameAt,
   nameLengthOf,
   nameOf,
+  nextHead,
   type Places,
   valueAt,
   valueEnd,
@@ -43,8 +44,7 @@ export function rawMembers(text: Buffer, marks = 0): Map<string, Buffer> | undef
   const { isSound } = singleScanner.scan(text, 'one', ({ places, head }) => {
     if (membersOf(places, head) < 0 || (marksOf(places, head) & (marks | Mark.TOO_MANY)) !== 0) return
     found = new Map()
-    const first = firstMember(head)
-    for (let member = first; member < first + membersOf(places, head) * MEMBER_STEP; member += MEMBER_STEP) {
+    for (let member = firstMember(head); member < nextHead(places, head); member += MEMBER_STEP) {
       found.set(nameText(text, 0, places, member), text.subarray(valueAt(places, member), valueEnd(places, member)))
     }
   })

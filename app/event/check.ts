@@ -21,6 +21,7 @@ import {
   nameAt,
   nameLengthOf,
   nameOf,
+  nextHead,
   OTHER_NAME,
   type Places,
   startOf,
@@ -167,8 +168,7 @@ function isPlainName(bytes: Buffer, base: number, places: Places, member: number
 /** Whether no two extensions have the same name; false also when there are many. */
 function areDistinct(bytes: Buffer, base: number, places: Places, head: number): boolean {
   const others: number[] = []
-  const first = firstMember(head)
-  for (let member = first; member < first + membersOf(places, head) * MEMBER_STEP; member += MEMBER_STEP) {
+  for (let member = firstMember(head); member < nextHead(places, head); member += MEMBER_STEP) {
     if (nameOf(places, member) !== OTHER_NAME) continue
     if (others.length === MAX_PLAIN_EXTENSIONS) return false
     const at = base + nameAt(places, member)

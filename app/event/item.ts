@@ -8,7 +8,6 @@ import {
   firstMember,
   MEMBER_STEP,
   marksOf,
-  membersOf,
   nameOf,
   nextHead,
   OTHER_NAME,
@@ -205,8 +204,7 @@ export class Item {
     const { block, index } = this
     const { lines, places } = block
     const head = block.headOf(index)
-    const first = firstMember(head)
-    for (let member = first; member < first + membersOf(places, head) * MEMBER_STEP; member += MEMBER_STEP) {
+    for (let member = firstMember(head); member < nextHead(places, head); member += MEMBER_STEP) {
       const text = lines.subarray(valueAt(places, member), valueEnd(places, member))
       const number = nameOf(places, member)
       const isOther = number === OTHER_NAME || number === NUMBER.traceparent
