@@ -12,6 +12,7 @@ import { inflate } from './inflate.ts'
 import { Refusal, type Rejected } from './problem.ts'
 import type { EventQuota } from './quota.ts'
 import { withTraceparent } from './trace.ts'
+import { keepBodiesAsBytes } from './whole-body.ts'
 
 const NO_BYTES = Buffer.alloc(0)
 const ANSWER_TYPE = 'application/json; charset=utf-8'
@@ -58,17 +59,6 @@ export function eventsRoute(app: FastifyInstance, options: EventsOptions): void 
       } else schedule(bytes)?.catch((error) => reply.send(error))
     },
   )
-}
-
-/** The body stays bytes: every type, known or not, is judged in one place, with the headers at hand. */
-function keepBodiesAsBytes(app: FastifyInstance, maxBodyBytes: number): void {
-  app.removeAllContentTypeParsers()
-  // By an expression that all match: the parser for what no other is for, `*`, is looked up anew for each request.
-  for (const every of [/^/, '*']) {
-    app.addContentTypeParser(every, { parseAs: 'buffer', bodyLimit: maxBodyBytes }, (_request, body, done) =>
-      done(null, body),
-    )
-  }
 }
 
 /** A request whose body is there, inflated. */

@@ -21,10 +21,6 @@ const FROM_FASTIFY: Readonly<Record<string, (request: FastifyRequest) => readonl
     'UNSUPPORTED_TYPE',
     `content type ${JSON.stringify(headers['content-type'])} is not a media type: send one, as type/subtype`,
   ],
-  FST_ERR_CTP_INVALID_CONTENT_LENGTH: () => [
-    'MALFORMED',
-    'the body is not as long as content-length says: send it again',
-  ],
 }
 
 export class Refusal extends MillraceError {
