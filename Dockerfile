@@ -37,7 +37,7 @@ ENV PATH=/nodejs/bin:$PATH \
 EXPOSE 3000
 VOLUME /app/data
 HEALTHCHECK --interval=10s --timeout=5s --retries=3 --start-period=30s CMD ["node", "-e", "fetch('http://127.0.0.1:'+(process.env.ADMIN_PORT||9464)+'/health/live').then((r)=>process.exit(r.ok?0:1),()=>process.exit(1))"]
-ENTRYPOINT ["node", "--max-semi-space-size=16", "app/cli.ts"]
+ENTRYPOINT ["node", "app/cli.ts"]
 CMD ["serve"]
 ARG VERSION=dev
 ARG REVISION=unknown

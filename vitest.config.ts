@@ -56,7 +56,7 @@ const SUITES: Readonly<Record<string, Suite>> = {
   /** A file system that forgets and fails, kills, full disks, clocks that jump. */
   faults: {
     include: [
-      'test/faults/{clock,disk,kills,stopped-sink}.test.ts',
+      'test/faults/{clock,disk,durable,kills,stopped-sink}.test.ts',
       'test/log/embedded/{model,corruption}.test.ts',
       'test/delivery/freshness.test.ts',
     ],

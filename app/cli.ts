@@ -1,4 +1,4 @@
-#!/usr/bin/env -S MALLOC_ARENA_MAX=1 node --max-semi-space-size=16
+#!/usr/bin/env -S MALLOC_ARENA_MAX=1 node
 /**
  * The command line: `npx millrace <command>` or `npm run millrace -- <command>`; `--help` everywhere.
  * Exit codes: docs/decisions/0025-command-line.md.

@@ -11,17 +11,17 @@ import { printable } from './process/printable.ts'
 import { onStopSignal, STOP_SIGNALS, type StopSignal } from './process/signals.ts'
 
 /**
- * V8 lets the heap grow to a multiple of what is in use before it collects: under load, 300 MB for 40 MB of live
- * objects. A fifth more than what is in use keeps the process under 200 MB at the same throughput
- * (docs/decisions/0006-memory.md).
+ * Some 16 MB of objects stay. What a request costs is mostly its body, outside of the heap, and given back when the young
+ * generation is collected (docs/decisions/0006-memory.md):
+ *
+ * - `semi-space-growth-factor`: the young generation stays as the start has made it. Left alone it grows, is collected less
+ *   often, and holds more dead bodies; these make V8 collect everything instead.
+ * - `heap-growing-percent`: V8 would let the heap grow to four times what is in use before it collects all of it.
+ * - `no-allocation-site-pretenuring`: where objects outlive a few collections while the service warms up, V8 makes the next
+ *   ones in the old generation, for good. There requests keep one another alive until a full collection, five of which a
+ *   second follow: in one start of six, a third of the throughput (docs/decisions/0020-hot-path.md).
  */
-const HEAP_GROWING_PERCENT = 20
-/**
- * Where objects outlive a few collections while the service warms up, V8 makes the next ones in the old generation, for
- * good. There requests keep one another alive until a full collection, five of which a second follow: in one start of six,
- * a third of the throughput (docs/decisions/0020-hot-path.md).
- */
-const MEMORY_FLAGS = [`--heap-growing-percent=${HEAP_GROWING_PERCENT}`, '--no-allocation-site-pretenuring']
+const MEMORY_FLAGS = ['--semi-space-growth-factor=1', '--heap-growing-percent=150', '--no-allocation-site-pretenuring']
 
 export function setMemoryFlags(): void {
   for (const flag of MEMORY_FLAGS) setFlagsFromString(flag)

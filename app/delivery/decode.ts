@@ -1,14 +1,13 @@
 /** Group → complete events: bytes that stay what they are, with what short events left out filled in. */
 import { complete } from '../event/complete.ts'
-import { Block, type Lines } from '../event/item.ts'
+import { Block } from '../event/item.ts'
 import { scanner } from '../event/names.ts'
-import { endOf, nextHead } from '../json/scanner.ts'
 import type { Group } from '../log/log.ts'
 import { Known } from '../write.ts'
 
 const NEWLINE = 0x0a
 const LINE_END = Buffer.from('\n')
-/** Of a block, about: large enough to be worth it, small enough to be given back soon. */
+/** Of a block, about: large enough to be worth it; small enough to be completed in one piece, and given back soon. */
 const BLOCK_BYTES = 64 * 1024
 
 /**
@@ -35,8 +34,8 @@ function knownBlocks({ payload, known, count, ...place }: Group, how: Known): Bl
     const part = Buffer.from(payload.subarray(from, to)) // the log reads on into its own
     const origin = { ...place, baseOffset }
     const inPart = from === 0 && to === payload.length ? count : scanner.countLines(part)
-    const make = how === Known.COMPLETE ? () => linesIn(part, inPart) : () => completed({ ...origin, payload: part })
-    blocks.push(new Block(origin, inPart, part.length, make))
+    const lines = how === Known.COMPLETE ? part : () => completed({ ...origin, payload: part })
+    blocks.push(new Block(origin, inPart, part.length, lines))
     baseOffset += inPart
     from = to
   }
@@ -48,9 +47,9 @@ function lookedAt(group: Group): (Block | undefined)[] {
   const { payload, count: _, ...place } = group
   const blocks: (Block | undefined)[] = []
   let { baseOffset } = group
-  const push = (made: Lines) => {
-    blocks.push(new Block({ ...place, baseOffset }, made.ends.length, made.lines.length, () => made))
-    baseOffset += made.ends.length
+  const push = (lines: Buffer, count: number) => {
+    blocks.push(new Block({ ...place, baseOffset }, count, lines.length, lines))
+    baseOffset += count
   }
   completeInto({ ...place, payload }, push, () => {
     blocks.push(undefined)
@@ -61,46 +60,23 @@ function lookedAt(group: Group): (Block | undefined)[] {
 
 type Place = Pick<Group, 'logId' | 'baseOffset' | 'appendedAtMs' | 'payload'>
 
-function completed(place: Place): Lines {
-  const parts: Lines[] = []
+function completed(place: Place): Buffer {
+  const parts: Buffer[] = []
   const onNone = () => {
     throw new Error(`what the log knows to be events is none, from offset ${place.baseOffset} on: that is a bug`)
   }
-  completeInto(place, (part) => void parts.push(part), onNone)
-  if (parts.length === 1) return parts[0] as Lines
-  const ends: number[] = []
-  let bytes = 0
-  for (const part of parts) {
-    for (let index = 0; index < part.ends.length; index++) ends.push(bytes + (part.ends[index] as number))
-    bytes += part.lines.length
-  }
-  return { lines: Buffer.concat(parts.map(({ lines }) => lines)), ends }
+  completeInto(place, (lines) => void parts.push(lines), onNone)
+  return parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts)
 }
 
-function completeInto(place: Place, onLines: (made: Lines) => void, onNone: () => void): void {
+function completeInto(place: Place, onLines: (lines: Buffer, count: number) => void, onNone: () => void): void {
   const { payload, logId, baseOffset, appendedAtMs } = place
   const origin = { idPrefix: logId, number: baseOffset, time: new Date(appendedAtMs).toISOString() }
   complete(payload, origin, {
-    lines: (lines, { places, head: first, texts }) => {
-      const ends: number[] = new Array(texts)
-      for (let text = 0, head = first; text < texts; text++) {
-        ends[text] = endOf(places, head) + 1
-        head = nextHead(places, head)
-      }
-      onLines({ lines: Buffer.from(lines), ends })
-    },
+    lines: (lines, { texts }) => onLines(Buffer.from(lines), texts),
     odd: (line) => {
       if (line === undefined) onNone()
-      else onLines({ lines: Buffer.concat([line, LINE_END]), ends: [line.length + 1] })
+      else onLines(Buffer.concat([line, LINE_END]), 1)
     },
   })
-}
-
-function linesIn(lines: Buffer, count: number): Lines {
-  const ends: number[] = new Array(count)
-  for (let index = 0, from = 0; index < count; index++) {
-    from = lines.indexOf(NEWLINE, from) + 1
-    ends[index] = from
-  }
-  return { lines, ends }
 }

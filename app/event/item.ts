@@ -19,6 +19,8 @@ import {
 import { memberOf, nameText, valueText } from './attributes.ts'
 import { NUMBER, scanner } from './names.ts'
 
+const NEWLINE = 0x0a
+
 /** Where events were read. */
 export interface BlockOrigin {
   /** The run of offsets it was read from: a partition of the log, or a log of dead letters that are delivered again. */
@@ -31,35 +33,26 @@ export interface BlockOrigin {
 
 type Named = 'id' | 'source' | 'type' | 'subject' | 'time' | 'traceparent'
 
-/** Complete events, each line ended by a newline, and where each line ends, behind that. */
-export interface Lines {
-  readonly lines: Buffer
-  readonly ends: ArrayLike<number>
-}
-
 export class Block {
   readonly origin: BlockOrigin
   readonly count: number
   /** Of all of it, as it was read. */
   readonly bytes: number
   /** What it was made with goes once it is made. */
-  #source: Lines | (() => Lines)
+  #source: Buffer | (() => Buffer)
+  #ends: Uint32Array | undefined
   #places: Places | undefined
   #heads: number[] = []
 
-  /** @param make gives its lines, once somebody asks for them. */
-  constructor(origin: BlockOrigin, count: number, bytes: number, make: () => Lines) {
+  /** @param lines complete events, each ended by a newline; or what makes them, once somebody asks. */
+  constructor(origin: BlockOrigin, count: number, bytes: number, lines: Buffer | (() => Buffer)) {
     this.origin = origin
     this.count = count
     this.bytes = bytes
-    this.#source = make
+    this.#source = lines
   }
 
   get lines(): Buffer {
-    return this.#lines.lines
-  }
-
-  get #lines(): Lines {
     if (typeof this.#source === 'function') this.#source = this.#source()
     return this.#source
   }
@@ -70,14 +63,19 @@ export class Block {
    */
   slice(first: number, end: number): Buffer {
     if (first === 0 && end === this.count) return this.lines
-    const { lines, ends } = this.#lines
-    return lines.subarray(first === 0 ? 0 : ends[first - 1], ends[end - 1])
+    return this.lines.subarray(this.#startOf(first), this.#startOf(end))
   }
 
   /** The line of one event, without its newline. */
   text(index: number): string {
-    const { lines, ends } = this.#lines
-    return lines.toString('utf8', index === 0 ? 0 : ends[index - 1], (ends[index] as number) - 1)
+    return this.lines.toString('utf8', this.#startOf(index), this.#startOf(index + 1) - 1)
+  }
+
+  /** Where the line of an event begins, and where the one before it has ended. */
+  #startOf(index: number): number {
+    if (index === 0) return 0
+    this.#ends ??= endsOf(this.lines, this.count)
+    return this.#ends[index - 1] as number
   }
 
   /** Scanned once, for whoever asks first. */
@@ -114,6 +112,15 @@ export class Block {
     }
     return all
   }
+}
+
+function endsOf(lines: Buffer, count: number): Uint32Array {
+  const ends = new Uint32Array(count)
+  for (let index = 0, from = 0; index < count; index++) {
+    from = lines.indexOf(NEWLINE, from) + 1
+    ends[index] = from
+  }
+  return ends
 }
 
 function moveBy(base: number, places: Places, texts: number): void {
@@ -243,10 +250,8 @@ export function itemOf(line: Buffer, origin: BlockOrigin): Item {
   const lines = Buffer.allocUnsafe(line.length + 1)
   lines.set(line)
   lines[line.length] = NEWLINE
-  return new Item(new Block(origin, 1, lines.length, () => ({ lines, ends: [lines.length] })), 0)
+  return new Item(new Block(origin, 1, lines.length, lines), 0)
 }
-
-const NEWLINE = 0x0a
 
 /** The lines of items, each ended by a newline: runs of one block as they stand there, without a copy. */
 export function linesOf(items: readonly Item[]): Buffer[] {

@@ -1,7 +1,7 @@
 /**
- * Collects a body as the bytes that were received. A body that came in one piece, as nearly all do, is that piece: Fastify's
- * own collector copies every body once more, and this memory, outside the heap, is what full collections are for.
- * Node gives each piece memory of its own (`Buffer::Copy` in node_http_parser.cc), so nobody else writes into it.
+ * Collects a body as the bytes that were received. A body that came in one piece, as nearly all do, is that piece:
+ * Fastify's own collector copies every body once more, and this memory, outside of the heap, is what full collections are
+ * for. Node gives each piece memory of its own (`Buffer::Copy` in node_http_parser.cc), so nobody else writes into it.
  */
 import { errorCodes, type FastifyInstance, type FastifyRequest } from 'fastify'
 
@@ -18,7 +18,10 @@ export function keepBodiesAsBytes(app: FastifyInstance, maxBytes: number): void 
 }
 
 function collectBody({ raw }: FastifyRequest, maxBytes: number, done: Done): void {
-  if (Number(raw.headers['content-length']) > maxBytes) return done(new FST_ERR_CTP_BODY_TOO_LARGE())
+  if (Number(raw.headers['content-length']) > maxBytes) {
+    done(new FST_ERR_CTP_BODY_TOO_LARGE())
+    return
+  }
   const pieces: Buffer[] = []
   let bytes = 0
   const settle = (error: Error | null, body?: Buffer) => {

@@ -145,7 +145,7 @@ export const METRICS = {
     type: 'histogram',
     unit: 'seconds',
     labels: NONE,
-    help: 'Making one group durable: fdatasync, or with Kafka the answers of all partitions.',
+    help: 'Making one group durable: a synchronous write, or with Kafka the answers of all partitions.',
     buckets: SYNC_BUCKETS_SECONDS,
   },
   log_group_events: {

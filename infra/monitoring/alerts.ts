@@ -124,7 +124,7 @@ export const logAlerts: readonly Alert[] = [
     for: '10m',
     severity: 'ticket',
     summary: 'The disk of {{ $labels.instance }} is slow',
-    description: `One fdatasync in a hundred takes longer than ${SYNC_SLOW_SECONDS * 1000} ms; every write waits for one.`,
+    description: `One synchronous write in a hundred takes longer than ${SYNC_SLOW_SECONDS * 1000} ms; every write waits for one.`,
     runbook: 'sync-slow',
   },
   {

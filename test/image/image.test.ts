@@ -121,7 +121,7 @@ describe.skipIf(reason)(`the image${reason ? ` (left out: ${reason})` : ''}`, ()
     expect(config).toMatchObject({
       Architecture: HERE,
       User: `${CONTAINER_USER_ID}:${CONTAINER_USER_ID}`,
-      Entrypoint: ['node', '--max-semi-space-size=16', 'app/cli.ts'],
+      Entrypoint: ['node', 'app/cli.ts'],
       Cmd: ['serve'],
       WorkingDir: WORKING_DIRECTORY,
       ExposedPorts: { '3000/tcp': {} },

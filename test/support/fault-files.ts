@@ -1,12 +1,12 @@
 /**
  * A file system in memory that keeps what was synced and nothing it need not keep.
  *
- *     write, truncate ─▶ what reads see ─(fdatasync)─▶ durable
+ *     write, truncate ─▶ what reads see ─(the sync in a write, or fdatasync)─▶ durable
  *     create, rename, remove ─▶ names that are seen ─(fsync of the directory)─▶ durable
  *
  * A crash leaves what is durable and, of everything else, what the seed says: each write whole, in part, as zeros or not at
- * all, each name as before or as after, in any combination. A failed fdatasync leaves the same choice and calls the rest
- * clean, as Linux does: reads still see it, and the next fdatasync succeeds without writing it.
+ * all, each name as before or as after, in any combination. A failed sync leaves the same choice and calls the rest clean, as
+ * Linux does: reads still see it, and the next sync succeeds without writing it.
  */
 import { dirname } from 'node:path'
 import type { File, Files } from '../../app/log/embedded/files.ts'
@@ -17,18 +17,22 @@ interface Inode {
   /** What reads see. */
   seen: Buffer
   durable: Buffer
-  /** Since the last fdatasync. */
+  /** Since the last sync. */
   changes: Change[]
 }
 
 type Rename = { readonly from?: string; readonly to?: string; readonly inode: Inode }
 
 export type Fault = 'EIO' | 'ENOSPC' | 'short'
-type Call = 'write' | 'datasync' | 'truncate' | 'create' | 'rename' | 'remove' | 'syncDirectory'
+type Call = 'write' | 'writeback' | 'datasync' | 'truncate' | 'create' | 'rename' | 'remove' | 'syncDirectory'
 
-/** What can fail how: a sync never lacks space, and only a write is short. */
+/**
+ * What can fail how: only a write is short. Its sync is `writeback`: a file system that is asked over a network may lack
+ * space no sooner.
+ */
 const FAULTS: Readonly<Record<Call, readonly Fault[]>> = {
   write: ['EIO', 'ENOSPC', 'short'],
+  writeback: ['EIO', 'ENOSPC'],
   datasync: ['EIO'],
   truncate: ['EIO'],
   create: ['EIO', 'ENOSPC'],
@@ -158,6 +162,7 @@ export class FaultFiles implements Files {
         const bytes = Buffer.from(buffer.subarray(offset, offset + written))
         inode.seen = applyChange(inode.seen, { position, bytes })
         inode.changes.push({ position, bytes })
+        await this.#sync(inode, 'writeback')
         return written
       },
       truncate: async (size) => {
@@ -165,19 +170,21 @@ export class FaultFiles implements Files {
         inode.seen = applyChange(inode.seen, { size })
         inode.changes.push({ size })
       },
-      datasync: async () => {
-        try {
-          await this.#call('datasync')
-        } catch (error) {
-          this.#settleBytes(inode)
-          throw error
-        }
-        for (const change of inode.changes) inode.durable = applyChange(inode.durable, change)
-        inode.changes = []
-      },
+      datasync: () => this.#sync(inode, 'datasync'),
       stat: async () => ({ size: inode.seen.length, mtimeMs: 0 }),
       close: async () => undefined,
     }
+  }
+
+  async #sync(inode: Inode, call: Call): Promise<void> {
+    try {
+      await this.#call(call)
+    } catch (error) {
+      this.#settleBytes(inode)
+      throw error
+    }
+    for (const change of inode.changes) inode.durable = applyChange(inode.durable, change)
+    inode.changes = []
   }
 
   /** Every call passes here: the crash comes between two of them. */

@@ -71,7 +71,7 @@ export class ActiveFile {
   }
 
   /**
-   * Not durable before {@link datasync} returns.
+   * Durable when it returns.
    * @param limitBytes how long the file may become by what is allocated ahead; the group itself is written in any case.
    */
   async write(group: GroupBuffer, position: number, limitBytes: number): Promise<void> {
@@ -89,12 +89,10 @@ export class ActiveFile {
     this.#allocatedBytes = Math.max(this.#allocatedBytes, position + done)
   }
 
-  datasync(): Promise<void> {
-    return this.#file.datasync()
-  }
-
+  /** Durable, too: else a power cut could bring back what is cut off. */
   async truncate(bytes: number): Promise<void> {
     await this.#file.truncate(bytes)
+    await this.#file.datasync()
     this.#allocatedBytes = bytes
   }
 

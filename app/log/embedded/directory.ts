@@ -106,7 +106,6 @@ export async function createSegment(files: Files, directory: string, logId: stri
   const file = await files.open(path, 'create')
   try {
     await writeFully(file, encodeSegmentHeader(logId, baseOffset, Date.now()), SEGMENT_HEADER_BYTES, 0)
-    await file.datasync()
     await files.syncDirectory(directory)
     return file
   } catch (error) {

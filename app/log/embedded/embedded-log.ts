@@ -1,12 +1,12 @@
 /**
  * The embedded log: append-only segment files on local disk, one writer.
  *
- *     append ─▶ encode one group ─▶ write ─▶ fdatasync ─▶ durable: endOffset moves, waiting consumers wake
+ *     append ─▶ encode one group ─▶ synchronous write ─▶ durable: endOffset moves, waiting consumers wake
  *                    └─ segment full? seal it, create the next, sync the directory
  *
  * Constraints it holds:
- *  - nothing is reported durable, and nothing is read, before fdatasync returned for it;
- *  - after a failed fdatasync the kernel may have dropped the dirty pages and will report success next time
+ *  - nothing is reported durable, and nothing is read, before its write and the sync in it have returned;
+ *  - after a failed sync the kernel may have dropped the dirty pages and will report success next time
  *    (PostgreSQL met this in 2018), so the log fails for good: no second sync, no further append;
  *  - a write refused for lack of space is taken back with ftruncate, so that a later append can succeed; until one does, whatever
  *    every consumer is past goes at once, and progress has a reserve (./reserve.ts);
@@ -182,16 +182,11 @@ export class EmbeddedLog implements Log, ConsumerHost {
 
     const segment = this.#active
     const position = segment.bytes
+    const startedAt = performance.now()
     try {
       await this.#file.write(this.#group, position, this.#limitBytes)
     } catch (error) {
       throw await this.#takeBack(position, error)
-    }
-    const startedAt = performance.now()
-    try {
-      await this.#file.datasync()
-    } catch (error) {
-      throw this.#fail('fdatasync', error)
     }
     this.#options.observer?.onSync?.(performance.now() - startedAt, count)
 

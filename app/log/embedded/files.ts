@@ -2,17 +2,20 @@
  * The file system as the embedded log uses it: small, so that a test can put one in its place that forgets what was
  * not synced, tears writes, or returns ENOSPC and EIO.
  */
-import { type FileHandle, mkdir, open, readdir, rename, unlink } from 'node:fs/promises'
+import { constants, type FileHandle, mkdir, open, readdir, rename, unlink } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { tryLock } from 'fs-native-extensions'
 
 export interface File {
   /** Bytes read, 0 at the end. */
   read(buffer: Buffer, offset: number, length: number, position: number): Promise<number>
-  /** Bytes written: may be fewer than asked. */
+  /**
+   * Bytes written, and durable when this returns, with the metadata needed to read them back: may be fewer than asked.
+   * After an error they may be in the file, and may not.
+   */
   write(buffer: Buffer, offset: number, length: number, position: number): Promise<number>
   truncate(bytes: number): Promise<void>
-  /** fdatasync(2): data, and the metadata needed to read it back. */
+  /** fdatasync(2): for a new length, and for what another process has written. */
   datasync(): Promise<void>
   stat(): Promise<{ size: number; mtimeMs: number }>
   close(): Promise<void>
@@ -33,8 +36,19 @@ export interface Files {
   lock(path: string, note: string): Promise<{ release(): Promise<void> } | undefined>
 }
 
+/**
+ * Linux does the sync in the same call, as if fdatasync(2) followed (open(2), "Synchronized I/O"): one trip to a thread
+ * and not two, the second behind whatever the event loop is doing by then. Elsewhere it may leave out what fdatasync does
+ * there: macOS does not ask the drive.
+ */
+const SYNCHRONOUS = process.platform === 'linux' ? constants.O_DSYNC : 0
+
 /** `create` fails when the file exists: a segment is never opened over another one. */
-const FLAGS = { read: 'r', write: 'r+', create: 'wx+' } as const
+const FLAGS = {
+  read: constants.O_RDONLY,
+  write: constants.O_RDWR | SYNCHRONOUS,
+  create: constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | SYNCHRONOUS,
+} as const
 
 class NodeFile implements File {
   readonly #handle: FileHandle
@@ -48,7 +62,9 @@ class NodeFile implements File {
   }
 
   async write(buffer: Buffer, offset: number, length: number, position: number): Promise<number> {
-    return (await this.#handle.write(buffer, offset, length, position)).bytesWritten
+    const { bytesWritten } = await this.#handle.write(buffer, offset, length, position)
+    if (SYNCHRONOUS === 0) await this.#handle.datasync()
+    return bytesWritten
   }
 
   truncate(bytes: number): Promise<void> {
@@ -146,7 +162,6 @@ export async function replaceFile(files: Files, directory: string, name: string,
   const file = await files.open(temporary, 'create')
   try {
     await writeFully(file, content, content.length, 0)
-    await file.datasync()
   } finally {
     await file.close()
   }

@@ -10,7 +10,7 @@
  *       00000000000000000000.idx      sparse index of a finished segment; not needed to read it
  *       quarantine/                   copies of bytes that failed their checksum
  *
- * Segment = one segment header, then groups back to back. A group is what one fdatasync made durable. Zeros behind the last
+ * Segment = one segment header, then groups back to back. A group is what one sync made durable. Zeros behind the last
  * group are space that its writer had allocated and not used.
  *
  *     segment header, 64 bytes             group header, 48 bytes

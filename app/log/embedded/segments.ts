@@ -70,7 +70,6 @@ async function copyDamage(files: Files, directory: string, file: File, damage: D
       await writeFully(copy, chunk.subarray(0, bytes), bytes, done)
       done += bytes
     }
-    await copy.datasync()
   } catch (error) {
     await files.remove(join(target, part)).catch(() => undefined)
     throw error

@@ -62,7 +62,7 @@ export const ingest = page({
     }),
     chart({
       title: 'Sync latency',
-      description: 'fdatasync of one group.',
+      description: 'Synchronous write of one group.',
       unit: 's',
       queries: quantiles('log_sync_duration_seconds', 0.5, 0.99),
     }),
