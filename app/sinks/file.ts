@@ -13,6 +13,7 @@
 import { access, constants, mkdir } from 'node:fs/promises'
 import { MillraceError, messageOf } from '../errors.ts'
 import { CurrentFile, syncDirectory } from './current-file.ts'
+import { KeptLines } from './kept-lines.ts'
 import { type Sink, type SinkBatch, SinkUnavailable } from './sink.ts'
 
 export interface FileSinkOptions {
@@ -42,8 +43,7 @@ export class FileSink implements Sink {
   readonly #options: FileSinkOptions
   #file: CurrentFile | undefined
   /** Written since the last flush. */
-  #unsynced: Buffer[] = []
-  #unsyncedBytes = 0
+  readonly #unsynced = new KeptLines()
   /** They are in a file that is nobody's any more. */
   #isRepeatDue = false
   /** When the file was begun, as its name will have it. */
@@ -78,11 +78,10 @@ export class FileSink implements Sink {
     const bytes = lines.reduce((sum, { length }) => sum + length, 0)
     return this.#next(async () => {
       // Before these are written: what fails here is tried again, and must not write them twice.
-      if (this.#unsyncedBytes + bytes > MAX_UNSYNCED_BYTES) await this.#makeDurable()
+      if (this.#unsynced.bytes + bytes > MAX_UNSYNCED_BYTES) await this.#makeDurable()
       const file = await this.#open(firstOffset)
       await this.#append(file, lines)
-      this.#unsynced.push(...lines)
-      this.#unsyncedBytes += bytes
+      this.#unsynced.add(lines)
       // The lines are written: a roll that fails is tried again by itself.
       if (file.bytes >= this.#options.rollBytes && this.#rollFailure === undefined) await this.#tryToRoll()
       return undefined
@@ -118,7 +117,7 @@ export class FileSink implements Sink {
       this.#firstOffset = offset
       this.#rollAfter(this.#options.rollMs)
     }
-    if (this.#isRepeatDue) await this.#append(this.#file, this.#unsynced)
+    if (this.#isRepeatDue) await this.#append(this.#file, this.#unsynced.parts)
     this.#isRepeatDue = false
     return this.#file
   }
@@ -134,22 +133,21 @@ export class FileSink implements Sink {
 
   async #abandon(file: CurrentFile): Promise<void> {
     this.#file = undefined
-    this.#isRepeatDue = this.#unsynced.length > 0
+    this.#isRepeatDue = this.#unsynced.bytes > 0
     clearTimeout(this.#timer)
     await file.close()
   }
 
   async #makeDurable(): Promise<void> {
-    if (this.#file === undefined && this.#unsynced.length === 0) return
+    if (this.#file === undefined && this.#unsynced.bytes === 0) return
     for (let files = 0; files < MAX_FILES_PER_FLUSH; files++) {
       const file = await this.#open(this.#firstOffset)
       await this.#sync(file)
       if (await file.isInPlace()) {
-        this.#unsynced = []
-        this.#unsyncedBytes = 0
+        this.#unsynced.clear()
         return
       }
-      const lost = `what it got since the last flush, ${this.#unsyncedBytes} bytes, is written again`
+      const lost = `what it got since the last flush, ${this.#unsynced.bytes} bytes, is written again`
       this.#options.onWarning(`current.ndjson in ${this.#options.directory} was moved, deleted or truncated: ${lost}`)
       await this.#abandon(file)
     }
@@ -160,7 +158,7 @@ export class FileSink implements Sink {
     try {
       await file.sync()
     } catch (cause) {
-      await file.cutBackTo(file.bytes - this.#unsyncedBytes).catch(() => undefined)
+      await file.cutBackTo(file.bytes - this.#unsynced.bytes).catch(() => undefined)
       const message = `fdatasync failed in ${this.#options.directory} (${messageOf(cause)}): check the disk, then restart`
       this.#failure = new Error(message, { cause })
       this.#options.onFailure(this.#failure)
