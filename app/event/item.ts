@@ -71,6 +71,11 @@ export class Block {
     return this.lines.toString('utf8', this.#startOf(index), this.#startOf(index + 1) - 1)
   }
 
+  /** How long the line of one event is, with its newline. */
+  lineBytes(index: number): number {
+    return this.#startOf(index + 1) - this.#startOf(index)
+  }
+
   /** Where the line of an event begins, and where the one before it has ended. */
   #startOf(index: number): number {
     if (index === 0) return 0
@@ -165,6 +170,11 @@ export class Item {
   /** The complete CloudEvent as one line, without a newline. */
   get json(): Buffer {
     return this.block.slice(this.index, this.index + 1).subarray(0, -1)
+  }
+
+  /** Of its line, with the newline. */
+  get lineBytes(): number {
+    return this.block.lineBytes(this.index)
   }
 
   /** What it takes, about: its share of the block. */

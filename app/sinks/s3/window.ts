@@ -9,7 +9,7 @@
 import { createHash } from 'node:crypto'
 import { promisify } from 'node:util'
 import { gunzip, gzip, zstdCompress, zstdDecompress } from 'node:zlib'
-import { type Item, itemOf } from '../../event/item.ts'
+import { type Item, itemOf, linesOf } from '../../event/item.ts'
 
 export type Compression = 'gzip' | 'zstd'
 
@@ -41,7 +41,6 @@ const CODECS = {
 const MEMBER_BYTES = 128 * 1024
 /** Of one part of a key, between two slashes: what stores that keep objects as files allow. */
 const MAX_SEGMENT_BYTES = 255
-const LINE_END = Buffer.from('\n')
 const TYPE_PREFIX = 'type='
 
 interface OpenObject {
@@ -49,8 +48,8 @@ interface OpenObject {
   readonly firstOffset: number
   /** Of each event. */
   readonly offsets: number[]
-  /** Lines that are not compressed yet. */
-  raw: Buffer[]
+  /** Those that are not compressed yet, and how long their lines are. */
+  raw: Item[]
   rawBytes: number
   readonly members: Promise<Buffer>[]
 }
@@ -66,6 +65,10 @@ export class Window {
   readonly written = Promise.withResolvers<void>()
   readonly #options: WindowOptions
   readonly #objects = new Map<string, OpenObject>()
+  /** Those of the hour of `#appendedAtMs`, by type. */
+  #ofThisHour = new Map<string, OpenObject>()
+  #appendedAtMs = Number.NaN
+  #hour = ''
   #rawBytes = 0
   #compressedBytes = 0
   #sealed: SealedObject[] | undefined
@@ -101,17 +104,9 @@ export class Window {
   }
 
   add(item: Item): void {
-    const { offset, appendedAtMs, json } = item
-    const bytes = json.length + LINE_END.length
-    // By arrival, which only moves on: an hour that is over gets nothing new, and no sender's clock makes a directory.
-    const hour = new Date(appendedAtMs).toISOString()
-    const directory = `${TYPE_PREFIX}${encodeType(item.type)}/dt=${hour.slice(0, 10)}/hh=${hour.slice(11, 13)}`
-    let object = this.#objects.get(directory)
-    if (object === undefined) {
-      object = { directory, firstOffset: offset, offsets: [], raw: [], rawBytes: 0, members: [] }
-      this.#objects.set(directory, object)
-    }
-    object.raw.push(json, LINE_END)
+    const { offset, lineBytes: bytes } = item
+    const object = this.#objectFor(item)
+    object.raw.push(item)
     object.rawBytes += bytes
     object.offsets.push(offset)
     this.#rawBytes += bytes
@@ -119,6 +114,31 @@ export class Window {
     this.events += 1
     this.endOffset = Math.max(this.endOffset, offset + 1)
     if (this.isRepeat) this.#sinceMs = performance.now()
+  }
+
+  /** By arrival, which only moves on: an hour that is over gets nothing new, and no sender's clock makes a directory. */
+  #objectFor({ appendedAtMs, type, offset }: Item): OpenObject {
+    if (appendedAtMs !== this.#appendedAtMs) {
+      const hour = new Date(appendedAtMs).toISOString().slice(0, 13)
+      if (hour !== this.#hour) this.#ofThisHour = new Map()
+      this.#appendedAtMs = appendedAtMs
+      this.#hour = hour
+    }
+    const known = this.#ofThisHour.get(type)
+    if (known !== undefined) return known
+    const [date, hour] = this.#hour.split('T')
+    const directory = `${TYPE_PREFIX}${encodeType(type)}/dt=${date}/hh=${hour}`
+    const object = this.#objects.get(directory) ?? {
+      directory,
+      firstOffset: offset,
+      offsets: [],
+      raw: [],
+      rawBytes: 0,
+      members: [],
+    }
+    this.#objects.set(directory, object)
+    this.#ofThisHour.set(type, object)
+    return object
   }
 
   /** Compresses what is left; nothing is added afterwards. */
@@ -144,7 +164,7 @@ export class Window {
 
   #compress(object: OpenObject): void {
     const length = object.rawBytes
-    const member = CODECS[this.#options.compression].compress(Buffer.concat(object.raw))
+    const member = CODECS[this.#options.compression].compress(Buffer.concat(linesOf(object.raw)))
     object.raw = []
     object.rawBytes = 0
     object.members.push(member)
