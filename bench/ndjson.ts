@@ -1,7 +1,7 @@
 /** How many events a second are made durable when they come a hundred in a request, one a line. */
 import type { Question } from './question.ts'
 import { bouts, fewIfSmoke, warmUp, withCost } from './support/bouts.ts'
-import { MILLRACE_WORKERS, withPeers } from './support/contenders.ts'
+import { MILLRACE_DELIVERING, MILLRACE_WORKERS, withPeers } from './support/contenders.ts'
 import type { Payload } from './support/load.ts'
 import { CLOUD_EVENTS, SMALL_EVENTS } from './support/payloads.ts'
 import { missingTool } from './support/tools.ts'
@@ -37,19 +37,31 @@ last one is answered (wrk, one thread).`,
   }
 }
 
-const toRust = (name: string) =>
+const toRust = (name: string, atLeast: number) =>
   ({
     key: `${name}-rust-group`,
     measure: 'eventsPerSecond',
     of: 'millrace',
     to: 'rust-group',
-    bound: { atLeast: 1 },
+    bound: { atLeast },
+  }) as const
+
+/** What delivery leaves of it. */
+const delivering = (name: string) =>
+  ({
+    key: `${name}-file-sink`,
+    measure: 'eventsPerSecond',
+    of: MILLRACE_DELIVERING.name,
+    to: 'millrace',
+    bound: { atLeast: 0.8 },
   }) as const
 
 export const ndjsonSmall = question('ndjson-small', 'small events', SMALL_EVENTS, [
-  toRust('ndjson-small'),
+  toRust('ndjson-small', 0.5),
+  delivering('ndjson-small'),
   { key: 'ndjson-small-rate', measure: 'eventsPerSecond', of: 'millrace', bound: { atLeast: 1_500_000 } },
 ])
 export const ndjsonCloudEvents = question('ndjson-cloudevents', 'CloudEvents of 273 bytes', CLOUD_EVENTS, [
-  toRust('ndjson-cloudevents'),
+  toRust('ndjson-cloudevents', 0.55),
+  delivering('ndjson-cloudevents'),
 ])
