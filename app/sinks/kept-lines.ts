@@ -1,6 +1,6 @@
 /**
- * A copy of lines until they are known to be in a file, in memory that is used again. To hold on to the lines themselves would
- * keep all of what they were read with, long enough that only a full collection gives it back.
+ * A copy of lines until they are known to be in a file, in memory that is used again. To hold on to the lines themselves
+ * would keep all of what they were read with, for so long that only a full collection gives it back.
  */
 const CHUNK_BYTES = 1024 * 1024
 
