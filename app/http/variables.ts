@@ -17,7 +17,7 @@ export const HTTP_VARIABLES = {
   ACK: choice(
     ['durable', 'memory'],
     'durable',
-    'When a request is answered: `durable` after a synchronous write; `memory` once queued, and the answer says so: a crash then loses what was not yet written.',
+    'When a request is answered: `durable` after its synced write; `memory` once queued, and the answer says so: a crash then loses what was not yet written.',
   ),
   MAX_BODY_BYTES: integer(
     KIB,
