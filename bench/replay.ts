@@ -32,7 +32,7 @@ const POLL_MS = 5
 const WAYS = ['read', 'deliver', 'deliver, one handler'] as const
 type Way = (typeof WAYS)[number]
 
-/** Takes as many at once as the file sink does. */
+/** Takes whatever comes, up to so many events at once. */
 const NULL_SINK: Sink = {
   concurrency: 1,
   maxBatchEvents: 1024,

@@ -7,13 +7,12 @@ import { Known } from '../write.ts'
 
 const NEWLINE = 0x0a
 const LINE_END = Buffer.from('\n')
-/** Of a block, about: large enough to be worth it; small enough to be completed in one piece, and given back soon. */
+/** Of a block, about: large enough to be worth it, small enough to be given back soon. */
 const BLOCK_BYTES = 64 * 1024
 
 /**
  * @returns exactly `group.count` events in blocks, in order of offset; undefined for one that is not an event. Millrace
- *   never writes
- *   such a thing, but others may write to a Kafka topic, and one bad record must not stop what is behind it.
+ *   never writes such a thing, but others may write to a Kafka topic: one bad record must not stop what is behind it.
  * @throws Error when the group holds another number of lines than it says: that is a bug of the log.
  */
 export function decode(group: Group): (Block | undefined)[] {

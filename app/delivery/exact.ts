@@ -1,7 +1,6 @@
 /**
  * What a handler did not change of `data` goes on as it was received: `12345678901234567890` and `1.0` are no longer
- * that once they were
- * numbers of JavaScript. Equal to what the handler was given is not changed, copied or not.
+ * that once they were numbers of JavaScript. Equal to what the handler was given is not changed, copied or not.
  */
 
 /**

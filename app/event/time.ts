@@ -15,9 +15,8 @@ const MINUTES_A_DAY = 24 * 60
 
 /**
  * RFC 3339, section 5.6. `24:00:00` is none; the second 60 is one where a leap second can be: in the last minute of a
- * month
- * in UTC (section 5.7; ITU-R TF.460 prefers June and December). By hand: `Date.parse` takes ten times as long, takes
- * 31 February for 3 March, and knows no leap seconds.
+ * month in UTC (section 5.7; ITU-R TF.460 prefers June and December). By hand: `Date.parse` takes ten times as long,
+ * takes 31 February for 3 March, and knows no leap seconds.
  * @param from where it begins.
  * @param to where it ends: at the end of the bytes, or before something that is no part of a time.
  */

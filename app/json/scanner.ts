@@ -7,15 +7,13 @@
  * What it takes for JSON is what JSON.parse does (RFC 8259), at any depth. UTF-8 is not its matter: `isUtf8` of Node is
  * faster.
  * The work is done in WebAssembly (assembly/scanner.ts), in memory of a fixed size. One scanner a thread; nothing it
- * gives
- * outlives its next call.
+ * gives outlives its next call.
  */
 import { readFileSync } from 'node:fs'
 
 /**
  * Numbers, relative to the bytes that were scanned. A text has a head of 4 (where it begins, where it ends, how many
- * members are taken
- * apart, or what else it is; what it has, see {@link Mark}), and behind it 4 for each member.
+ * members are taken apart, or what else it is; what it has, see {@link Mark}), and behind it 4 for each member.
  */
 export type Places = Int32Array
 

@@ -19,8 +19,8 @@ import { coreTime, coreTimeSince, peakMib, slowdown } from '../support/usage.ts'
 const SECONDS = Number(process.env.MILLRACE_OVERLOAD_SECONDS ?? 10)
 const MIB = 2 ** 20
 /**
- * Costs the service some milliseconds, a client next to nothing: a type with an escape is looked at with care. Plain events are checked
- * faster than they are received, and what is not received cannot be refused either.
+ * Costs the service some milliseconds, a client next to nothing: a type with an escape is looked at with care. Plain
+ * events are checked faster than they are received, and what is not received cannot be refused either.
  */
 const BATCH = 1000
 const SHAPE = {

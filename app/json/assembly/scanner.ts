@@ -1,7 +1,6 @@
 /**
  * The scanner itself, in AssemblyScript: `npm run wasm` compiles it to ../scanner.wasm. Its other side is
- * ../scanner.ts, which
- * lays out the memory and says what stands in it.
+ * ../scanner.ts, which lays out the memory and says what stands in it.
  *
  *     input ─scan─▶ places of texts and members ─fill─▶ output: one line a text, missing members filled in
  *
@@ -548,8 +547,7 @@ const FILL_BYTES: usize = 2048
  * @param odd marks of texts that this function leaves to others.
  * @param counted name whose value goes on with `counter`, which is one more for each text.
  * @returns where the output ends; in `places` how many texts are done, and the head of the next one. That one is too
- *   long for
- *   the room that is left, or nothing for this function.
+ *   long for the room that is left, or nothing for this function.
  */
 export function fill(
   head: usize,

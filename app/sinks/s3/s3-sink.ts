@@ -69,6 +69,7 @@ export class S3Sink implements Sink {
     while (this.#isFull() && this.#unwritten > 0) await unlessAborted(this.#written, signal)
     for (const { logId } of items) if (!this.#cuts.has(logId)) await this.#recall(logId, signal)
     for (const item of items) this.#gather(item)
+    for (const window of this.#windows.values()) window.keepLines()
     this.#close((window) => window.endOffset >= window.repeatsTo)
     this.#rollIfDue()
     return undefined

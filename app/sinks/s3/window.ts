@@ -48,8 +48,9 @@ interface OpenObject {
   readonly firstOffset: number
   /** Of each event. */
   readonly offsets: number[]
-  /** Those that are not compressed yet, and how long their lines are. */
-  raw: Item[]
+  /** What is not compressed yet: lines, and behind them events of the batch that is gathered; and how long all of it is. */
+  raw: Buffer[]
+  gathered: Item[]
   rawBytes: number
   readonly members: Promise<Buffer>[]
 }
@@ -106,7 +107,7 @@ export class Window {
   add(item: Item): void {
     const { offset, lineBytes: bytes } = item
     const object = this.#objectFor(item)
-    object.raw.push(item)
+    object.gathered.push(item)
     object.rawBytes += bytes
     object.offsets.push(offset)
     this.#rawBytes += bytes
@@ -114,6 +115,14 @@ export class Window {
     this.events += 1
     this.endOffset = Math.max(this.endOffset, offset + 1)
     if (this.isRepeat) this.#sinceMs = performance.now()
+  }
+
+  /** To be called behind the last one of a batch: an event would keep all that was read with it until it is compressed. */
+  keepLines(): void {
+    for (const object of this.#objects.values()) {
+      if (object.gathered.length > 0) object.raw.push(Buffer.concat(linesOf(object.gathered)))
+      object.gathered = []
+    }
   }
 
   /** By arrival, which only moves on: an hour that is over gets nothing new, and no sender's clock makes a directory. */
@@ -133,6 +142,7 @@ export class Window {
       firstOffset: offset,
       offsets: [],
       raw: [],
+      gathered: [],
       rawBytes: 0,
       members: [],
     }
@@ -164,8 +174,10 @@ export class Window {
 
   #compress(object: OpenObject): void {
     const length = object.rawBytes
-    const member = CODECS[this.#options.compression].compress(Buffer.concat(linesOf(object.raw)))
+    const lines = Buffer.concat([...object.raw, ...linesOf(object.gathered)])
+    const member = CODECS[this.#options.compression].compress(lines)
     object.raw = []
+    object.gathered = []
     object.rawBytes = 0
     object.members.push(member)
     member.then((bytes) => {
