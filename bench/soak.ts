@@ -57,7 +57,7 @@ const endpoint = createServer((request, response) => {
 })
 await new Promise<void>((resolve) => endpoint.listen(0, '127.0.0.1', resolve))
 const delivered = join(directory, 'delivered')
-const service = spawn(process.execPath, [join(import.meta.dirname, '../app/cli.ts'), 'serve'], {
+const service = spawn(process.execPath, [join(import.meta.dirname, '../build/app/cli.js'), 'serve'], {
   env: {
     PATH: process.env.PATH,
     MALLOC_ARENA_MAX: '1',

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 
 const PROJECT = resolve(import.meta.dirname, '..')
-const FILES = ['app', 'package.json', 'package-lock.json', 'LICENSE', 'README.md']
+const FILES = ['package-lock.json', 'LICENSE', 'README.md']
 /** Any moment, as long as it is always the same one. */
 const MODIFIED_AT = '2026-01-01 00:00:00Z'
 
@@ -19,7 +19,8 @@ const work = mkdtempSync(join(tmpdir(), 'millrace-package-'))
 try {
   const root = join(work, name)
   console.error(`1 of 3: copy the files of ${name}`)
-  for (const file of FILES) cpSync(join(PROJECT, file), join(root, file), { recursive: true })
+  for (const file of FILES) cpSync(join(PROJECT, file), join(root, file))
+  execFileSync(process.execPath, [join(PROJECT, 'scripts/build.ts'), root])
   console.error('2 of 3: install what production needs')
   // The optional dependency is Node itself, which comes with the machine. Nothing that is installed needs a script.
   const install = ['ci', '--omit=dev', '--omit=optional', '--ignore-scripts', '--no-audit', '--no-fund']

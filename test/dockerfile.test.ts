@@ -16,7 +16,7 @@ test('both bases are pinned by digest, with Node 24', () => {
   const [build, runtime, ...more] = valuesOf('FROM')
   expect([build, runtime, more]).toEqual([
     // biome-ignore lint/suspicious/noTemplateCurlyInString: it is the Dockerfile's own
-    '--platform=$BUILDPLATFORM ${BUILD_IMAGE} AS dependencies',
+    '--platform=$BUILDPLATFORM ${BUILD_IMAGE} AS build',
     // biome-ignore lint/suspicious/noTemplateCurlyInString: it is the Dockerfile's own
     '${RUNTIME_IMAGE}',
     [],
@@ -43,7 +43,7 @@ test('user and directory are those of the tasks and of their file system', () =>
   expect(valuesOf('WORKDIR').at(-1)).toBe(WORKING_DIRECTORY)
   expect(valuesOf('VOLUME')).toEqual([`${WORKING_DIRECTORY}/data`])
   expect(valuesOf('COPY').filter((value) => value.includes('--chown'))).toEqual([
-    `--from=dependencies --chown=${CONTAINER_USER_ID}:${CONTAINER_USER_ID} /app/data ${WORKING_DIRECTORY}/data`,
+    `--from=build --chown=${CONTAINER_USER_ID}:${CONTAINER_USER_ID} /app/data ${WORKING_DIRECTORY}/data`,
   ])
 })
 

@@ -8,7 +8,8 @@ import { PEERS, type Peer } from '../peers/peers.ts'
 const START_ENVIRONMENT: Environment = Object.fromEntries(
   packageJson.scripts.start.matchAll(/(\w+)=(\S+) /g).map(([, name, value]) => [name, value]),
 )
-export const CLI = fileURLToPath(new URL('../../app/cli.ts', import.meta.url))
+/** What `npm start` runs: made by `npm run bench` before. */
+export const CLI = fileURLToPath(new URL('../../build/app/cli.js', import.meta.url))
 
 const VERSION = `Millrace ${packageJson.version}, Fastify ${packageJson.dependencies.fastify.replace(/^\D+/, '')}`
 const DURABLE = 'the event was written and synced to the log, together with all that waited'

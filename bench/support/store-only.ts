@@ -9,5 +9,5 @@ const NO_ROUTES = `data:text/javascript,${encodeURIComponent('export const pipel
 
 registerHooks({
   resolve: (specifier, context, nextResolve) =>
-    specifier.endsWith('/pipelines.ts') ? { url: NO_ROUTES, shortCircuit: true } : nextResolve(specifier, context),
+    /\/pipelines\.[jt]s$/.test(specifier) ? { url: NO_ROUTES, shortCircuit: true } : nextResolve(specifier, context),
 })

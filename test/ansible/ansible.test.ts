@@ -209,7 +209,7 @@ describe.skipIf(reason)(`the Ansible role${reason ? ` (left out: ${reason})` : '
     expect(pidOf(one)).not.toBe(before)
     await expect.poll(() => [...new Set(deliveredTo(one))]).toEqual(['1', '2', '3'])
     const look =
-      '/opt/millrace/node-*/bin/node /opt/millrace/current/app/cli.ts log inspect --dir /var/lib/millrace/log'
+      '/opt/millrace/node-*/bin/node /opt/millrace/current/app/cli.js log inspect --dir /var/lib/millrace/log'
     expect(machines.ssh(one, `runuser -u millrace -- ${look}`).stdout).toContain('offsets 0–0')
   })
 

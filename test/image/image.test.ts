@@ -121,7 +121,7 @@ describe.skipIf(reason)(`the image${reason ? ` (left out: ${reason})` : ''}`, ()
     expect(config).toMatchObject({
       Architecture: HERE,
       User: `${CONTAINER_USER_ID}:${CONTAINER_USER_ID}`,
-      Entrypoint: ['node', 'app/cli.ts'],
+      Entrypoint: ['node', 'app/cli.js'],
       Cmd: ['serve'],
       WorkingDir: WORKING_DIRECTORY,
       ExposedPorts: { '3000/tcp': {} },
@@ -225,12 +225,12 @@ describe.skipIf(reason)(`the image${reason ? ` (left out: ${reason})` : ''}`, ()
     expect((await service.run('node', '-e', POST)).stdout).toBe('401')
     expect((await service.run('node', '-e', POST, KEY)).stdout).toBe('202')
     expect(await service.run(...HEALTH_CHECK.command.slice(1))).toEqual({ code: 0, stdout: '', stderr: '' })
-    const paths = ['/app/app/cli.ts', '/app/new', '/tmp/new', '/new', '/app/data/new']
+    const paths = ['/app/app/cli.js', '/app/new', '/tmp/new', '/new', '/app/data/new']
     expect((await service.run('node', '-e', WRITE, ...paths)).stdout.split('\n')).toEqual([
       ...Array(4).fill('EROFS'),
       'written',
     ])
-    expect((await service.run('node', 'app/cli.ts', 'log', 'verify')).code).toBe(0)
+    expect((await service.run('node', 'app/cli.js', 'log', 'verify')).code).toBe(0)
     expect(await service.stop()).toBe(0)
     report.push(`ready ${Math.round(service.readyAfterMs)} ms after podman run`)
   })
