@@ -24,6 +24,7 @@ export const MEASURES = {
   cpuUsPerEvent: { title: 'CPU time of one event', unit: ' µs' },
   cpuUsPerRequest: { title: 'CPU time of one request', unit: ' µs' },
   cpuPercent: { title: 'CPU, of all cores', unit: ' %' },
+  restRssMib: { title: 'RSS at rest', unit: ' MiB' },
   peakRssMib: { title: 'peak RSS', unit: ' MiB' },
   rssMibPerMinute: { title: 'growth of RSS', unit: ' MiB/min' },
 } as const satisfies Record<string, Description>

@@ -17,7 +17,7 @@ export const singles: Question = {
   title: 'Single events, as many as it takes',
   how: `\`POST /v1/events\` with \`${SMALL_EVENT.body}\`, ${CONNECTIONS} connections, each sending its next request when the last one is answered (wrk, one thread); an
 answer comes when the event is durable.`,
-  targets: [ratio('node-http', 0.9), ratio('fastapi', 6), ratio('robyn', 2), ratio('rust-sample', 7)],
+  targets: [ratio('node-http', 0.85), ratio('fastapi', 6), ratio('robyn', 2), ratio('rust-sample', 5)],
   plots: [{ kind: 'bars', name: 'singles', title: 'Durable single events a second', measure: 'requestsPerSecond' }],
   async run(context) {
     const reason = missingTool('wrk')

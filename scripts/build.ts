@@ -1,11 +1,12 @@
 /**
  * `node scripts/build.ts [directory]`: the service as JavaScript, in `build` unless said otherwise: `app/cli.js` and what belongs to
- * it. What is newer than its source stays. It is what `npm start`, the image and the package run: Node removes types itself, but
+ * it. Made again when a source has changed. It is what `npm start`, the image and the package run: Node removes types itself, but
  * what it does that with stays in memory, 22 MiB of 110 (docs/decisions/0030-quiet.md), and it does not below `node_modules`.
  *
  * Types become spaces, so each line and column of a stack trace is that of the source.
  */
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { stripTypeScriptTypes } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
 
@@ -16,48 +17,68 @@ const NOT_RUN = /^app\/json\/assembly\/|\.d\.ts$/
 const LOCAL_MODULE = /(['"])(\.{1,2}\/[^'"\n]+)\.ts\1/g
 
 const directory = resolve(process.argv[2] ?? join(PROJECT, 'build'))
+/** Says what was made, by content: times of files say nothing of a copy. */
+const stamp = join(directory, 'app', '.made-of')
 // It says that this function may still change; what comes out is run by every test of the image.
 process.removeAllListeners('warning')
 
-const wanted = new Map(sources().map((source) => [source.replace(/\.ts$/, '.js'), source]))
-for (const there of filesIn(directory)) if (isBuilt(there) && !wanted.has(there)) rmSync(join(directory, there))
-for (const [name, source] of wanted) write(join(directory, name), join(PROJECT, source))
-
-function sources(): string[] {
-  return ['package.json', ...filesIn(PROJECT, 'app').filter((file) => !NOT_RUN.test(file))]
+const sources = new Map(
+  ['package.json', ...filesIn(PROJECT, 'app').filter((file) => !NOT_RUN.test(file))].map((file) => {
+    return [file, readFileSync(join(PROJECT, file))]
+  }),
+)
+const digest = digestOf(sources)
+if (digest !== textOf(stamp)) {
+  const made = new Set([...sources].map(([file, bytes]) => make(file, bytes)))
+  for (const file of filesIn(directory, 'app')) if (!made.has(file) && !isBeingMade(file)) rmSync(join(directory, file))
+  put(stamp, digest)
 }
 
-/** The package has more in its directory, and another process may be writing. */
-function isBuilt(file: string): boolean {
-  return file.startsWith('app/') && !/\.\d+$/.test(file)
-}
-
-/** Paths relative to `root`. */
-function filesIn(root: string, within = ''): string[] {
-  try {
-    const entries = readdirSync(join(root, within), { recursive: true, withFileTypes: true })
-    return entries
-      .filter((entry) => entry.isFile())
-      .map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1))
-  } catch {
-    return [] // not made yet
-  }
-}
-
-/** Another process may start from it at the same time: a file is there whole or not at all. */
-function write(target: string, source: string): void {
-  if (modifiedAtMs(target) >= modifiedAtMs(source)) return
-  const bytes = readFileSync(source)
-  mkdirSync(dirname(target), { recursive: true })
-  const temporary = `${target}.${process.pid}`
-  writeFileSync(temporary, source.endsWith('.ts') ? javascriptOf(bytes.toString()) : bytes)
-  renameSync(temporary, target)
+/** @returns its path in the directory. */
+function make(file: string, bytes: Buffer): string {
+  const isTypeScript = file.endsWith('.ts')
+  const name = isTypeScript ? file.replace(/ts$/, 'js') : file
+  put(join(directory, name), isTypeScript ? javascriptOf(bytes.toString()) : bytes)
+  return name
 }
 
 function javascriptOf(typescript: string): string {
   return stripTypeScriptTypes(typescript).replaceAll(LOCAL_MODULE, '$1$2.js$1')
 }
 
-function modifiedAtMs(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Number.NEGATIVE_INFINITY
+/** Another process may start from it, or make it, at the same time: a file is there whole or not at all. */
+function put(path: string, content: string | Buffer): void {
+  mkdirSync(dirname(path), { recursive: true })
+  const temporary = `${path}.${process.pid}`
+  writeFileSync(temporary, content)
+  renameSync(temporary, path)
+}
+
+function isBeingMade(file: string): boolean {
+  return /\.\d+$/.test(file)
+}
+
+/** Paths relative to `root`. */
+function filesIn(root: string, within: string): string[] {
+  const entries = readdirSync(join(root, within), { recursive: true, withFileTypes: true })
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1))
+}
+
+/** Of the sources, and of what makes them JavaScript. */
+function digestOf(files: ReadonlyMap<string, Buffer>): string {
+  const hash = createHash('sha256')
+    .update(process.version)
+    .update(readFileSync(import.meta.filename))
+  for (const [file, bytes] of files) hash.update(`${file} ${bytes.length}\n`).update(bytes)
+  return hash.digest('hex')
+}
+
+function textOf(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return undefined // not made yet
+  }
 }

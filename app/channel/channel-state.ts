@@ -51,6 +51,8 @@ export class ChannelState<T> {
   /** Waiters that were not cancelled. */
   #waiting = 0
   #wakeReceiver: (() => void) | undefined
+  /** How many items the receiver waits for. */
+  #wanted = 1
   readonly closed = Promise.withResolvers<void>()
 
   constructor(capacity: number, { slots, bytes, maxBytes = Number.POSITIVE_INFINITY }: ChannelOptions<T>) {
@@ -183,17 +185,26 @@ export class ChannelState<T> {
 
   /** Called when the receiver should look again: an item came, or perhaps none ever will. */
   notify(): void {
-    const wake = this.#wakeReceiver
-    if (wake === undefined) return
-    if (this.#queue.length === 0 && !this.isDrained) return
-    this.#wakeReceiver = undefined
-    wake()
+    const { length } = this.#queue
+    const isLast = length > 0 && (this.receiverClosed || this.senders === 0)
+    if (length >= this.#wanted || isLast || this.isDrained) this.wake()
   }
 
-  /** Resolves when an item is there or none will come; one promise a wait, however many items arrive meanwhile. */
-  untilReadable(signal: AbortSignal | undefined): Promise<void> {
+  /** Ends the wait of the receiver, if it waits. */
+  wake(): void {
+    const wake = this.#wakeReceiver
+    this.#wakeReceiver = undefined
+    wake?.()
+  }
+
+  /**
+   * Resolves when an item is there or none will come; one promise a wait, however many items arrive meanwhile.
+   * @param items how many must be there. Default: 1.
+   */
+  untilReadable(signal: AbortSignal | undefined, items = 1): Promise<void> {
     if (this.#wakeReceiver !== undefined) throw new Error('a channel has one receiver: it is already waiting')
     if (signal?.aborted) return Promise.reject(signal.reason)
+    this.#wanted = items
     return new Promise((resolve, reject) => {
       const abort = () => {
         this.#wakeReceiver = undefined

@@ -1,5 +1,4 @@
 /** The receiving end. */
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { ChannelState, Sendable } from './channel-state.ts'
 
 /** How long it may take until a full channel ends a linger. */
@@ -37,15 +36,17 @@ export class Receiver<T extends Sendable> {
   /**
    * Appends to `out` what is queued, waiting for at least one item; resolves to how many, 0 at the end.
    * @param max most items, from 1.
+   * @param options asked for once there is an item.
    * @param options.maxBytes most bytes; a single larger item comes alone. Default: no limit.
    * @param options.maxSlots most slots, as with bytes. Default: no limit.
-   * @param options.lingerMs how long to wait for more once there is one, milliseconds; it ends early when `maxBytes` are
-   *   there, half of the channel is taken, or nothing more can come. Default: 0.
+   * @param options.lingerMs how long to wait for more once there is one, milliseconds; it ends early when `lingerItems` or
+   *   `maxBytes` are there, half of the channel is taken, or nothing more can come. Default: 0.
+   * @param options.lingerItems default: no limit.
    */
   async recvMany(
     out: T[],
     max: number,
-    options: ReceiveOptions & { maxBytes?: number; maxSlots?: number; lingerMs?: number } = {},
+    options: ReceiveOptions & { maxBytes?: number; maxSlots?: number; lingerMs?: number; lingerItems?: number } = {},
   ): Promise<number> {
     if (!(max >= 1)) throw new RangeError(`max must be at least 1, not ${max}`)
     const state = this.#state
@@ -59,14 +60,20 @@ export class Receiver<T extends Sendable> {
 
   async #linger(
     lingerMs: number,
-    { signal, maxBytes = Number.POSITIVE_INFINITY }: ReceiveOptions & { maxBytes?: number },
+    {
+      signal,
+      maxBytes = Number.POSITIVE_INFINITY,
+      lingerItems = Number.POSITIVE_INFINITY,
+    }: ReceiveOptions & { maxBytes?: number; lingerItems?: number },
   ): Promise<void> {
     const state = this.#state
     const endMs = performance.now() + lingerMs
-    const hasRoom = () => this.bytes < maxBytes && state.freeSlots > state.capacity / 2
-    for (let leftMs = lingerMs; leftMs > 0 && !this.isClosed && hasRoom(); leftMs = endMs - performance.now()) {
+    const isOpen = () => state.length < lingerItems && this.bytes < maxBytes && state.freeSlots > state.capacity / 2
+    for (let leftMs = lingerMs; leftMs > 0 && !this.isClosed && isOpen(); leftMs = endMs - performance.now()) {
       signal?.throwIfAborted()
-      await sleep(Math.min(leftMs, LINGER_STEP_MS))
+      const step = setTimeout(() => state.wake(), Math.min(leftMs, LINGER_STEP_MS))
+      await state.untilReadable(signal, lingerItems)
+      clearTimeout(step)
     }
   }
 

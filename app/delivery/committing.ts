@@ -19,7 +19,7 @@ export interface CommittingOptions {
   readonly onCommitted: () => void
 }
 
-const COMMIT_EVERY_MS = 200
+const COMMIT_EVERY_MS = 500
 
 export class Committing {
   readonly #options: CommittingOptions

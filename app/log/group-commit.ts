@@ -1,6 +1,7 @@
 /**
  * Group commit: everything that queued up while the last group was being made durable becomes the next group, and one
- * sync commits it. There is no timer: alone, an event waits for nothing; under load, groups grow by themselves.
+ * sync commits it. Alone, an event waits for nothing; under load, groups grow by themselves; where a sync takes long, a
+ * group waits for a moment for those that were just answered (./pace.ts).
  *
  *     receiver ─recvMany─▶ group ─append─▶ log ─▶ every write of the group succeeds or fails together
  *
@@ -11,11 +12,12 @@ import type { Receiver } from '../channel/channel.ts'
 import { NOTHING_LOST, type Write } from '../write.ts'
 import type { DeduplicationWindow } from './deduplication.ts'
 import type { Log } from './log.ts'
+import { Pace } from './pace.ts'
 
 export interface GroupCommitOptions {
   /** Payload bytes in one group; a single larger write is a group of its own. */
   readonly maxGroupBytes: number
-  /** How long a group waits for more before it is synced. Default: 0, as the next one gathers while one is synced. */
+  /** How long a group waits for more before it is synced. Default: 0, and what was measured says whether it waits. */
   readonly lingerMs?: number
   /** Events that are not stored again. Default: all are. */
   readonly window?: DeduplicationWindow | undefined
@@ -31,8 +33,10 @@ export async function groupCommit(
   { maxGroupBytes, lingerMs = 0, window }: GroupCommitOptions,
 ): Promise<void> {
   const group: Write[] = []
-  while ((await receiver.recvMany(group, Number.POSITIVE_INFINITY, { maxBytes: maxGroupBytes, lingerMs })) > 0) {
+  const pace = new Pace(maxGroupBytes, lingerMs)
+  while ((await receiver.recvMany(group, Number.POSITIVE_INFINITY, pace)) > 0) {
     let lost = NOTHING_LOST
+    pace.begin()
     let failure: unknown
     try {
       const sifted = window?.sift(group)
@@ -42,6 +46,7 @@ export async function groupCommit(
     } catch (error) {
       failure = error
     }
+    pace.end(group.length, receiver.length)
     if (failure !== undefined) for (const write of group) write.fail(failure)
     else if (lost.length === 0) for (const write of group) write.settle(NOTHING_LOST)
     else {

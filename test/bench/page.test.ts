@@ -5,6 +5,7 @@ import { NOTES } from '../../bench/notes.ts'
 import { outcomeOf } from '../../bench/page/outcome.ts'
 import { renderPage } from '../../bench/page/page.ts'
 import { ticks } from '../../bench/page/plot.ts'
+import { README, renderReadme } from '../../bench/page/readme.ts'
 import { type Result, readResults } from '../../bench/page/results.ts'
 import type { Measured, Question, Target } from '../../bench/question.ts'
 import { BY_NAME, QUESTIONS } from '../../bench/questions.ts'
@@ -16,6 +17,15 @@ test('the page and its plots are what the committed results give (npm run docs w
   for (const [path, text] of committed) expect(readFileSync(join(ROOT, path), 'utf8'), path).toBe(text)
   const plots = readdirSync(join(ROOT, 'docs/benchmarks')).map((name) => `docs/benchmarks/${name}`)
   expect(plots.filter((path) => !committed.has(path))).toEqual([])
+})
+
+test('the README says what the committed results give, in ratios alone', () => {
+  const readme = readFileSync(join(ROOT, README), 'utf8')
+  expect(renderReadme(readme, readResults(QUESTIONS))).toBe(readme)
+  const [part = ''] = /<!-- fast -->[\s\S]*<!-- \/fast -->/.exec(readme) ?? []
+  const rows = part.split('\n').filter((line) => line.startsWith('| ') && !line.includes('beside'))
+  expect(rows.length).toBeGreaterThan(8)
+  for (const row of rows) expect(row).toMatch(/ \| [\d.]+ × \|$/)
 })
 
 test('every target and question has a name of its own, and every note a target', () => {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { channel, SendAborted, type Sender, SendRefused } from '../../app/channel/channel.ts'
 
@@ -221,6 +222,19 @@ describe('receiving', () => {
       end(sender)
       expect(await receiving).toBeGreaterThan(0)
     }
+  })
+
+  test('a linger for a number of items ends with the last of them, not later', async () => {
+    const { sender, receiver } = channel<number>(100)
+    const out: number[] = []
+    const startedAt = performance.now()
+    const receiving = receiver.recvMany(out, 100, { lingerMs: 60_000, lingerItems: 3 })
+    for (const item of [1, 2]) sender.trySend(item)
+    await sleep(20)
+    expect(out).toEqual([])
+    sender.trySend(3)
+    expect(await receiving).toBe(3)
+    expect(performance.now() - startedAt).toBeLessThan(30_000)
   })
 
   test('aborting a linger leaves everything in the channel', async () => {

@@ -16,7 +16,7 @@ import { SparseIndex } from './sparse-index.ts'
  * How often a consumer looks for more once it has read everything. At rest it sees an event at once. Under load a look for
  * each group would make as many reads, and writes of its sink, as there are groups: together they cost more than the events.
  */
-const LOOK_EVERY_MS = 10
+const LOOK_EVERY_MS = 25
 
 /** What a consumer may ask of its log. */
 export interface ConsumerHost {
