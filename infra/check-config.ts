@@ -50,6 +50,20 @@ export function findEnvironment(environments: readonly Environment[], name: stri
   return fail('environments', `unknown environment "${name}"`, `infra/config.ts has ${known}`)
 }
 
+/** What a fresh clone says must not reach AWS. */
+export function requireAccount({ id }: Account): void {
+  if (/^0+$/.test(id)) throw new ConfigError('infra/config.ts: account.id is still a placeholder: write yours')
+}
+
+/** A digest of zeros is no image: tasks of it never start. */
+export function requireImage({ name, image }: Environment): void {
+  if (!('digest' in image) || !/^sha256:0+$/.test(image.digest)) return
+  throw new ConfigError(
+    `infra/config.ts: ${name}.image: no image is released yet: push one to the repository that bootstrap made, ` +
+      'then write its digest (docs/runbooks/deploy.md)',
+  )
+}
+
 function checkAccount(account: Account): void {
   const { id, region, alertsEmail, pagerDuty, github, bootstrapState, awsProviderVersion } = account
   if (!/^\d{12}$/.test(id ?? '')) fail('account.id', `${show(id)} is not an AWS account`, 'write its twelve digits')
@@ -70,11 +84,18 @@ function checkAccount(account: Account): void {
   if ((github.ownerId === undefined) !== (github.repositoryId === undefined)) {
     fail('account.github', 'ownerId and repositoryId belong together', 'give both or none')
   }
+  if (github.oidcProvider !== undefined && !['make', 'existing'].includes(github.oidcProvider)) {
+    fail(
+      'account.github.oidcProvider',
+      `${show(github.oidcProvider)} is neither make nor existing`,
+      'leave it out to make it',
+    )
+  }
   if (bootstrapState !== 'local' && bootstrapState !== 'bucket') {
     fail('account.bootstrapState', `${show(bootstrapState)} is neither local nor bucket`, 'begin with local')
   }
   if (!/^\d+\.\d+\.\d+$/.test(awsProviderVersion ?? '')) {
-    fail('account.awsProviderVersion', `${show(awsProviderVersion)} is not a version`, 'write one such as 6.25.0')
+    fail('account.awsProviderVersion', `${show(awsProviderVersion)} is not a version`, 'write one such as 6.26.0')
   }
 }
 
@@ -117,6 +138,10 @@ function checkEnvironment(environment: Environment): void {
   if (profile === 'scaled' && kafka === undefined) fail(at('kafka'), 'the scaled profile needs brokers', 'size them')
   if (kafka !== undefined && !(kafka.storageGiB >= 1 && kafka.storageGiB <= 16384)) {
     fail(at('kafka.storageGiB'), `${show(kafka.storageGiB)} is out of range`, 'write 1 to 16384')
+  }
+  const { storageGiB = 0, maxStorageGiB } = kafka ?? {}
+  if (maxStorageGiB !== undefined && !(maxStorageGiB >= storageGiB && maxStorageGiB <= 16384)) {
+    fail(at('kafka.maxStorageGiB'), `${show(maxStorageGiB)} is out of range`, `write ${storageGiB} to 16384`)
   }
   if (domain !== undefined && !/^([a-z0-9-]+\.)+[a-z]{2,}$/.test(domain.name ?? '')) {
     fail(at('domain.name'), `${show(domain.name)} is not a domain`, 'write one such as events.example.com')

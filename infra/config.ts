@@ -12,7 +12,7 @@ export const account: Account = {
   github: { owner: 'example', repository: 'millrace', deploys: ['dev'] },
   bootstrapState: 'local', // 'bucket' once bootstrap is deployed: docs/runbooks/deploy.md
   protectState: true,
-  awsProviderVersion: process.env.AWS_PROVIDER_VERSION ?? '6.25.0', // a mirror may hold another one
+  awsProviderVersion: process.env.AWS_PROVIDER_VERSION ?? '6.26.0', // a mirror may hold another one
 }
 
 /** Written by the release: what runs in staging is what runs in prod. All zeros: nothing was released yet. */

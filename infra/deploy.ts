@@ -10,7 +10,7 @@ import { mkdtempSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs, stripVTControlCharacters } from 'node:util'
-import { ConfigError, checkConfig, findEnvironment } from './check-config.ts'
+import { ConfigError, checkConfig, findEnvironment, requireAccount, requireImage } from './check-config.ts'
 import { account, environments } from './config.ts'
 import { stackNames } from './names.ts'
 import { requireTerraform, TerraformError } from './terraform.ts'
@@ -39,7 +39,10 @@ async function main(): Promise<number> {
   if (target === undefined || others.length > 0) throw new UsageError(USAGE)
   checkConfig(account, environments)
   const stacks = stacksOf(target)
-  if (command === 'deploy') refusePlaceholders(target)
+  if (command === 'deploy') {
+    requireAccount(account)
+    if (target !== 'bootstrap') requireImage(findEnvironment(environments, target))
+  }
   requireTerraform()
   const passed = Object.entries(values).flatMap(([name, on]) => (on ? [`--${name}`] : []))
   switch (command) {
@@ -73,19 +76,6 @@ function parse(): { values: Options; positionals: string[] } {
 function stacksOf(target: string): readonly string[] {
   if (target === 'bootstrap') return ['bootstrap']
   return stackNames(findEnvironment(environments, target))
-}
-
-/** What a fresh clone says, and must not reach AWS. */
-function refusePlaceholders(target: string): void {
-  if (/^0+$/.test(account.id)) throw new ConfigError('infra/config.ts: account.id is still a placeholder: write yours')
-  if (target === 'bootstrap') return
-  const { name, image } = findEnvironment(environments, target)
-  if ('digest' in image && /^sha256:0+$/.test(image.digest)) {
-    throw new ConfigError(
-      `infra/config.ts: ${name}.image: no image is released yet: push one to the repository that bootstrap made, ` +
-        'then write its digest (docs/runbooks/deploy.md)',
-    )
-  }
 }
 
 /** cdktf plans one stack at a time. */

@@ -21,6 +21,11 @@ export interface Account {
     readonly repository: string
     readonly ownerId?: number
     readonly repositoryId?: number
+    /**
+     * An account has one OpenID Connect provider of GitHub. `existing`: another project made it, with `sts.amazonaws.com` among its
+     * audiences. Default: `make`.
+     */
+    readonly oidcProvider?: 'make' | 'existing'
     /** What the workflows plan and deploy, in this order; empty: nothing. */
     readonly deploys: readonly Environment['name'][]
   }
@@ -28,7 +33,7 @@ export interface Account {
   readonly bootstrapState: 'local' | 'bucket'
   /** Terraform refuses to destroy the state bucket and its images. */
   readonly protectState: boolean
-  /** Exact version of the AWS provider. */
+  /** Exact version of the AWS provider. Before 6.26.0 a refresh reads the value of each secret: then the plan role may, too. */
   readonly awsProviderVersion: string
 }
 
@@ -74,7 +79,13 @@ export interface Environment {
   /** `all` for `single`; `ingest` and `deliver` for `scaled`. */
   readonly tasks: { readonly all?: Tasks; readonly ingest?: Tasks; readonly deliver?: Tasks }
   /** For `scaled`: three brokers. */
-  readonly kafka?: { readonly brokerType: string; readonly storageGiB: number }
+  readonly kafka?: {
+    readonly brokerType: string
+    /** Of each broker, at first: it grows by itself, and never shrinks. */
+    readonly storageGiB: number
+    /** How far it may grow. Default: four times `storageGiB`. */
+    readonly maxStorageGiB?: number
+  }
   /** As CloudWatch Logs offers: 1, 3, 5, 7, 14, 30, 60, 90, … 365, … */
   readonly logRetentionDays: number
   /** The web application firewall blocks an address beyond it; 10 to 2,000,000,000. */

@@ -18,5 +18,10 @@ export const MAX_TASKS = 1000
 /** One in each zone, so that one zone less still has two copies of everything. */
 export const BROKERS = 3
 
+/** Percent of a broker's disk: from here on it grows. Growing takes hours, and comes at most every six. */
+export const GROW_DISK_PERCENT = 50
+/** Somebody hears of it: it did not grow in time, or has its most. */
+export const DISK_ALARM_PERCENT = 60
+
 /** Rules of the firewall in front of the load balancer. A test counts them. */
 export const FIREWALL_RULES = 4

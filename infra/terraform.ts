@@ -42,6 +42,9 @@ export function dependenciesOf(stack: string): readonly string[] {
   return stacks[stack].dependencies
 }
 
+/** Somebody else may be planning: not a reason to fail. */
+const LOCK_TIMEOUT = '-lock-timeout=60s'
+
 export class TerraformStack {
   readonly name: string
   readonly directory: string
@@ -62,7 +65,7 @@ export class TerraformStack {
 
   /** Writes `planFile`, relative to the directory; true if it would change something. */
   async plan(planFile: string): Promise<boolean> {
-    const args = ['-input=false', '-no-color', '-lock-timeout=60s', '-detailed-exitcode', `-out=${planFile}`]
+    const args = ['-input=false', '-no-color', LOCK_TIMEOUT, '-detailed-exitcode', `-out=${planFile}`]
     const { code, stderr } = await this.#run('plan', args)
     if (code !== 0 && code !== 2) throw this.#failed('plan', stderr)
     return code === 2
@@ -75,7 +78,7 @@ export class TerraformStack {
 
   /** Applies exactly that plan; Terraform refuses one whose state has moved. Shows what it does. */
   async apply(planFile: string): Promise<void> {
-    const { code, stderr } = await this.#run('apply', ['-input=false', '-no-color', planFile], true)
+    const { code, stderr } = await this.#run('apply', ['-input=false', '-no-color', LOCK_TIMEOUT, planFile], true)
     if (code !== 0) throw this.#failed('apply', stderr)
   }
 

@@ -20,6 +20,8 @@ export interface ContainersOptions {
   readonly secrets: Partial<Record<keyof ContainerEnvironment, string>>
   readonly volume?: LogVolume | undefined
   readonly behind?: { readonly port: number }
+  /** Of the collector's configuration: it is read when a task starts, so a new one must start new tasks. */
+  readonly collectorVersion: string
   /** ECS Exec is allowed: what it writes needs a place. */
   readonly exec: boolean
 }
@@ -27,6 +29,10 @@ export interface ContainersOptions {
 /** The AWS Distro for OpenTelemetry, by exact version. */
 const COLLECTOR_IMAGE = 'public.ecr.aws/aws-observability/aws-otel-collector:v0.43.3'
 const COLLECTOR_MEMORY_MIB = 256
+/** Of the task's; the app has all others. Without shares of its own the collector could take those of the app. */
+const COLLECTOR_CPU = 64
+/** ECS restarts a container that has run for so long, and no sooner. */
+const RESTART_AFTER_SECONDS = 60
 /** The image's working directory: DATA_DIR is relative to it. */
 export const WORKING_DIRECTORY = '/app'
 /** ECS looks at this one only, not at the image's own; a test holds the two to be the same. */
@@ -49,7 +55,7 @@ export const EXEC_VOLUMES: readonly string[] = Object.keys(EXEC_DIRECTORIES)
 
 /** The value of `container_definitions`. */
 export function containerDefinitions(options: ContainersOptions): string {
-  const { account, environment, role, tasks, image, variables, secrets, volume, behind, exec } = options
+  const { account, environment, role, tasks, image, variables, secrets, behind, collectorVersion } = options
   const log = (stream: string) => ({
     logDriver: 'awslogs',
     options: {
@@ -65,28 +71,19 @@ export function containerDefinitions(options: ContainersOptions): string {
     privileged: false,
     linuxParameters: { initProcessEnabled: true, capabilities: { drop: ['ALL'], add: [] } },
   }
-  const mountPoints = [
-    ...(volume ? [{ sourceVolume: 'data', containerPath: `${WORKING_DIRECTORY}/data`, readOnly: false }] : []),
-    ...(exec
-      ? Object.entries(EXEC_DIRECTORIES).map(([sourceVolume, containerPath]) => ({
-          sourceVolume,
-          containerPath,
-          readOnly: false,
-        }))
-      : []),
-  ]
   const app = {
     ...hardened,
     name: 'app',
     image,
     essential: true,
     user: `${CONTAINER_USER_ID}:${CONTAINER_USER_ID}`,
+    cpu: tasks.cpu - COLLECTOR_CPU,
     memory: tasks.memoryMiB - COLLECTOR_MEMORY_MIB,
     stopTimeout: TIMING.stopTimeoutSeconds,
     environment: byName(variables).map(([name, value]) => ({ name, value })),
     secrets: byName(secrets).map(([name, valueFrom]) => ({ name, valueFrom })),
     portMappings: behind ? [{ containerPort: behind.port, hostPort: behind.port, protocol: 'tcp' }] : [],
-    mountPoints,
+    mountPoints: mountPoints(options),
     volumesFrom: [],
     systemControls: [],
     ulimits: [{ name: 'nofile', softLimit: 65_536, hardLimit: 65_536 }],
@@ -98,7 +95,8 @@ export function containerDefinitions(options: ContainersOptions): string {
     name: 'collector',
     image: COLLECTOR_IMAGE,
     essential: false,
-    cpu: 32,
+    restartPolicy: { enabled: true, restartAttemptPeriod: RESTART_AFTER_SECONDS },
+    cpu: COLLECTOR_CPU,
     memory: COLLECTOR_MEMORY_MIB,
     secrets: [
       {
@@ -106,7 +104,10 @@ export function containerDefinitions(options: ContainersOptions): string {
         valueFrom: `arn:aws:ssm:${account.region}:${account.id}:parameter${collectorParameter(environment)}`,
       },
     ],
-    environment: [],
+    environment: byName({ CONFIGURATION_VERSION: collectorVersion, ROLE: role }).map(([name, value]) => ({
+      name,
+      value,
+    })),
     portMappings: [],
     mountPoints: [],
     volumesFrom: [],
@@ -115,6 +116,16 @@ export function containerDefinitions(options: ContainersOptions): string {
     logConfiguration: log('collector'),
   }
   return JSON.stringify([app, collector])
+}
+
+/** What the app may write to. */
+function mountPoints({ volume, exec }: ContainersOptions) {
+  const data = volume ? { data: `${WORKING_DIRECTORY}/data` } : {}
+  return Object.entries({ ...data, ...(exec ? EXEC_DIRECTORIES : {}) }).map(([sourceVolume, containerPath]) => ({
+    sourceVolume,
+    containerPath,
+    readOnly: false,
+  }))
 }
 
 /** In a fixed order: the same config always gives the same task definition. */

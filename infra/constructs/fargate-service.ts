@@ -18,6 +18,9 @@ import type { LogVolume } from './log-volume.ts'
 import type { Network } from './network.ts'
 import { ServiceRole } from './service-role.ts'
 
+/** With the bake time of its alarms. Longer, and a deployment that hangs keeps the pipeline. */
+const STEADY_WITHIN = '30m'
+
 export interface FargateServiceOptions extends Omit<ContainersOptions, 'exec' | 'behind'> {
   readonly network: Network
   readonly kmsKeyArn: string
@@ -50,34 +53,8 @@ export class FargateService extends Construct {
     this.securityGroupId = this.#securityGroup()
     const { production, spotShare } = environment
     const exec = !production
-    const volumes = [
-      ...(volume
-        ? [
-            {
-              name: 'data',
-              efsVolumeConfiguration: {
-                fileSystemId: volume.fileSystemId,
-                transitEncryption: 'ENABLED',
-                authorizationConfig: { accessPointId: volume.accessPointId, iam: 'ENABLED' },
-              },
-            },
-          ]
-        : []),
-      ...(exec ? EXEC_VOLUMES.map((name) => ({ name })) : []),
-    ]
     const [execution, task] = this.#roles(exec)
-    const definition = new EcsTaskDefinition(this, 'task', {
-      family: `${prefix(environment)}-${role}`,
-      requiresCompatibilities: ['FARGATE'],
-      networkMode: 'awsvpc',
-      runtimePlatform: { cpuArchitecture: 'ARM64', operatingSystemFamily: 'LINUX' },
-      cpu: String(tasks.cpu),
-      memory: String(tasks.memoryMiB),
-      executionRoleArn: execution.arn,
-      taskRoleArn: task.arn,
-      containerDefinitions: containerDefinitions({ ...options, exec }),
-      volume: volumes,
-    })
+    const definition = this.#definition(execution.arn, task.arn, exec)
     const onSpot = Math.round(spotShare * 100)
     // One task at a time owns the embedded log: the old one stops before the new one starts.
     const alone = volume !== undefined
@@ -106,9 +83,54 @@ export class FargateService extends Construct {
       ...(rollbackAlarms.length > 0 && { alarms: { alarmNames: [...rollbackAlarms], enable: true, rollback: true } }),
       enableEcsManagedTags: true,
       enableExecuteCommand: exec,
+      // A zone that was lost and is back gets tasks again; what may not run twice cannot be moved that way.
+      availabilityZoneRebalancing: alone ? 'DISABLED' : 'ENABLED',
       propagateTags: 'SERVICE',
-      lifecycle: { ignoreChanges: ['desired_count'] }, // autoscaling owns it
+      // ECS says "steady" after a rollback, too: then it runs what it ran before, and this deployment has failed.
+      waitForSteadyState: true,
+      timeouts: { create: STEADY_WITHIN, update: STEADY_WITHIN },
+      lifecycle: {
+        ignoreChanges: ['desired_count'], // autoscaling owns it
+        postcondition: [
+          {
+            condition: `\${self.task_definition == ${definition.fqn}.arn}`,
+            errorMessage: `${role} was rolled back: it runs what it ran before. See the events of the service in ECS, and docs/runbooks/deploy.md.`,
+          },
+        ],
+      },
       dependsOn: [execution.permissions, task.permissions, ...dependsOn] as never,
+    })
+  }
+
+  #definition(executionRoleArn: string, taskRoleArn: string, exec: boolean): EcsTaskDefinition {
+    const { environment, role, tasks, volume } = this.#options
+    const volumes = [
+      ...(volume
+        ? [
+            {
+              name: 'data',
+              efsVolumeConfiguration: {
+                fileSystemId: volume.fileSystemId,
+                transitEncryption: 'ENABLED',
+                authorizationConfig: { accessPointId: volume.accessPointId, iam: 'ENABLED' },
+              },
+            },
+          ]
+        : []),
+      ...(exec ? EXEC_VOLUMES.map((name) => ({ name })) : []),
+    ]
+    return new EcsTaskDefinition(this, 'task', {
+      family: `${prefix(environment)}-${role}`,
+      requiresCompatibilities: ['FARGATE'],
+      networkMode: 'awsvpc',
+      runtimePlatform: { cpuArchitecture: 'ARM64', operatingSystemFamily: 'LINUX' },
+      cpu: String(tasks.cpu),
+      memory: String(tasks.memoryMiB),
+      executionRoleArn,
+      taskRoleArn,
+      containerDefinitions: containerDefinitions({ ...this.#options, exec }),
+      volume: volumes,
+      skipDestroy: true, // a rollback needs the revision before this one
     })
   }
 

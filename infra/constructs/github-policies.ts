@@ -22,7 +22,36 @@ export function stateStatements({ stateBucketArn, stateKeyArn }: State): readonl
 /** To refresh every resource that Terraform manages, beside ViewOnlyAccess. */
 export function refreshStatements(account: Account): readonly Statement[] {
   const collectors = `arn:aws:ssm:*:${account.id}:parameter/millrace/*/collector`
-  return [...REFRESH, { Action: 'ssm:GetParameter', Resource: collectors }]
+  return [
+    ...REFRESH,
+    { Action: 'ssm:GetParameter', Resource: collectors },
+    ...(readsSecrets(account.awsProviderVersion) ? secretStatements(account) : []),
+  ]
+}
+
+/**
+ * Before 6.26.0 a refresh of a secret's version reads its value, and throws it away where that is write-only
+ * (hashicorp/terraform-provider-aws, pull request 44876).
+ */
+function readsSecrets(providerVersion: string): boolean {
+  const [major = 0, minor = 0] = providerVersion.split('.').map(Number)
+  return major < 6 || (major === 6 && minor < 26)
+}
+
+function secretStatements({ id, region }: Account): readonly Statement[] {
+  return [
+    {
+      Sid: 'ReadSecretsAsOldProvidersDo',
+      Action: 'secretsmanager:GetSecretValue',
+      Resource: `arn:aws:secretsmanager:${region}:${id}:secret:millrace-*/api-keys-*`,
+    },
+    {
+      Sid: 'DecryptThemThroughSecretsManagerAlone',
+      Action: 'kms:Decrypt',
+      Resource: `arn:aws:kms:${region}:${id}:key/*`,
+      Condition: { StringEquals: { 'kms:ViaService': `secretsmanager.${region}.amazonaws.com` } },
+    },
+  ]
 }
 
 /** To make and keep roles named millrace-*, within the boundary, and no others. */
@@ -70,15 +99,24 @@ export function boundedRoleStatements(account: Account, boundaryArn: string): re
         },
       },
     },
+    { Sid: 'BecomesNoOtherRole', Effect: 'Deny', Action: 'sts:AssumeRole', Resource: '*' },
     {
       Sid: 'NotItsOwnLimits',
       Effect: 'Deny',
       Action: [
-        'iam:CreateRole',
-        'iam:PutRolePolicy',
         'iam:AttachRolePolicy',
-        'iam:UpdateAssumeRolePolicy',
+        'iam:CreateRole',
         'iam:DeleteRole',
+        'iam:DeleteRolePermissionsBoundary',
+        'iam:DeleteRolePolicy',
+        'iam:DetachRolePolicy',
+        'iam:PutRolePermissionsBoundary',
+        'iam:PutRolePolicy',
+        'iam:TagRole',
+        'iam:UntagRole',
+        'iam:UpdateAssumeRolePolicy',
+        'iam:UpdateRole',
+        'iam:UpdateRoleDescription',
       ],
       Resource: (['plan', 'apply', 'push'] as const).map((name) => githubRoleArn(account, name)),
     },
@@ -129,6 +167,7 @@ const REFRESH: readonly Statement[] = [
       'ecr:DescribeRepositories',
       'ecr:GetLifecyclePolicy',
       'ecr:ListTagsForResource',
+      'ec2:DescribeAddressesAttribute',
       'ecs:DescribeClusters',
       'ecs:DescribeServices',
       'ecs:DescribeTaskDefinition',
@@ -138,6 +177,7 @@ const REFRESH: readonly Statement[] = [
       'elasticfilesystem:DescribeLifecycleConfiguration',
       'elasticfilesystem:DescribeMountTargets',
       'elasticfilesystem:DescribeMountTargetSecurityGroups',
+      'elasticloadbalancing:DescribeCapacityReservation',
       'elasticloadbalancing:DescribeListenerAttributes',
       'elasticloadbalancing:DescribeTags',
       'elasticloadbalancing:DescribeTargetGroupAttributes',
@@ -164,9 +204,11 @@ const REFRESH: readonly Statement[] = [
       's3:GetEncryptionConfiguration',
       's3:GetLifecycleConfiguration',
       's3:GetReplicationConfiguration',
+      's3:ListTagsForResource',
       'secretsmanager:DescribeSecret',
       'secretsmanager:GetRandomPassword',
       'secretsmanager:GetResourcePolicy',
+      'secretsmanager:ListSecretVersionIds',
       'sns:GetSubscriptionAttributes',
       'sns:GetTopicAttributes',
       'sns:ListTagsForResource',

@@ -40,18 +40,22 @@ export class GithubRoles extends Construct {
   readonly applyRoleArn: string
   readonly pushRoleArn: string
   readonly #account: Account
-  readonly #provider: IamOpenidConnectProvider
+  readonly #providerArn: string
 
   constructor(scope: Construct, id: string, options: GithubRolesOptions) {
     super(scope, id)
     this.#account = options.account
-    this.#provider = new IamOpenidConnectProvider(this, 'provider', {
-      url: `https://${ISSUER}`,
-      clientIdList: [AUDIENCE],
-    })
+    this.#providerArn = this.#provider()
     this.planRoleArn = this.#plan(options)
     this.applyRoleArn = this.#apply()
     this.pushRoleArn = this.#push(options)
+  }
+
+  /** The one of the account: a second one cannot be made. */
+  #provider(): string {
+    const { id, github } = this.#account
+    if (github.oidcProvider === 'existing') return `arn:aws:iam::${id}:oidc-provider/${ISSUER}`
+    return new IamOpenidConnectProvider(this, 'provider', { url: `https://${ISSUER}`, clientIdList: [AUDIENCE] }).arn
   }
 
   /** Terraform refreshes every resource it manages; reading is all this can do, and no data: not objects, not secrets. */
@@ -113,7 +117,7 @@ export class GithubRoles extends Construct {
         Statement: [
           {
             Effect: 'Allow',
-            Principal: { Federated: this.#provider.arn },
+            Principal: { Federated: this.#providerArn },
             Action: 'sts:AssumeRoleWithWebIdentity',
             Condition: { StringEquals: { [`${ISSUER}:aud`]: AUDIENCE, [`${ISSUER}:sub`]: subjects } },
           },

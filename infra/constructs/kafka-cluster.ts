@@ -1,4 +1,9 @@
-/** The log of the scaled profile: Amazon MSK, three brokers, every record on at least two before it is acknowledged. */
+/**
+ * The log of the scaled profile: Amazon MSK, three brokers, every record on at least two before it is acknowledged. Their disks
+ * grow by themselves: https://docs.aws.amazon.com/msk/latest/developerguide/msk-autoexpand.html
+ */
+import { AppautoscalingPolicy } from '@cdktf/provider-aws/lib/appautoscaling-policy/index.js'
+import { AppautoscalingTarget } from '@cdktf/provider-aws/lib/appautoscaling-target/index.js'
 import { CloudwatchLogGroup } from '@cdktf/provider-aws/lib/cloudwatch-log-group/index.js'
 import { MskCluster } from '@cdktf/provider-aws/lib/msk-cluster/index.js'
 import { MskConfiguration } from '@cdktf/provider-aws/lib/msk-configuration/index.js'
@@ -6,12 +11,15 @@ import { SecurityGroup } from '@cdktf/provider-aws/lib/security-group/index.js'
 import { VpcSecurityGroupIngressRule } from '@cdktf/provider-aws/lib/vpc-security-group-ingress-rule/index.js'
 import { Construct } from 'constructs'
 import type { Account, Environment } from '../environment.ts'
-import { BROKERS } from '../scale.ts'
+import { BROKERS, GROW_DISK_PERCENT } from '../scale.ts'
 import type { Network } from './network.ts'
 
 const KAFKA_VERSION = '3.9.x'
 /** Of clients that sign in with IAM. */
 export const KAFKA_IAM_PORT = 9098
+
+const VOLUME_SIZE = 'broker_node_group_info[0].storage_info[0].ebs_storage_info[0].volume_size'
+const DEFAULT_GROWTH = 4
 
 const SERVER_PROPERTIES = [
   'auto.create.topics.enable=false',
@@ -20,11 +28,13 @@ const SERVER_PROPERTIES = [
   'unclean.leader.election.enable=false',
 ]
 
+type KafkaSize = NonNullable<Environment['kafka']>
+
 export interface KafkaClusterOptions {
   readonly name: string
   readonly account: Account
   readonly environment: Environment
-  readonly size: NonNullable<Environment['kafka']>
+  readonly size: KafkaSize
   readonly network: Network
   readonly kmsKeyArn: string
   readonly protect: boolean
@@ -62,9 +72,11 @@ export class KafkaCluster extends Construct {
       kmsKeyId: kmsKeyArn,
     })
     const configuration = new MskConfiguration(this, 'configuration', {
-      name,
+      // Another version of Kafka is another configuration, and the cluster uses this one until it has that.
+      name: `${name}-${KAFKA_VERSION.replaceAll('.', '-')}`,
       kafkaVersions: [KAFKA_VERSION],
       serverProperties: `${SERVER_PROPERTIES.join('\n')}\n`,
+      lifecycle: { createBeforeDestroy: true },
     })
     const cluster = new MskCluster(this, 'cluster', {
       clusterName: name,
@@ -84,10 +96,33 @@ export class KafkaCluster extends Construct {
         encryptionInTransit: { clientBroker: 'TLS', inCluster: true },
       },
       loggingInfo: { brokerLogs: { cloudwatchLogs: { enabled: true, logGroup: logs.name } } },
-      lifecycle: { preventDestroy: protect },
+      lifecycle: { preventDestroy: protect, ignoreChanges: [VOLUME_SIZE] }, // it has grown since
     })
     this.arn = cluster.arn
     this.bootstrapBrokers = cluster.bootstrapBrokersSaslIam
+    this.#growDisks(cluster.arn, size)
+  }
+
+  #growDisks(clusterArn: string, { storageGiB, maxStorageGiB = DEFAULT_GROWTH * storageGiB }: KafkaSize): void {
+    const target = new AppautoscalingTarget(this, 'disks', {
+      serviceNamespace: 'kafka',
+      scalableDimension: 'kafka:broker-storage:VolumeSize',
+      resourceId: clusterArn,
+      minCapacity: 1, // AWS asks for this one
+      maxCapacity: maxStorageGiB,
+    })
+    new AppautoscalingPolicy(this, 'growing-disks', {
+      name: `${this.#name}-disks`,
+      policyType: 'TargetTrackingScaling',
+      serviceNamespace: target.serviceNamespace,
+      scalableDimension: target.scalableDimension,
+      resourceId: target.resourceId,
+      targetTrackingScalingPolicyConfiguration: {
+        targetValue: GROW_DISK_PERCENT,
+        disableScaleIn: true, // a volume cannot shrink
+        predefinedMetricSpecification: { predefinedMetricType: 'KafkaBrokerStorageUtilization' },
+      },
+    })
   }
 
   /** ARNs of every topic or group in this cluster; its id, which is not known yet, is part of the `*`. */

@@ -41,8 +41,8 @@ export class Scaling extends Construct {
       minCapacity: tasks.minTasks,
       maxCapacity: tasks.maxTasks,
       dependsOn: [service.service],
-      // The schedule sets both: a deploy in between must not take the floor of a peak away.
-      ...(tasks.peaks && { lifecycle: { ignoreChanges: ['min_capacity', 'max_capacity'] } }),
+      // The schedule sets it: a deployment in between must not take the floor of a peak away.
+      ...(tasks.peaks && { lifecycle: { ignoreChanges: ['min_capacity'] } }),
     })
     const published = (metricName: string) => ({
       customizedMetricSpecification: {
@@ -68,8 +68,8 @@ export class Scaling extends Construct {
       })
     }
     for (const peak of tasks.peaks ?? []) {
-      this.#floorFrom(`${peak.name}-begins`, peak.from, peak.minTasks, tasks.maxTasks)
-      this.#floorFrom(`${peak.name}-ends`, peak.to, tasks.minTasks, tasks.maxTasks)
+      this.#floorFrom(`${peak.name}-begins`, peak.from, peak.minTasks)
+      this.#floorFrom(`${peak.name}-ends`, peak.to, tasks.minTasks)
     }
   }
 
@@ -89,7 +89,7 @@ export class Scaling extends Construct {
     })
   }
 
-  #floorFrom(name: string, schedule: string, minCapacity: number, maxCapacity: number): void {
+  #floorFrom(name: string, schedule: string, minCapacity: number): void {
     new AppautoscalingScheduledAction(this, name, {
       name,
       schedule,
@@ -97,7 +97,8 @@ export class Scaling extends Construct {
       serviceNamespace: this.#target.serviceNamespace,
       scalableDimension: this.#target.scalableDimension,
       resourceId: this.#target.resourceId,
-      scalableTargetAction: { minCapacity: String(minCapacity), maxCapacity: String(maxCapacity) },
+      // Not the most: raised in config.ts, that must hold at once.
+      scalableTargetAction: { minCapacity: String(minCapacity) },
     })
   }
 }

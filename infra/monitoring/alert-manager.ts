@@ -6,16 +6,18 @@
 import { stringify } from 'yaml'
 import type { Account } from '../environment.ts'
 
-export function alertManagerConfig({ region, pagerDuty }: Account, topicArn: string): string {
+/** @param environment whose alerts they are: rules that add tasks up have no label that says so. */
+export function alertManagerConfig({ region, pagerDuty }: Account, environment: string, topicArn: string): string {
+  const subject = `${environment}: ${SUBJECT}`
   const receiver = (name: string) => ({
     name,
-    sns_configs: [{ topic_arn: topicArn, sigv4: { region }, send_resolved: true, subject: SUBJECT, message: MESSAGE }],
+    sns_configs: [{ topic_arn: topicArn, sigv4: { region }, send_resolved: true, subject, message: MESSAGE }],
   })
   const pager = pagerDuty && {
     pagerduty_configs: [
       {
         routing_key: { aws_secrets_manager: { secret_arn: pagerDuty.secretArn, secret_key: pagerDuty.secretKey } },
-        description: SUBJECT,
+        description: subject,
       },
     ],
   }

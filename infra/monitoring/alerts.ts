@@ -4,7 +4,7 @@
  *
  * A condition keeps the value it looks at beside the comparison, so that a test can ask a running Prometheus for it.
  */
-import { increase, max, rate, select, selectHistogram, sum, UP } from './promql.ts'
+import { increase, max, rate, select, selectHistogram, sum, UP, up } from './promql.ts'
 import { BURNS, budgetOf, MIN_BAD_REQUESTS, recordOf, type Severity, type Slo } from './slo.ts'
 
 export interface Condition {
@@ -26,8 +26,12 @@ export interface Alert {
   readonly runbook: string
 }
 
-/** Most tasks that autoscaling may start; the one thing that differs between environments. */
-export interface AlertOptions {
+/** Tasks of one role that autoscaling starts; what differs between environments. */
+export interface Fleet {
+  /** As its collector calls it. Default: whatever runs, where nobody does. */
+  readonly role?: string
+  /** Fewer of them that answer are an alert. Default: 1, and then that none does is one. */
+  readonly minTasks?: number
   readonly maxTasks: number
 }
 
@@ -52,6 +56,14 @@ function all(...conditions: readonly Condition[]): Condition {
   return {
     expr: conditions.map(({ expr }) => expr).join(' and '),
     signals: conditions.flatMap(({ signals }) => signals),
+  }
+}
+
+/** The second says less: only where the first says nothing. */
+function elseIf(first: Condition, second: Condition): Condition {
+  return {
+    expr: `${first.expr} or (${second.expr} unless on() ${first.expr})`,
+    signals: [...first.signals, ...second.signals],
   }
 }
 
@@ -129,9 +141,13 @@ export const logAlerts: readonly Alert[] = [
   },
   {
     alert: 'MillraceLogFailed',
-    condition: compare(increase(select('log_failures_total'), '15m'), '>', 0),
+    condition: elseIf(
+      compare(increase(select('log_failures_total'), '15m'), '>', 0),
+      // A task that takes the place of another one is another instance, and begins with what was counted before it.
+      compare(`${max(select('log_failures_total'))} - ${max(`${select('log_failures_total')} offset 15m`)}`, '>', 0),
+    ),
     severity: 'page',
-    summary: 'A write or sync of the log failed on {{ $labels.instance }}',
+    summary: 'A write or sync of the log failed{{ with $labels.instance }} on {{ . }}{{ end }}',
     description: 'Nothing unsynced was acknowledged; the process stopped and was started again within 15 minutes.',
     runbook: 'log-failed',
   },
@@ -145,20 +161,10 @@ export const logAlerts: readonly Alert[] = [
   },
 ]
 
-export function fleetAlerts({ maxTasks }: AlertOptions): readonly Alert[] {
+export function fleetAlerts(fleets: readonly Fleet[]): readonly Alert[] {
   return [
-    {
-      alert: 'MillraceSaturatedAtMaximum',
-      condition: all(
-        compare(`avg(${select('saturation_ratio')})`, '>', SATURATED),
-        compare(`count(${UP} == 1)`, '>=', maxTasks),
-      ),
-      for: '10m',
-      severity: 'page',
-      summary: 'Saturated, and autoscaling has no task left to start',
-      description: `{{ $value | humanizePercentage }} of the capacity of ${maxTasks === 1 ? 'the one task' : `all ${maxTasks} tasks`} is in use.`,
-      runbook: 'saturation',
-    },
+    ...fleets.map(saturatedAtMaximum),
+    ...fleets.flatMap((fleet) => ((fleet.minTasks ?? 1) > 1 ? [belowMinimum(fleet)] : [])),
     {
       alert: 'MillraceTargetDown',
       condition: compare(UP, '==', 0),
@@ -178,4 +184,36 @@ export function fleetAlerts({ maxTasks }: AlertOptions): readonly Alert[] {
       runbook: 'target-missing',
     },
   ]
+}
+
+/** A task whose collector is dead is not seen, and nothing else says so. */
+function belowMinimum({ role, minTasks = 1 }: Fleet): Alert {
+  const matchers = role === undefined ? {} : { role }
+  return {
+    alert: 'MillraceTargetsBelowMinimum',
+    condition: compare(`count(${up(matchers)} == 1)`, '<', minTasks),
+    for: '5m',
+    severity: 'ticket',
+    summary: `Fewer than ${minTasks} tasks${role === undefined ? '' : ` of ${role}`} answer their scrapes`,
+    description: `{{ $value }} of at least ${minTasks} are seen: the others do not run, or their collector does not.`,
+    runbook: 'target-missing',
+  }
+}
+
+/** One a role: that one has room left does not help the other. */
+function saturatedAtMaximum({ role, maxTasks }: Fleet): Alert {
+  const matchers = role === undefined ? {} : { role }
+  const tasks = role === undefined ? 'tasks' : `tasks of ${role}`
+  return {
+    alert: 'MillraceSaturatedAtMaximum',
+    condition: all(
+      compare(`avg(${select('saturation_ratio', matchers)})`, '>', SATURATED),
+      compare(`count(${up(matchers)} == 1)`, '>=', maxTasks),
+    ),
+    for: '10m',
+    severity: 'page',
+    summary: `Saturated, and autoscaling has no task${role === undefined ? '' : ` of ${role}`} left to start`,
+    description: `{{ $value | humanizePercentage }} of the capacity of ${maxTasks === 1 ? 'the one task' : `all ${maxTasks} ${tasks}`} is in use.`,
+    runbook: 'saturation',
+  }
 }

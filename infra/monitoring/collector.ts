@@ -7,6 +7,9 @@ export interface CollectorOptions {
   readonly environment: string
 }
 
+/** The collector reads it from its environment when it starts. Doubled, so that Terraform leaves it alone. */
+const OF_CONTAINER = '$${env:ROLE}'
+
 /** As JSON, which is YAML too. */
 export function collectorConfig({ region, remoteWriteUrl, environment }: CollectorOptions): string {
   return JSON.stringify({
@@ -15,13 +18,16 @@ export function collectorConfig({ region, remoteWriteUrl, environment }: Collect
       prometheus: {
         config: {
           global: { scrape_interval: '15s', scrape_timeout: '10s' },
-          scrape_configs: [{ job_name: JOB, static_configs: [{ targets: ['127.0.0.1:9464'] }] }],
+          scrape_configs: [
+            { job_name: JOB, static_configs: [{ targets: ['127.0.0.1:9464'], labels: { role: OF_CONTAINER } }] },
+          ],
         },
       },
     },
     processors: {
-      // Which task a series comes from: two tasks must not write the same one.
+      // Which task a series comes from, as its `instance`: each would be 127.0.0.1:9464.
       resourcedetection: { detectors: ['ecs'] },
+      resource: { attributes: [{ key: 'service.instance.id', from_attribute: 'aws.ecs.task.id', action: 'upsert' }] },
       memory_limiter: { check_interval: '1s', limit_mib: 200 },
       batch: {},
     },
@@ -38,7 +44,7 @@ export function collectorConfig({ region, remoteWriteUrl, environment }: Collect
       pipelines: {
         metrics: {
           receivers: ['prometheus'],
-          processors: ['memory_limiter', 'resourcedetection', 'batch'],
+          processors: ['memory_limiter', 'resourcedetection', 'resource', 'batch'],
           exporters: ['prometheusremotewrite'],
         },
       },

@@ -14,7 +14,8 @@ import {
 export const JOB = 'millrace'
 
 type LabelOf<K extends keyof typeof METRICS> = (typeof METRICS)[K]['labels'][number]
-type Matchers<L extends string> = { readonly [label in L | 'instance']?: string }
+/** `role` is put on by the collector of a task: ./collector.ts. */
+type Matchers<L extends string> = { readonly [label in L | 'instance' | 'role']?: string }
 
 /** A metric of the contract; a value that begins with `~` is a regular expression. */
 export function select<K extends KeyOfType<'counter' | 'gauge'>>(key: K, matchers: Matchers<LabelOf<K>> = {}): string {
@@ -36,7 +37,11 @@ export function selectRuntime(name: (typeof RUNTIME_METRICS)[number], part = '',
   return selector(name + part, { instance })
 }
 
-export const UP = selector('up', {})
+export const UP = up({})
+
+export function up(matchers: Matchers<never>): string {
+  return selector('up', matchers)
+}
 
 function selector(name: string, matchers: Readonly<Record<string, string | undefined>>): string {
   const pairs = Object.entries({ job: JOB, ...matchers }).map(([label, value = '']) =>

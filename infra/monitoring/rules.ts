@@ -3,12 +3,12 @@
  * both read this YAML. What differs is said in {@link RuleOptions}, never in the rules.
  */
 import { stringify } from 'yaml'
-import { type Alert, burnAlerts, deliveryAlerts, fleetAlerts, LAG_RECORD, logAlerts } from './alerts.ts'
+import { type Alert, burnAlerts, deliveryAlerts, type Fleet, fleetAlerts, LAG_RECORD, logAlerts } from './alerts.ts'
 import { recordOf, SLOS, WINDOWS } from './slo.ts'
 
 export interface RuleOptions {
-  /** Most tasks that autoscaling may start. Default: 1. */
-  readonly maxTasks?: number
+  /** What autoscaling may start. Default: one task. */
+  readonly fleets?: readonly Fleet[]
   /** Put before the name of a runbook's file. Default: its place in the repository. */
   readonly runbooks?: string
   /** How often rules are evaluated, seconds; Managed Prometheus takes no less than 30. Default: 30. */
@@ -42,8 +42,10 @@ interface Part {
   readonly alerts: readonly Alert[]
 }
 
+const ONE_TASK: readonly Fleet[] = [{ maxTasks: 1 }]
+
 /** A group is evaluated in order: its alerts see what its records have just recorded. */
-function parts(maxTasks: number): readonly Part[] {
+function parts(fleets: readonly Fleet[]): readonly Part[] {
   const slos = SLOS.map((slo) => ({
     name: slo.runbook,
     records: [
@@ -56,18 +58,18 @@ function parts(maxTasks: number): readonly Part[] {
     ...slos,
     { name: 'delivery', records: [LAG_RECORD], alerts: deliveryAlerts },
     { name: 'log', records: [], alerts: logAlerts },
-    { name: 'fleet', records: [], alerts: fleetAlerts({ maxTasks }) },
+    { name: 'fleet', records: [], alerts: fleetAlerts(fleets) },
   ]
 }
 
 /** Every alert, with what its condition looks at. */
-export function alerts({ maxTasks = 1 }: Pick<RuleOptions, 'maxTasks'> = {}): readonly Alert[] {
-  return parts(maxTasks).flatMap((part) => part.alerts)
+export function alerts({ fleets = ONE_TASK }: Pick<RuleOptions, 'fleets'> = {}): readonly Alert[] {
+  return parts(fleets).flatMap((part) => part.alerts)
 }
 
 export function rules(options: RuleOptions = {}): RuleGroups {
-  const { maxTasks = 1, runbooks = 'docs/runbooks/', intervalSeconds = 30 } = options
-  const groups = parts(maxTasks).map((part) => ({
+  const { fleets = ONE_TASK, runbooks = 'docs/runbooks/', intervalSeconds = 30 } = options
+  const groups = parts(fleets).map((part) => ({
     name: `millrace-${part.name}`,
     interval: `${intervalSeconds}s`,
     rules: [...part.records, ...part.alerts.map((alert) => alertingRule(alert, runbooks))],

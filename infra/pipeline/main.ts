@@ -13,7 +13,7 @@
  */
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { ConfigError, checkConfig, findEnvironment } from '../check-config.ts'
+import { ConfigError, checkConfig, findEnvironment, requireAccount, requireImage } from '../check-config.ts'
 import { account, environments } from '../config.ts'
 import { githubRoleArn, imageRepository } from '../names.ts'
 import { requireTerraform, synthesiseStacks, TerraformError } from '../terraform.ts'
@@ -84,9 +84,11 @@ async function plan(names: readonly string[], summaryFile: string | undefined): 
 }
 
 async function apply(name: string, id: string): Promise<void> {
-  const { terraformVersion, chosen } = prepare([name])
-  const [environment] = chosen
-  if (!environment) throw new UsageError(USAGE)
+  checkConfig(account, environments)
+  const environment = findEnvironment(environments, name)
+  requireAccount(account)
+  requireImage(environment)
+  const { terraformVersion } = prepare([name])
   try {
     const left = await applyPlan(environment, id, new PlanStore(account), terraformVersion)
     output('again', String(left.length > 0))

@@ -59,13 +59,16 @@ function taskHour({ cpu, memoryMiB }: Tasks, spotShare: number): number {
   return onDemand * (1 - spotShare + spotShare * PRICES.spotShareOfPrice)
 }
 
-/** As the stacks have them; a test counts. Two of each target-tracking policy are AWS's own and free to nobody. */
+/** By metric, as AWS counts them; a test counts. Two of each target-tracking policy are AWS's own and free to nobody. */
 function alarmsOf(environment: Environment): number {
   const services = servicesOf(environment)
   const followed = services.reduce((sum, { role, tasks }) => sum + (tasks.maxTasks > 1 ? policiesOf(role) : 0), 0)
   const own = services.reduce((sum, { role }) => sum + (role === 'ingest' ? 4 : 5), 0)
-  return own + 2 + (environment.kafka ? 5 : 0) + 2 * followed
+  return own + 2 + (environment.kafka ? KAFKA_ALARMS : 0) + 2 * followed
 }
+
+/** Of the cluster; of each broker disk, copies, and CPU by two metrics; AWS's own of its disks. */
+const KAFKA_ALARMS = 2 + 4 * BROKERS + 1
 
 function policiesOf(role: string): number {
   return role === 'all' ? 0 : 3

@@ -14,6 +14,7 @@ import { SnsTopic } from '@cdktf/provider-aws/lib/sns-topic/index.js'
 import { SnsTopicPolicy } from '@cdktf/provider-aws/lib/sns-topic-policy/index.js'
 import { SnsTopicSubscription } from '@cdktf/provider-aws/lib/sns-topic-subscription/index.js'
 import { SsmParameter } from '@cdktf/provider-aws/lib/ssm-parameter/index.js'
+import { Token } from 'cdktf'
 import type { Construct } from 'constructs'
 import { CLOUDWATCH } from '../../app/observability/cloudwatch.ts'
 import { ServiceRole } from '../constructs/service-role.ts'
@@ -24,12 +25,15 @@ import { collectorConfig } from '../monitoring/collector.ts'
 import { rulesYaml } from '../monitoring/rules.ts'
 import { collectorParameter, prefix, type Role, servicesOf } from '../names.ts'
 import { policy } from '../policy.ts'
+import { BROKERS, DISK_ALARM_PERCENT, GROW_DISK_PERCENT } from '../scale.ts'
 import { AwsStack } from './aws-stack.ts'
 import type { Foundation } from './foundation.ts'
 
 export class Monitoring extends AwsStack {
   readonly topicArn: string
   readonly workspaceArn: string
+  /** Of the collector's configuration: another one, another number. */
+  readonly collectorVersion: string
   readonly #environment: Environment
 
   constructor(scope: Construct, account: Account, environment: Environment, foundation: Foundation) {
@@ -53,17 +57,17 @@ export class Monitoring extends AwsStack {
       name: 'millrace',
       workspaceId: workspace.id,
       data: rulesYaml({
-        maxTasks: servicesOf(environment).reduce((sum, { tasks }) => sum + tasks.maxTasks, 0),
+        fleets: servicesOf(environment).map(({ role, tasks }) => ({ role, ...tasks })),
         runbooks: `https://github.com/${owner}/${repository}/blob/main/docs/runbooks/`,
         intervalSeconds: 60,
       }),
     })
     new PrometheusAlertManagerDefinition(this, 'alert-manager', {
       workspaceId: workspace.id,
-      definition: alertManagerConfig(account, this.topicArn),
+      definition: alertManagerConfig(account, environment.name, this.topicArn),
     })
     if (environment.managedGrafana) this.#grafana(name, workspace.arn)
-    new SsmParameter(this, 'collector', {
+    const collector = new SsmParameter(this, 'collector', {
       name: collectorParameter(environment),
       description: 'Configuration of the metrics collector beside each task',
       type: 'String',
@@ -74,6 +78,7 @@ export class Monitoring extends AwsStack {
         environment: environment.name,
       }),
     })
+    this.collectorVersion = Token.asString(collector.version)
 
     for (const { role, tasks } of servicesOf(environment)) this.#alarms(role, tasks)
     if (environment.profile === 'scaled') this.#kafkaAlarms()
@@ -99,6 +104,15 @@ export class Monitoring extends AwsStack {
       })),
     })
     this.output('prometheus_endpoint', workspace.prometheusEndpoint)
+  }
+
+  /** What a bad release of a service that only delivers shows first. */
+  get lagAlarm(): string {
+    return this.#nameOf('deliver-lag')
+  }
+
+  #nameOf(alarm: string): string {
+    return `${prefix(this.#environment)}-${alarm}`
   }
 
   #topic(name: string, kmsKeyArn: string): string {
@@ -216,17 +230,48 @@ export class Monitoring extends AwsStack {
       threshold: 0,
       evaluationPeriods: 2,
     })
-    for (let broker = 1; broker <= 3; broker++) {
-      this.#alarm(`kafka-disk-${broker}`, {
-        alarmDescription: `Broker ${broker} has used 80 % of its disk`,
-        namespace: 'AWS/Kafka',
-        metricName: 'KafkaDataLogsDiskUsed',
-        statistic: 'Maximum',
-        dimensions: { ...dimensions, 'Broker ID': String(broker) },
-        threshold: 80,
-        evaluationPeriods: 5,
-      })
-    }
+    for (let broker = 1; broker <= BROKERS; broker++) this.#brokerAlarms(broker)
+  }
+
+  #brokerAlarms(broker: number): void {
+    const dimensions = { 'Cluster Name': prefix(this.#environment), 'Broker ID': String(broker) }
+    this.#alarm(`kafka-disk-${broker}`, {
+      alarmDescription: `Broker ${broker} has used ${DISK_ALARM_PERCENT} % of its disk, which grows from ${GROW_DISK_PERCENT} % on`,
+      namespace: 'AWS/Kafka',
+      metricName: 'KafkaDataLogsDiskUsed',
+      statistic: 'Maximum',
+      dimensions,
+      threshold: DISK_ALARM_PERCENT,
+      evaluationPeriods: 5,
+    })
+    this.#alarm(`kafka-min-isr-${broker}`, {
+      alarmDescription: `Partitions led by broker ${broker} have too few copies in sync: writes to them are refused`,
+      namespace: 'AWS/Kafka',
+      metricName: 'UnderMinIsrPartitionCount',
+      statistic: 'Maximum',
+      dimensions,
+      threshold: 0,
+      evaluationPeriods: 3,
+    })
+    const used = (id: string, metricName: string) => ({
+      id,
+      metric: { namespace: 'AWS/Kafka', metricName, dimensions, period: 60, stat: 'Average' },
+    })
+    new CloudwatchMetricAlarm(this, `alarm-kafka-cpu-${broker}`, {
+      alarmName: this.#nameOf(`kafka-cpu-${broker}`),
+      alarmDescription: `CPU of broker ${broker} above 60 % for 15 minutes: one broker less, and the others have no room`,
+      comparisonOperator: 'GreaterThanThreshold',
+      threshold: 60,
+      evaluationPeriods: 15,
+      treatMissingData: 'notBreaching',
+      alarmActions: [this.topicArn],
+      okActions: [this.topicArn],
+      metricQuery: [
+        used('user', 'CpuUser'),
+        used('system', 'CpuSystem'),
+        { id: 'used', expression: 'user + system', label: 'CPU in use', returnData: true },
+      ],
+    })
   }
 
   #alarm(
@@ -241,7 +286,7 @@ export class Monitoring extends AwsStack {
       alarmActions: [this.topicArn],
       okActions: [this.topicArn],
       ...config,
-      alarmName: `${prefix(this.#environment)}-${name}`,
+      alarmName: this.#nameOf(name),
     })
   }
 }

@@ -58,7 +58,7 @@ export class Service extends AwsStack {
     })
     this.#cluster = new EcsCluster(this, 'cluster', {
       name,
-      setting: [{ name: 'containerInsights', value: 'enhanced' }],
+      setting: [{ name: 'containerInsights', value: 'enabled' }],
       configuration: {
         executeCommandConfiguration: {
           kmsKeyId: keyArn,
@@ -98,6 +98,7 @@ export class Service extends AwsStack {
       secrets: listens ? { API_KEYS: this.#apiKey.arn } : {},
       permissions: this.#permissions(role),
       workspaceArn: this.#monitoring.workspaceArn,
+      collectorVersion: this.#monitoring.collectorVersion,
       volume: logVolume,
       ...(listens && {
         behind: {
@@ -110,7 +111,7 @@ export class Service extends AwsStack {
         ...(logVolume ? [{ securityGroupId: logVolume.securityGroupId, port: NFS_PORT, what: 'log' }] : []),
         ...(kafka ? [{ securityGroupId: kafka.securityGroupId, port: KAFKA_IAM_PORT, what: 'kafka' }] : []),
       ],
-      rollbackAlarms: listens ? this.#rollbackAlarms() : [],
+      rollbackAlarms: listens ? this.#rollbackAlarms() : [this.#monitoring.lagAlarm],
       dependsOn: [this.#capacity, ...(listens ? [this.#apiKey.value, this.#edge.listener] : [])],
     })
     if (tasks.maxTasks === 1) return

@@ -204,6 +204,18 @@ describe.skipIf(reason)(`deployed into an emulated AWS${reason ? ` (left out: ${
     expect(changes).toEqual(['update aws_budgets_budget.budget'])
   })
 
+  test('a release whose tasks never start is rolled back, and applying it says so and fails', async () => {
+    const project = projects.dev ?? ''
+    const release = async (from: string, to: string) => {
+      edit(project, [[`'${from}'.repeat(64)`, `'${to}'.repeat(64)`]])
+      await succeed(project, 'synth')
+      return terraform(project, 'dev-service', 'apply', '-auto-approve', '-input=false', '-no-color')
+    }
+    const { code, output } = await release('a', 'f')
+    expect([code, output]).toEqual([1, expect.stringMatching(/all was rolled back: it runs what it ran before/)])
+    expect((await release('f', 'a')).code).toBe(0)
+  })
+
   test('production refuses to be destroyed until its protection is taken away', { concurrent: true }, async () => {
     const project = projects.prod ?? ''
     const { code } = await terraform(project, 'prod-foundation', 'plan', '-destroy', '-input=false')

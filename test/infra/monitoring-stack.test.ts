@@ -9,7 +9,7 @@ test('the collector scrapes the port that the app serves metrics on, under the j
   for (const { at, block } of resourcesOf(monitoring, 'aws_ssm_parameter')) {
     const config = parse(String(block.value))
     const [scrape] = config.receivers.prometheus.config.scrape_configs
-    expect(scrape, at).toEqual({ job_name: 'millrace', static_configs: [{ targets: ['127.0.0.1:9464'] }] })
+    expect(scrape, at).toMatchObject({ job_name: 'millrace', static_configs: [{ targets: ['127.0.0.1:9464'] }] })
     expect(config.exporters.prometheusremotewrite.endpoint, at).toMatch(/prometheus_endpoint\}api\/v1\/remote_write$/)
     for (const name of config.service.pipelines.metrics.processors)
       expect(Object.keys(config.processors)).toContain(name)

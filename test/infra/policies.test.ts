@@ -46,7 +46,7 @@ describe('permissions', () => {
 
   test('every grant names its resources, but for actions that have none', () => {
     for (const { at, statement } of grants) {
-      if (!listOf(statement.Resource).includes('*')) continue
+      if (statement.Effect === 'Deny' || !listOf(statement.Resource).includes('*')) continue
       if (/github_plan-refresh/.test(at)) {
         // Reading the configuration of what has no name yet: nothing that changes, and no data.
         for (const action of listOf(statement.Action)) {
@@ -226,7 +226,7 @@ describe('containers', () => {
   test('a failed deployment rolls itself back, and autoscaling owns the number of tasks', () => {
     for (const { at, block } of resourcesOf(all, 'aws_ecs_service')) {
       expect(block.deployment_circuit_breaker, at).toEqual({ enable: true, rollback: true })
-      expect(block.lifecycle, at).toEqual({ ignore_changes: ['desired_count'] })
+      expect(block.lifecycle, at).toMatchObject({ ignore_changes: ['desired_count'] })
       if (block.load_balancer) expect(block.alarms, at).toMatchObject({ enable: true, rollback: true })
     }
   })

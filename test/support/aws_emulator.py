@@ -79,6 +79,49 @@ def service_remembers_how_it_was_created():
     EC2ContainerServiceResponse.create_service = remembering
 
 
+# Digest of an image whose tasks never start.
+NEVER_STARTS = "sha256:" + "f" * 64
+
+
+def service_is_steady_or_goes_back():
+    """ECS: moto's services start no task, and their deployments stay as they were made. Here tasks run at once; those of
+    NEVER_STARTS never do, and the service goes back to what it ran before, as a circuit breaker with rollback has it."""
+    create, update = EC2ContainerServiceResponse.create_service, EC2ContainerServiceResponse.update_service
+
+    def starts(response, definition):
+        return NEVER_STARTS not in json.dumps(
+            [container.get("image") for container in response.ecs_backend.describe_task_definition(definition).container_definitions]
+        )
+
+    def settle(service):
+        service.running_count, service.pending_count = service.desired_count, 0
+        service.deployments[0].update(
+            desiredCount=service.desired_count,
+            runningCount=service.desired_count,
+            pendingCount=0,
+            rolloutState="COMPLETED",
+            taskDefinition=service.task_definition,
+        )
+
+    def creating(self):
+        result = create(self)
+        settle(result.result["service"])
+        return result
+
+    def updating(self):
+        cluster, name = self._get_param("cluster", "default"), self._get_param("service")
+        before = self.ecs_backend.describe_services(cluster, [name])[0][0].task_definition
+        result = update(self)
+        service = result.result["service"]
+        if not starts(self, service.task_definition):
+            service.task_definition = before
+        settle(service)
+        return result
+
+    EC2ContainerServiceResponse.create_service = creating
+    EC2ContainerServiceResponse.update_service = updating
+
+
 def delete_marker_can_be_deleted():
     """S3: moto disposes of every version that DeleteObjects names, and a delete marker has nothing to dispose of."""
     FakeDeleteMarker.dispose = lambda marker, garbage=False: None
@@ -360,6 +403,7 @@ def main():
     statement_applies_only_under_its_condition()
     rule_between_groups_has_a_description()
     service_remembers_how_it_was_created()
+    service_is_steady_or_goes_back()
     delete_marker_can_be_deleted()
     # Reading all of AWS's managed policies takes seconds: a first call that waits for it is repeated by its client.
     iam_backends[DEFAULT_ACCOUNT_ID]["aws"].managed_policies

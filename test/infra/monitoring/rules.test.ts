@@ -71,7 +71,7 @@ test('rules name only metrics that exist, or that an earlier rule of the same gr
 })
 
 test('what is rendered for the cloud is the same but for the options, within the limits of Managed Prometheus', () => {
-  const cloud = parse(rulesYaml({ maxTasks: 8, runbooks: 'https://example.com/runbooks/' }))
+  const cloud = parse(rulesYaml({ fleets: [{ maxTasks: 8 }], runbooks: 'https://example.com/runbooks/' }))
   const local = parse(rulesYaml())
   const bare = (document: object) =>
     JSON.stringify(document)

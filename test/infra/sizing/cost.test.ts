@@ -9,8 +9,14 @@ test.each(environments)('$name: what is priced is what the stacks have', (enviro
   const own = all.filter(({ name }) => name.startsWith(`${environment.name}-`))
   const count = (type: string) => resourcesOf(own, type).length
   const line = (what: string) => costOf(environment).find((candidate) => candidate.what === what)
-  // Each policy of target tracking makes two alarms of its own.
-  const alarms = count('aws_cloudwatch_metric_alarm') + 2 * count('aws_appautoscaling_policy')
+  // An alarm is paid for by metric. Each policy of target tracking makes two of its own, one where it never scales in.
+  const metrics = resourcesOf(own, 'aws_cloudwatch_metric_alarm').map(({ block }) =>
+    ((block.metric_query ?? [{ metric: {} }]) as { metric?: object }[]).filter(({ metric }) => metric !== undefined),
+  )
+  const policies = resourcesOf(own, 'aws_appautoscaling_policy').map(
+    ({ block }) => block.target_tracking_scaling_policy_configuration as { disable_scale_in?: boolean },
+  )
+  const alarms = metrics.flat().length + policies.reduce((sum, policy) => sum + (policy.disable_scale_in ? 1 : 2), 0)
   expect(line('alarms')?.formula).toBe(String(alarms))
   expect(line('NAT')?.formula).toBe(`${count('aws_nat_gateway')} gateways`)
   const [{ rule } = { rule: [] }] = resourcesOf(own, 'aws_wafv2_web_acl').map(({ block }) => block)

@@ -2,10 +2,15 @@
  * For each alert: series in which something breaks and is mended, and series close to that in which nobody should be
  * woken. Times are in steps of the series (a minute unless it says otherwise).
  */
+import type { Fleet } from '../../../../infra/monitoring/alerts.ts'
 import { counter, gauge, instance, ramp, type Series } from './series.ts'
 
 export interface Scenario {
   readonly alert: string
+  /** When an alert has more than one. */
+  readonly where?: string
+  /** What autoscaling starts. Default: two tasks, without a role. */
+  readonly fleets?: readonly Fleet[]
   /** Minutes between samples, and between evaluations. Default: 1. */
   readonly step?: number
   readonly breaks: Series
@@ -185,6 +190,7 @@ const delivery: readonly Scenario[] = [
 
 const fill = (values: string) => instance({ millrace_log_fill_ratio: values })
 const failures = (values: string) => instance({ millrace_log_failures_total: values })
+const failuresOf = (task: string, values: string) => instance({ millrace_log_failures_total: values }, task)
 const damaged = (values: string) => instance({ 'millrace_events_damaged_total{sink="http"}': values })
 /** Syncs a step that take up to 10 ms, and from there to 20 ms. */
 const syncs = (quick: string, all: string) =>
@@ -224,6 +230,17 @@ const log: readonly Scenario[] = [
     calm: { 'it failed long ago': failures(gauge([2, 40])) },
   },
   {
+    alert: 'MillraceLogFailed',
+    where: ', in a task that another one took the place of',
+    // The counter is kept beside the log: the next task begins with it.
+    breaks: { ...failures('0+0x10'), ...failuresOf('b', `_x12 ${gauge([1, 60])}`) },
+    firesAt: 16,
+    resetsAt: 50,
+    calm: {
+      'the task before it had failed as often': { ...failures('1+0x10'), ...failuresOf('b', `_x12 ${gauge([1, 60])}`) },
+    },
+  },
+  {
     alert: 'MillraceEventsDamaged',
     breaks: damaged(gauge([0, 10], [5, 100])),
     firesAt: 12,
@@ -240,6 +257,19 @@ const saturation = (first: string, second: string, secondUp: string) => ({
 })
 const up = (first: string, second: string) => ({ ...instance({ up: first }), ...instance({ up: second }, 'b:9464') })
 
+/** A task of each, as the collector writes them. */
+const roles = (ingest: string, deliver: string): Series => ({
+  'up{job="millrace",instance="a",role="ingest"}': '1+0x60',
+  'up{job="millrace",instance="b",role="deliver"}': '1+0x60',
+  'millrace_saturation_ratio{job="millrace",instance="a",role="ingest"}': ingest,
+  'millrace_saturation_ratio{job="millrace",instance="b",role="deliver"}': deliver,
+})
+
+const ingestUp = (first: string, second: string): Series => ({
+  'up{job="millrace",instance="a",role="ingest"}': first,
+  'up{job="millrace",instance="b",role="ingest"}': second,
+})
+
 const fleet: readonly Scenario[] = [
   {
     alert: 'MillraceSaturatedAtMaximum',
@@ -251,6 +281,36 @@ const fleet: readonly Scenario[] = [
     calm: {
       'another task can still be started': saturation(gauge([1, 60]), '_x60', gauge([0, 60])),
       'one of two is idle': saturation(gauge([1, 60]), gauge([0.5, 60]), gauge([1, 60])),
+    },
+  },
+  {
+    alert: 'MillraceSaturatedAtMaximum',
+    where: ', one role of two',
+    fleets: [
+      { role: 'ingest', maxTasks: 1 },
+      { role: 'deliver', maxTasks: 3 },
+    ],
+    breaks: roles(gauge([0.5, 5], [0.9, 20], [0.6, 20]), '0.1+0x60'),
+    firesAt: 17,
+    value: '90%',
+    notYetAt: 12,
+    resetsAt: 26,
+    calm: { 'the other one is, and has room to grow': roles('0.1+0x60', gauge([0.95, 60])) },
+  },
+  {
+    alert: 'MillraceTargetsBelowMinimum',
+    fleets: [{ role: 'ingest', minTasks: 2, maxTasks: 9 }],
+    // A task whose collector is dead writes nothing.
+    breaks: ingestUp(gauge([1, 60]), `${gauge([1, 5])} _x15 ${gauge([1, 25])}`),
+    firesAt: 16,
+    value: '1',
+    notYetAt: 12,
+    resetsAt: 24,
+    calm: {
+      'another role has fewer': {
+        ...ingestUp('1+0x60', '1+0x60'),
+        'up{job="millrace",instance="c",role="deliver"}': '1+0x60',
+      },
     },
   },
   {

@@ -1,0 +1,209 @@
+/** What only a real account would show of a deployment: whether it is done, whether it can go back, what grows by itself. */
+import { describe, expect, test } from 'vitest'
+import { type Block, resourcesOf, synth, temporaryProject } from '../support/synth.ts'
+
+const { stacks } = synth()
+const all = [...stacks.values()]
+const services = resourcesOf(all, 'aws_ecs_service')
+const definitions = resourcesOf(all, 'aws_ecs_task_definition')
+const containersOf = (definition: Block) => JSON.parse(String(definition.container_definitions)) as Block[]
+
+interface Statement {
+  readonly Sid?: string
+  readonly Effect: string
+  readonly Action: string | readonly string[]
+  readonly Resource: string | readonly string[]
+  readonly Condition?: unknown
+}
+const statementsOf = ({ policy }: Block): readonly Statement[] => JSON.parse(String(policy)).Statement
+const listOf = <T>(value: T | readonly T[]): readonly T[] => (Array.isArray(value) ? value : [value as T])
+
+describe('a deployment', () => {
+  test('is done when the service runs what was planned: not before, and not after a rollback', () => {
+    expect(services).toHaveLength(5)
+    for (const { at, block } of services) {
+      expect(block.wait_for_steady_state, at).toBe(true)
+      const { postcondition } = block.lifecycle as { postcondition: { condition: string; error_message: string }[] }
+      const planned = /^\$\{self\.task_definition == (aws_ecs_task_definition\.\w+)\.arn\}$/.exec(
+        postcondition[0]?.condition ?? '',
+      )
+      expect(block.task_definition, at).toBe(`\${${planned?.[1]}.arn}`)
+      expect(postcondition[0]?.error_message, at).toMatch(/rolled back/)
+    }
+  })
+
+  test('can go back: the revisions before it stay active', () => {
+    for (const { at, block } of definitions) expect(block.skip_destroy, at).toBe(true)
+  })
+
+  test('of every service is rolled back by an alarm, one that exists', () => {
+    const alarms = resourcesOf(all, 'aws_cloudwatch_metric_alarm').map(({ block }) => block.alarm_name)
+    for (const { at, block } of services) {
+      const { alarm_names: names } = block.alarms as { alarm_names: string[] }
+      expect(names.length, at).toBeGreaterThan(0)
+      for (const name of names) {
+        const [, local] = /^\$\{aws_cloudwatch_metric_alarm\.([\w-]+)\.alarm_name\}$/.exec(name) ?? []
+        const known =
+          local === undefined ? alarms.includes(name) : JSON.stringify(all.map(({ json }) => json)).includes(local)
+        expect(known, `${at}: ${name}`).toBe(true)
+      }
+    }
+  })
+
+  test('spreads again when a zone is back, but for the one task that owns a log', () => {
+    for (const { at, block } of services) {
+      expect(block.availability_zone_rebalancing, at).toBe(/dev-service/.test(at) ? 'DISABLED' : 'ENABLED')
+    }
+  })
+})
+
+describe('a task', () => {
+  test('gives each container CPU of its own, together what the task has', () => {
+    for (const { at, block } of definitions) {
+      const shares = containersOf(block).map(({ cpu }) => Number(cpu))
+      for (const share of shares) expect(share, at).toBeGreaterThan(0)
+      expect(
+        shares.reduce((sum, share) => sum + share),
+        at,
+      ).toBe(Number(block.cpu))
+    }
+  })
+
+  test('starts a collector again that ended, and starts anew for another configuration', () => {
+    for (const { at, block } of definitions) {
+      const collector = containersOf(block).find(({ name }) => name === 'collector') ?? {}
+      expect(collector.restartPolicy, at).toMatchObject({ enabled: true })
+      const [version] = (collector.environment as { name: string; value: string }[]).filter(
+        ({ name }) => name === 'CONFIGURATION_VERSION',
+      )
+      expect(version?.value, at).toMatch(/monitoring.*aws_ssm_parameter/)
+    }
+  })
+
+  test('is an instance of its own in the metrics, with its role', () => {
+    for (const { at, block } of resourcesOf(all, 'aws_ssm_parameter')) {
+      const { receivers, processors, service } = JSON.parse(String(block.value))
+      expect(service.pipelines.metrics.processors, at).toEqual(
+        expect.arrayContaining(['resourcedetection', 'resource']),
+      )
+      expect(processors.resource.attributes, at).toEqual([
+        { key: 'service.instance.id', from_attribute: 'aws.ecs.task.id', action: 'upsert' },
+      ])
+      const [{ static_configs: targets }] = receivers.prometheus.config.scrape_configs
+      expect(targets[0].labels, at).toEqual({ role: '$${env:ROLE}' })
+    }
+    for (const { at, block } of definitions) {
+      const [, collector] = containersOf(block)
+      expect(collector?.environment, at).toContainEqual({
+        name: 'ROLE',
+        value: expect.stringMatching(/^(all|ingest|deliver)$/),
+      })
+    }
+  })
+})
+
+describe('what grows', () => {
+  test('a schedule sets the fewest tasks; the most is what config.ts says, at once', () => {
+    const scheduled = resourcesOf(all, 'aws_appautoscaling_scheduled_action')
+    expect(scheduled.length).toBeGreaterThan(0)
+    for (const { at, block } of scheduled) {
+      expect(Object.keys(block.scalable_target_action as object), at).toEqual(['min_capacity'])
+    }
+    for (const { at, block } of resourcesOf(all, 'aws_appautoscaling_target')) {
+      const { ignore_changes: ignored = [] } = (block.lifecycle ?? {}) as { ignore_changes?: string[] }
+      expect(ignored, at).not.toContain('max_capacity')
+    }
+  })
+
+  test('the disks of brokers grow, before somebody is woken, and Terraform leaves their size alone', () => {
+    const disks = resourcesOf(all, 'aws_appautoscaling_target').filter(
+      ({ block }) => block.service_namespace === 'kafka',
+    )
+    expect(new Set(disks.map(({ block }) => block.max_capacity))).toEqual(new Set([4 * 50, 4 * 500]))
+    const growing = resourcesOf(all, 'aws_appautoscaling_policy')
+      .filter(({ block }) => /-disks$/.test(String(block.name)))
+      .map(({ block }) => block.target_tracking_scaling_policy_configuration as Record<string, unknown>)
+    expect(growing).toHaveLength(2)
+    for (const policy of growing) expect(policy.disable_scale_in).toBe(true)
+    const targetValue = Number(growing[0]?.target_value)
+    for (const { at, block } of resourcesOf(all, 'aws_msk_cluster')) {
+      expect(JSON.stringify(block.lifecycle), at).toContain('volume_size')
+    }
+    const alarms = resourcesOf(all, 'aws_cloudwatch_metric_alarm').filter(({ block }) =>
+      /kafka-disk/.test(String(block.alarm_name)),
+    )
+    expect(alarms).toHaveLength(2 * 3)
+    for (const { at, block } of alarms) expect(Number(block.threshold), at).toBeGreaterThan(targetValue)
+  })
+
+  test('of each broker somebody hears when its CPU, its disk or its copies are short', () => {
+    const names = resourcesOf(all, 'aws_cloudwatch_metric_alarm').map(({ block }) => String(block.alarm_name))
+    for (const what of ['cpu', 'disk', 'min-isr']) {
+      for (const broker of [1, 2, 3]) expect(names).toContain(`millrace-prod-kafka-${what}-${broker}`)
+    }
+  })
+
+  test('another version of Kafka is another configuration, made before the old one goes', () => {
+    const configurations = resourcesOf(all, 'aws_msk_configuration')
+    expect(configurations).toHaveLength(2)
+    for (const { at, block } of configurations) {
+      const [version = ''] = block.kafka_versions as string[]
+      expect(String(block.name), at).toContain(version.replaceAll('.', '-'))
+      expect(block.lifecycle, at).toEqual({ create_before_destroy: true })
+    }
+  })
+})
+
+describe('the roles of the pipeline', () => {
+  const bootstrapOf = (edits: readonly (readonly [string, string])[]) =>
+    synth(edits.length === 0 ? undefined : temporaryProject(edits)).stacks.get('bootstrap')
+  const refreshOf = (edits: readonly (readonly [string, string])[]) => {
+    const policies = Object.entries(bootstrapOf(edits)?.resource.aws_iam_role_policy ?? {})
+    return statementsOf(policies.find(([name]) => name.includes('plan-refresh'))?.[1] ?? {})
+  }
+  const version = (value: string) => [["process.env.AWS_PROVIDER_VERSION ?? '6.26.0'", `'${value}'`]] as const
+
+  test('a refresh may read what the provider asks for', () => {
+    const actions = refreshOf(version('6.26.0')).flatMap(({ Action }) => listOf(Action))
+    expect(actions).toEqual(
+      expect.arrayContaining([
+        'ec2:DescribeAddressesAttribute', // of an Elastic IP: without it a refresh ends
+        'elasticloadbalancing:DescribeCapacityReservation',
+        's3:ListTagsForResource',
+        'secretsmanager:ListSecretVersionIds',
+      ]),
+    )
+  })
+
+  test('it reads no secret; with a provider that cannot do without, those of the environments alone', () => {
+    const reading = (statements: readonly Statement[]) =>
+      statements.filter(({ Action }) => listOf(Action).includes('secretsmanager:GetSecretValue'))
+    expect(reading(refreshOf(version('6.26.0')))).toEqual([])
+    expect(reading(refreshOf(version('7.0.0')))).toEqual([])
+    for (const old of ['5.100.0', '6.25.0']) {
+      const [statement] = reading(refreshOf(version(old)))
+      expect(statement?.Resource, old).toMatch(/:secret:millrace-\*\/api-keys-\*$/)
+    }
+  })
+
+  test('the apply role becomes no other role, and changes nothing of the pipeline’s own', () => {
+    const policies = Object.entries(bootstrapOf([])?.resource.aws_iam_role_policy ?? {})
+    const statements = statementsOf(policies.find(([name]) => name.includes('apply-roles'))?.[1] ?? {})
+    const denied = statements.filter(({ Effect }) => Effect === 'Deny')
+    expect(denied).toContainEqual(expect.objectContaining({ Action: 'sts:AssumeRole', Resource: '*' }))
+    const allowed = statements.filter(({ Effect }) => Effect !== 'Deny').flatMap(({ Action }) => listOf(Action))
+    const writes = allowed.filter((action) => !/:(Get|List|PassRole)/.test(action))
+    const own = denied.find(({ Sid }) => Sid === 'NotItsOwnLimits')
+    expect(own?.Action).toEqual(expect.arrayContaining(writes))
+  })
+
+  test('the OpenID Connect provider of an account that has one is used as it is', () => {
+    const bootstrap = bootstrapOf([
+      ["repository: 'millrace', deploys", "repository: 'millrace', oidcProvider: 'existing', deploys"],
+    ])
+    expect(bootstrap?.resource.aws_iam_openid_connect_provider).toBeUndefined()
+    for (const role of Object.values(bootstrap?.resource.aws_iam_role ?? {})) {
+      expect(String(role.assume_role_policy)).toContain(':oidc-provider/token.actions.githubusercontent.com')
+    }
+  })
+})
