@@ -220,14 +220,15 @@ async function openDelivery(
 }
 
 /** What autoscaling in AWS follows. @returns what stops it. */
-function publish(config: Config, metrics: Pick<Metrics, 'saturation'>, view: View): () => void {
+function publish(config: Config, metrics: Pick<Metrics, 'saturation' | 'loopUse'>, view: View): () => void {
   return publishToCloudWatch({
     intervalMs: config.CLOUDWATCH_INTERVAL_MS,
     environment: config.ENVIRONMENT,
     role: config.ROLE,
     read: () => ({
       saturation: metrics.saturation(view),
-      lagEvents: Math.max(0, ...view.deliveries.map(({ waitingEvents }) => waitingEvents)),
+      loopUse: Math.max(metrics.loopUse, view.threads?.loopUse ?? 0),
+      sinks: view.deliveries,
     }),
     write: (line) => ownOutput(config).write(line),
   })

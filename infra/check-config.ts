@@ -2,8 +2,8 @@
  * Checks `config.ts` before anything is built from it. Types say what may be written; this says what is possible, in one
  * line that names the value. Runs at every synth, since Node strips the types.
  */
-import type { Account, Environment, Tasks } from './environment.ts'
-import { MAX_TASKS } from './scale.ts'
+import type { Account, Environment, KafkaSize, Tasks } from './environment.ts'
+import { MAX_TASKS, maxStorageGiB, retentionSeconds } from './scale.ts'
 
 /** Its message is for the person who edits `config.ts`. */
 export class ConfigError extends Error {}
@@ -22,6 +22,11 @@ const FARGATE_MEMORY_GIB: Readonly<Record<number, readonly [number, number, numb
 const RETENTION_DAYS = [
   1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
 ]
+/** Of one broker: what Amazon MSK offers. */
+const MAX_DISK_GIB = 16_384
+const LEAST_RETENTION_HOURS = 24
+/** Of who may send over plain HTTP: the network of one company, not of a provider. */
+const SHORTEST_PREFIX = 16
 const NAMES = ['dev', 'staging', 'prod']
 /** Private ranges of RFC 1918. */
 const PRIVATE_RANGES = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16']
@@ -136,13 +141,7 @@ function checkEnvironment(environment: Environment): void {
   for (const role of wanted) checkTasks(at(`tasks.${role}`), tasks?.[role], profile)
   if (profile === 'scaled' && zones.length !== 3) fail(at('zones'), 'one broker a zone, and there are three', 'use 3')
   if (profile === 'scaled' && kafka === undefined) fail(at('kafka'), 'the scaled profile needs brokers', 'size them')
-  if (kafka !== undefined && !(kafka.storageGiB >= 1 && kafka.storageGiB <= 16384)) {
-    fail(at('kafka.storageGiB'), `${show(kafka.storageGiB)} is out of range`, 'write 1 to 16384')
-  }
-  const { storageGiB = 0, maxStorageGiB } = kafka ?? {}
-  if (maxStorageGiB !== undefined && !(maxStorageGiB >= storageGiB && maxStorageGiB <= 16384)) {
-    fail(at('kafka.maxStorageGiB'), `${show(maxStorageGiB)} is out of range`, `write ${storageGiB} to 16384`)
-  }
+  if (kafka !== undefined) checkKafka(at('kafka'), kafka)
   if (domain !== undefined && !/^([a-z0-9-]+\.)+[a-z]{2,}$/.test(domain.name ?? '')) {
     fail(at('domain.name'), `${show(domain.name)} is not a domain`, 'write one such as events.example.com')
   }
@@ -151,7 +150,13 @@ function checkEnvironment(environment: Environment): void {
   }
   for (const cidr of environment.allowedCidrs ?? []) {
     if (parseCidr(cidr) === undefined) fail(at('allowedCidrs'), `${show(cidr)} is not a CIDR`, 'such as 192.0.2.7/32')
-    if (cidr.endsWith('/0')) fail(at('allowedCidrs'), `${cidr} is the world, over plain HTTP`, 'give it a domain')
+    if ((parseCidr(cidr)?.bits ?? 0) < SHORTEST_PREFIX) {
+      fail(
+        at('allowedCidrs'),
+        `${cidr} is a large part of the world, over plain HTTP`,
+        `give it a domain, or /${SHORTEST_PREFIX} and longer`,
+      )
+    }
   }
   if (!RETENTION_DAYS.includes(environment.logRetentionDays)) {
     fail(at('logRetentionDays'), `${show(environment.logRetentionDays)} is not offered`, `use ${RETENTION_DAYS}`)
@@ -184,6 +189,24 @@ function checkTasks(key: string, tasks: Tasks | undefined, profile: Environment[
       }
     }
     checkWhole(`${key}.peaks.minTasks`, peak.minTasks, minTasks, maxTasks)
+  }
+}
+
+function checkKafka(key: string, size: KafkaSize): void {
+  const { storageGiB, plannedMibps } = size
+  if (!(storageGiB >= 1 && storageGiB <= MAX_DISK_GIB)) {
+    fail(`${key}.storageGiB`, `${show(storageGiB)} is out of range`, `write 1 to ${MAX_DISK_GIB}`)
+  }
+  const most = maxStorageGiB(size)
+  if (!(most >= storageGiB && most <= MAX_DISK_GIB)) {
+    fail(`${key}.maxStorageGiB`, `${show(most)} is out of range`, `write ${storageGiB} to ${MAX_DISK_GIB}`)
+  }
+  if (!(plannedMibps > 0))
+    fail(`${key}.plannedMibps`, `${show(plannedMibps)} is no rate`, 'write MiB a second, such as 2')
+  const hours = retentionSeconds(size) / 3600
+  if (hours < LEAST_RETENTION_HOURS) {
+    const lasts = `at ${plannedMibps} MiB/s, ${most} GiB last for ${hours.toFixed(1)} hours`
+    fail(`${key}.maxStorageGiB`, lasts, `a sink may be away for a day: allow for ${LEAST_RETENTION_HOURS} hours`)
   }
 }
 

@@ -56,6 +56,17 @@ export interface Tasks {
   }[]
 }
 
+/** Of each of the three brokers. */
+export interface KafkaSize {
+  readonly brokerType: string
+  /** Of each broker, at first: it grows by itself, and never shrinks. */
+  readonly storageGiB: number
+  /** How far it may grow. Default: four times `storageGiB`. */
+  readonly maxStorageGiB?: number
+  /** MiB of events a second that the disks are for, on average. How long the topic keeps events follows from both. */
+  readonly plannedMibps: number
+}
+
 export interface Environment {
   readonly name: 'dev' | 'staging' | 'prod'
   /** Deletion protection, no ECS Exec, images by digest only. Turn off to destroy: docs/runbooks/deploy.md. */
@@ -79,13 +90,7 @@ export interface Environment {
   /** `all` for `single`; `ingest` and `deliver` for `scaled`. */
   readonly tasks: { readonly all?: Tasks; readonly ingest?: Tasks; readonly deliver?: Tasks }
   /** For `scaled`: three brokers. */
-  readonly kafka?: {
-    readonly brokerType: string
-    /** Of each broker, at first: it grows by itself, and never shrinks. */
-    readonly storageGiB: number
-    /** How far it may grow. Default: four times `storageGiB`. */
-    readonly maxStorageGiB?: number
-  }
+  readonly kafka?: KafkaSize
   /** As CloudWatch Logs offers: 1, 3, 5, 7, 14, 30, 60, 90, … 365, … */
   readonly logRetentionDays: number
   /** The web application firewall blocks an address beyond it; 10 to 2,000,000,000. */

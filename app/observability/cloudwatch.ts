@@ -1,5 +1,5 @@
 /**
- * The two numbers that autoscaling in AWS follows, published without an agent or a permission: CloudWatch reads lines
+ * What autoscaling and alarms in AWS follow, published without an agent or a permission: CloudWatch reads lines
  * in its Embedded Metric Format from the log stream of the container.
  * Format: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
  *
@@ -13,16 +13,23 @@ export const CLOUDWATCH = {
   saturation: 'SaturationRatio',
   /** Events the slowest sink of this process has still to take. */
   lag: 'DeliveryLagEvents',
+  /** 0–1. Scaling follows this one: more tasks help a busy loop, and not a channel that fills up behind a slow broker. */
+  loopUse: 'EventLoopUse',
+  /** The lag of sinks that take events: while a sink fails, more tasks deliver no more to it. */
+  workingLag: 'WorkingSinkLagEvents',
 } as const
 
 const METRICS = [
   { Name: CLOUDWATCH.saturation, Unit: 'None' },
   { Name: CLOUDWATCH.lag, Unit: 'Count' },
+  { Name: CLOUDWATCH.loopUse, Unit: 'None' },
+  { Name: CLOUDWATCH.workingLag, Unit: 'Count' },
 ]
 
 export interface CloudWatchReading {
   readonly saturation: number
-  readonly lagEvents: number
+  readonly loopUse: number
+  readonly sinks: readonly { readonly waitingEvents: number; readonly failing: boolean }[]
 }
 
 /** One line, no newline at its end. Zero is published like any other value: a metric without data scales nothing in. */
@@ -34,9 +41,19 @@ export function emfLine(environment: string, role: string, reading: CloudWatchRe
     },
     Environment: environment,
     Role: role,
-    [CLOUDWATCH.saturation]: Math.round(reading.saturation * 10_000) / 10_000,
-    [CLOUDWATCH.lag]: reading.lagEvents,
+    [CLOUDWATCH.saturation]: ratio(reading.saturation),
+    [CLOUDWATCH.lag]: lagOf(reading.sinks),
+    [CLOUDWATCH.loopUse]: ratio(reading.loopUse),
+    [CLOUDWATCH.workingLag]: lagOf(reading.sinks.filter(({ failing }) => !failing)),
   })
+}
+
+function ratio(value: number): number {
+  return Math.round(value * 10_000) / 10_000
+}
+
+function lagOf(sinks: CloudWatchReading['sinks']): number {
+  return Math.max(0, ...sinks.map(({ waitingEvents }) => waitingEvents))
 }
 
 export interface CloudWatchOptions {

@@ -10,8 +10,8 @@ import { MskConfiguration } from '@cdktf/provider-aws/lib/msk-configuration/inde
 import { SecurityGroup } from '@cdktf/provider-aws/lib/security-group/index.js'
 import { VpcSecurityGroupIngressRule } from '@cdktf/provider-aws/lib/vpc-security-group-ingress-rule/index.js'
 import { Construct } from 'constructs'
-import type { Account, Environment } from '../environment.ts'
-import { BROKERS, GROW_DISK_PERCENT } from '../scale.ts'
+import type { Account, Environment, KafkaSize } from '../environment.ts'
+import { BROKERS, GROW_DISK_PERCENT, maxStorageGiB } from '../scale.ts'
 import type { Network } from './network.ts'
 
 const KAFKA_VERSION = '3.9.x'
@@ -19,7 +19,6 @@ const KAFKA_VERSION = '3.9.x'
 export const KAFKA_IAM_PORT = 9098
 
 const VOLUME_SIZE = 'broker_node_group_info[0].storage_info[0].ebs_storage_info[0].volume_size'
-const DEFAULT_GROWTH = 4
 
 const SERVER_PROPERTIES = [
   'auto.create.topics.enable=false',
@@ -27,8 +26,6 @@ const SERVER_PROPERTIES = [
   'min.insync.replicas=2',
   'unclean.leader.election.enable=false',
 ]
-
-type KafkaSize = NonNullable<Environment['kafka']>
 
 export interface KafkaClusterOptions {
   readonly name: string
@@ -103,13 +100,13 @@ export class KafkaCluster extends Construct {
     this.#growDisks(cluster.arn, size)
   }
 
-  #growDisks(clusterArn: string, { storageGiB, maxStorageGiB = DEFAULT_GROWTH * storageGiB }: KafkaSize): void {
+  #growDisks(clusterArn: string, size: KafkaSize): void {
     const target = new AppautoscalingTarget(this, 'disks', {
       serviceNamespace: 'kafka',
       scalableDimension: 'kafka:broker-storage:VolumeSize',
       resourceId: clusterArn,
       minCapacity: 1, // AWS asks for this one
-      maxCapacity: maxStorageGiB,
+      maxCapacity: maxStorageGiB(size),
     })
     new AppautoscalingPolicy(this, 'growing-disks', {
       name: `${this.#name}-disks`,

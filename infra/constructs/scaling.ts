@@ -57,8 +57,9 @@ export class Scaling extends Construct {
     })
     const cpu = { predefinedMetricSpecification: { predefinedMetricType: 'ECSServiceAverageCPUUtilization' } }
     this.#follow('cpu', TARGETS.cpuPercent, cpu)
-    this.#follow('saturation', TARGETS.saturation, published(CLOUDWATCH.saturation))
-    if (role === 'deliver') this.#follow('lag', TARGETS.lagEvents, published(CLOUDWATCH.lag))
+    // What more tasks help with: not a channel that fills up behind a slow broker, not a sink that fails.
+    this.#follow('loop', TARGETS.loopUse, published(CLOUDWATCH.loopUse))
+    if (role === 'deliver') this.#follow('lag', TARGETS.lagEvents, published(CLOUDWATCH.workingLag))
     if (requestCountLabel !== undefined) {
       this.#follow('requests', (TARGETS.requestsPerMinutePerCore * tasks.cpu) / 1024, {
         predefinedMetricSpecification: {

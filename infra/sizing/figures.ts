@@ -82,10 +82,10 @@ const ALB_QUOTAS =
 export const FIGURES = {
   // A task: one Node process, so one core.
   taskUse: {
-    value: TARGETS.saturation,
+    value: TARGETS.loopUse,
     unit: 'of what it can',
     what: 'a task or a partition is planned to do; the rest lasts while autoscaling starts more tasks',
-    source: 'infra/scale.ts, target of CPU and saturation',
+    source: 'infra/scale.ts, target of CPU and event loop',
   },
   taskNetworkMibps: {
     value: 62,

@@ -21,6 +21,7 @@ import {
   servicesOf,
 } from '../names.ts'
 import type { Statement } from '../policy.ts'
+import { retentionSeconds } from '../scale.ts'
 import { TIMING } from '../timing.ts'
 import { AwsStack } from './aws-stack.ts'
 import type { Foundation } from './foundation.ts'
@@ -139,11 +140,13 @@ export class Service extends AwsStack {
     const listening = { HOST: '0.0.0.0', PORT: String(PORT) } // only the load balancer's group may connect
     const embedded = { LOG_ENGINE: 'embedded', DATA_DIR: './data', FILE_SINK_DIR: './data/delivered' }
     if (role === 'all') return { ...common, ...listening, ...embedded, SINKS: 'file' }
+    const { kafka: size } = this.#environment
     const kafka = {
       LOG_ENGINE: 'kafka',
       KAFKA_AUTH: 'msk-iam',
       KAFKA_AWS_REGION: this.account.region,
       KAFKA_CREATE_TOPICS: 'true', // nobody else has a way to the brokers
+      ...(size && { KAFKA_RETENTION_MS: String(retentionSeconds(size) * 1000) }),
     }
     if (role === 'ingest') return { ...common, ...listening, ...kafka }
     return {

@@ -136,6 +136,21 @@ describe('what grows', () => {
     for (const { at, block } of alarms) expect(Number(block.threshold), at).toBeGreaterThan(targetValue)
   })
 
+  test('the topic keeps what the disks hold at the planned rate', () => {
+    for (const [name, mibps, gib] of [
+      ['staging', 0.2, 4 * 50],
+      ['prod', 2, 4 * 500],
+    ] as const) {
+      for (const { at, block } of definitions.filter(({ at: where }) => where.startsWith(name))) {
+        const { environment } = containersOf(block).find((one) => one.name === 'app') ?? {}
+        const values = new Map((environment as { name: string; value: string }[]).map((one) => [one.name, one.value]))
+        const seconds = Number(values.get('KAFKA_RETENTION_MS')) / 1000
+        expect((seconds * mibps) / 1024, at).toBeLessThanOrEqual(0.6 * gib)
+        expect(seconds, at).toBeGreaterThanOrEqual(24 * 3600)
+      }
+    }
+  })
+
   test('of each broker somebody hears when its CPU, its disk or its copies are short', () => {
     const names = resourcesOf(all, 'aws_cloudwatch_metric_alarm').map(({ block }) => String(block.alarm_name))
     for (const what of ['cpu', 'disk', 'min-isr']) {

@@ -78,7 +78,7 @@ test('scaling follows metrics that the app publishes, with the dimensions it pub
   expect(followed).toHaveLength(6)
   for (const { at, metric } of followed) {
     expect(metric.namespace, at).toBe(CLOUDWATCH.namespace)
-    expect([CLOUDWATCH.saturation, CLOUDWATCH.lag], at).toContain(metric.metric_name)
+    expect([CLOUDWATCH.loopUse, CLOUDWATCH.workingLag], at).toContain(metric.metric_name)
     expect(
       metric.dimensions.map(({ name }) => name),
       at,

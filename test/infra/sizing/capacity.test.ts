@@ -223,7 +223,7 @@ describe('the figures', () => {
 
   test('are those of what is deployed', () => {
     const prod = environments.find(({ name }) => name === 'prod')
-    expect([figure('taskUse'), figure('taskUse')]).toEqual([TARGETS.cpuPercent / 100, TARGETS.saturation])
+    expect([figure('taskUse'), figure('taskUse')]).toEqual([TARGETS.cpuPercent / 100, TARGETS.loopUse])
     expect(figure('ingestMinTasks')).toBe(prod?.tasks.ingest?.minTasks)
     expect(figure('deliverMinTasks')).toBe(prod?.tasks.deliver?.minTasks)
     expect(figure('zones')).toBe(prod?.zones.length)
