@@ -185,6 +185,7 @@ export class ChannelState<T> {
 
   /** Called when the receiver should look again: an item came, or perhaps none ever will. */
   notify(): void {
+    if (this.#wakeReceiver === undefined) return
     const { length } = this.#queue
     const isLast = length > 0 && (this.receiverClosed || this.senders === 0)
     if (length >= this.#wanted || isLast || this.isDrained) this.wake()

@@ -72,8 +72,11 @@ export class Receiver<T extends Sendable> {
     for (let leftMs = lingerMs; leftMs > 0 && !this.isClosed && isOpen(); leftMs = endMs - performance.now()) {
       signal?.throwIfAborted()
       const step = setTimeout(() => state.wake(), Math.min(leftMs, LINGER_STEP_MS))
-      await state.untilReadable(signal, lingerItems)
-      clearTimeout(step)
+      try {
+        await state.untilReadable(signal, lingerItems)
+      } finally {
+        clearTimeout(step)
+      }
     }
   }
 

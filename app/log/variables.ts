@@ -29,7 +29,7 @@ export const LOG_VARIABLES = {
     0,
     SECOND_MS,
     0,
-    'How long a group waits for more before it is synced: fewer syncs and less CPU, for writes that take so much longer.',
+    'How long a group waits for more before its sync: less CPU, for writes that take so much longer. 0: half a sync at most, for clients just answered.',
   ),
   LOG_SEGMENT_BYTES: integer(
     64 * KIB,
