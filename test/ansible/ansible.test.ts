@@ -124,7 +124,7 @@ describe.skipIf(reason)(`the Ansible role${reason ? ` (left out: ${reason})` : '
       first: releaseFrom(made, directory, '0.9.0'),
       second: releaseFrom(made, directory, '0.9.1'),
       broken: releaseFrom(made, directory, '0.9.2', (root) => {
-        const app = join(root, 'app/app.ts')
+        const app = join(root, 'app/app.js')
         writeFileSync(app, `throw new Error('broken on purpose')\n${readFileSync(app, 'utf8')}`)
       }),
     }
