@@ -27,7 +27,8 @@ FROM ${RUNTIME_IMAGE}
 # Owned by root, so that the service cannot change its own code; the numbers are those of the EFS directory in infra/.
 COPY --from=build /app/node_modules /app/node_modules
 COPY LICENSE /app/
-COPY --from=build /app/build /app
+COPY --from=build /app/build/package.json /app/
+COPY --from=build /app/build/app /app/app
 COPY --from=build --chown=1000:1000 /app/data /app/data
 WORKDIR /app
 USER 1000:1000

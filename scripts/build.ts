@@ -18,7 +18,7 @@ const LOCAL_MODULE = /(['"])(\.{1,2}\/[^'"\n]+)\.ts\1/g
 
 const directory = resolve(process.argv[2] ?? join(PROJECT, 'build'))
 /** Says what was made, by content: times of files say nothing of a copy. */
-const stamp = join(directory, 'app', '.made-of')
+const stamp = join(directory, '.made-of')
 // It says that this function may still change; what comes out is run by every test of the image.
 process.removeAllListeners('warning')
 

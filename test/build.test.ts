@@ -45,7 +45,7 @@ test('nothing in it asks for TypeScript, and nothing of it is left out', () => {
 
 test('once more: nothing is made while it is of the same sources, and what has no source goes when it is made', () => {
   const directory = built()
-  const [kept, gone, stamp] = ['app/app.js', 'app/gone.js', 'app/.made-of'].map((file) => join(directory, file)) as [
+  const [kept, gone, stamp] = ['app/app.js', 'app/gone.js', '.made-of'].map((file) => join(directory, file)) as [
     string,
     string,
     string,

@@ -43,6 +43,8 @@ const SYNC_SLOW_SECONDS = 0.015
 /** Lag that a healthy sink has for a moment under load. */
 const LAG_EVENTS = 10_000
 
+const FAILURES = select('log_failures_total')
+
 export const LAG_RECORD = {
   record: 'millrace:delivery_lag_events:sum',
   expr: sum(select('delivery_lag_events'), 'sink'),
@@ -142,9 +144,12 @@ export const logAlerts: readonly Alert[] = [
   {
     alert: 'MillraceLogFailed',
     condition: elseIf(
-      compare(increase(select('log_failures_total'), '15m'), '>', 0),
+      compare(increase(FAILURES, '15m'), '>', 0),
       // A task that takes the place of another one is another instance, and begins with what was counted before it.
-      compare(`${max(select('log_failures_total'))} - ${max(`${select('log_failures_total')} offset 15m`)}`, '>', 0),
+      {
+        expr: `${max(FAILURES)} - ${max(`${FAILURES} offset 15m`)} > 0`,
+        signals: [max(FAILURES)],
+      },
     ),
     severity: 'page',
     summary: 'A write or sync of the log failed{{ with $labels.instance }} on {{ . }}{{ end }}',

@@ -5,6 +5,7 @@
  * Not covered: the two public bases, since the image stands on local ones of like content; and running the image of another
  * architecture than this machine's, which is only built and compared.
  */
+import { execFileSync } from 'node:child_process'
 import { hash } from 'node:crypto'
 import { chownSync, lstatSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs'
 import { join, relative, resolve } from 'node:path'
@@ -15,6 +16,7 @@ import { buildBase, npmAccess, runtimeBase } from '../support/base-images.ts'
 import { type Architecture, Containers, missing, type Ran } from '../support/containers.ts'
 import { startLoad } from '../support/load.ts'
 import { deliveredIn, type Service, whenReady } from '../support/service.ts'
+import { temporaryDirectory } from '../support/temporary.ts'
 
 const PROJECT = resolve(import.meta.dirname, '../..')
 const HERE: Architecture = process.arch === 'arm64' ? 'arm64' : 'amd64'
@@ -147,8 +149,10 @@ describe.skipIf(reason)(`the image${reason ? ` (left out: ${reason})` : ''}`, ()
     expect(app.filter((path) => !path.includes('/')).sort()).toEqual(
       ['LICENSE', 'app', 'data', 'node_modules', 'package.json'].sort(),
     )
-    const sources = walk(join(PROJECT, 'app')).map(({ path }) => `app${path}`)
-    expect(app.filter((path) => path.startsWith('app/')).sort()).toEqual(sources.sort())
+    const directory = temporaryDirectory()
+    execFileSync(process.execPath, [join(PROJECT, 'scripts/build.ts'), directory])
+    const built = walk(join(directory, 'app')).map(({ path }) => `app${path}`)
+    expect(app.filter((path) => path.startsWith('app/')).sort()).toEqual(built.sort())
     expect(
       app.filter((path) => /(^|\/)(infra|sizing)\/|prices|planner/.test(path) && !path.startsWith('node_modules/')),
     ).toEqual([])

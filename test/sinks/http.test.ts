@@ -253,26 +253,30 @@ describe('an event that the receiver chokes on', () => {
     ['a reset', (response) => response.socket?.resetAndDestroy()],
   ]
 
-  test.each(chokes)('with %s: is a dead letter, and all others of its lane are delivered', async (_, choke) => {
-    const got = new Set<string>()
-    const url = await endpoint((_request, response, body) => {
-      const { id } = JSON.parse(body)
-      if (id === '7') return choke(response)
-      got.add(id)
-      response.writeHead(204).end()
-    })
-    const sink = Object.assign(sinkTo(url, { timeoutMs: 30 }), { name: 'http' })
-    const rig = await startDelivery(temporaryDirectory(), sink)
-    for (let from = 0; from < 200; from += 20) await rig.log.append([numbered(from, from + 20, 50)])
-    await until(() => rig.delivery.lagEvents === 0, 15_000, 'settled')
-    expect([got.size, rig.delivery.settled.deadLettered]).toEqual([199, 1])
-    const [letter] = await rig.delivery.deadLetters(1)
-    expect([letter?.event.id, letter?.reason]).toEqual([
-      '7',
-      expect.stringMatching(/while \d+ others were delivered\)$/),
-    ])
-    await rig.close()
-  })
+  test.each(chokes)(
+    'with %s: is a dead letter, and all others of its lane are delivered',
+    async (_, choke) => {
+      const got = new Set<string>()
+      const url = await endpoint((_request, response, body) => {
+        const { id } = JSON.parse(body)
+        if (id === '7') return choke(response)
+        got.add(id)
+        response.writeHead(204).end()
+      })
+      const sink = Object.assign(sinkTo(url, { timeoutMs: 100 }), { name: 'http' })
+      const rig = await startDelivery(temporaryDirectory(), sink)
+      for (let from = 0; from < 200; from += 20) await rig.log.append([numbered(from, from + 20, 50)])
+      await until(() => rig.delivery.lagEvents === 0, 40_000, 'settled')
+      expect([got.size, rig.delivery.settled.deadLettered]).toEqual([199, 1])
+      const [letter] = await rig.delivery.deadLetters(1)
+      expect([letter?.event.id, letter?.reason]).toEqual([
+        '7',
+        expect.stringMatching(/while \d+ others were delivered\)$/),
+      ])
+      await rig.close()
+    },
+    60_000,
+  )
 
   test('a receiver that is away for all gives none up', async () => {
     let isAway = true

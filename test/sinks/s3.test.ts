@@ -1,13 +1,15 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { gunzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import type { Event } from '../../app/event.ts'
+import { SinkBatch } from '../../app/sinks/batch.ts'
 import { S3Sink } from '../../app/sinks/s3/s3-sink.ts'
 import { encodeType } from '../../app/sinks/s3/window.ts'
 import { startDelivery } from '../support/delivery.ts'
-import { batchOf } from '../support/events.ts'
+import { batchOf, itemIn } from '../support/events.ts'
 import { until } from '../support/service.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
 
@@ -51,7 +53,7 @@ async function startStore(): Promise<Store> {
   return store
 }
 
-function openSink({ endpoint }: Store, warnings: string[] = []): S3Sink & { name: string } {
+function openSink({ endpoint }: Store, warnings: string[] = [], rollEvents = 1e6): S3Sink & { name: string } {
   process.env.AWS_ACCESS_KEY_ID ??= 'local'
   process.env.AWS_SECRET_ACCESS_KEY ??= 'local'
   const sink = new S3Sink({
@@ -64,7 +66,7 @@ function openSink({ endpoint }: Store, warnings: string[] = []): S3Sink & { name
     prefix: 'events/',
     compression: 'gzip',
     rollBytes: 1e6,
-    rollEvents: 1e6,
+    rollEvents,
     rollMs: 50,
     backoffMs: () => 20,
     onWarning: (text) => void warnings.push(text),
@@ -203,3 +205,62 @@ test('property: events of any type, with any text in them, all arrive', async ()
     { numRuns: 20 },
   )
 })
+
+/**
+ * A delivery that is killed: batches of other sizes in each life, offsets committed up to what is durable without a gap. In
+ * the last life nothing is killed.
+ */
+interface Life {
+  readonly batches: readonly number[]
+  /** After how many batches it is looked at what is durable. */
+  readonly killedAfter: number
+  readonly waitMs: number
+}
+
+test('property: whenever it is killed, and however batches fall, each event is in one object', async () => {
+  const life: fc.Arbitrary<Life> = fc.record({
+    batches: fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 8 }),
+    killedAfter: fc.integer({ min: 1, max: 8 }),
+    waitMs: fc.integer({ min: 0, max: 15 }),
+  })
+  const total = 60
+  const all = Array.from({ length: total }, (_, offset) => itemIn({ event: event(`e${offset}`, 'a'), offset }))
+  const store = await startStore()
+  const { signal } = new AbortController()
+
+  /** @returns the offset that is committed when it ends. */
+  const live = async (from: number, batches: Iterable<number>, killedAfter: number, waitMs: number) => {
+    const sink = openSink(store, [], 10)
+    const settled: boolean[] = []
+    const ends: number[] = []
+    let offset = from
+    for (const size of batches) {
+      if (offset >= total || ends.length >= killedAfter) break
+      const items = all.slice(offset, offset + size)
+      await sink.write(SinkBatch.of(items), signal)
+      const at = ends.push(offset + items.length) - 1
+      sink.durable().then(() => (settled[at] = true))
+      offset += items.length
+    }
+    await sleep(waitMs)
+    const open = ends.findIndex((_, at) => settled[at] !== true)
+    const committed = open === -1 ? offset : (ends[open - 1] ?? from)
+    if (killedAfter === Number.POSITIVE_INFINITY) await sink.flush()
+    await sink.close()
+    await sleep(10) // a process takes longer to start: what was on its way to the store has arrived
+    return committed
+  }
+
+  await fc.assert(
+    fc.asyncProperty(fc.array(life, { minLength: 1, maxLength: 5 }), async (lives) => {
+      store.objects.clear()
+      let committed = 0
+      for (const { batches, killedAfter, waitMs } of lives)
+        committed = await live(committed, batches, killedAfter, waitMs)
+      const rest = Array.from({ length: total }, () => 7)
+      await live(committed, rest, Number.POSITIVE_INFINITY, 0)
+      expect(idsIn(store).sort()).toEqual(all.map(({ id }) => id).sort())
+    }),
+    { numRuns: 60 },
+  )
+}, 60_000)

@@ -99,8 +99,10 @@ export class S3Sink implements Sink {
   #gather(item: Item): void {
     const { logId, offset } = item
     let window = this.#windows.get(logId)
+    let ended: Window | undefined
     if (window !== undefined && offset >= window.repeatsTo) {
-      this.#close((one) => one === window)
+      ended = window
+      this.#close((one) => one === ended)
       window = undefined
     }
     if (window === undefined) {
@@ -113,12 +115,12 @@ export class S3Sink implements Sink {
         repeatsTo,
       )
       this.#windows.set(logId, window)
+      ended?.waitFor(window)
     }
     window.add(item)
   }
 
-  /** @param times the limits. */
-  #isFull(times = 1): boolean {
+  #isFull(): boolean {
     const { rollBytes, rollEvents } = this.#options
     let [bytes, events, objects] = [0, 0, 0]
     for (const window of this.#windows.values()) {
@@ -126,19 +128,18 @@ export class S3Sink implements Sink {
       events += window.events
       objects += window.objectCount
     }
-    return bytes >= times * rollBytes || events >= times * rollEvents || objects >= times * MAX_OBJECTS
+    return bytes >= rollBytes || events >= rollEvents || objects >= MAX_OBJECTS
   }
 
   /**
    * All windows at once: events of one log do not wait for the age of another. A repeat goes on to its end, unless it
-   * does not come.
+   * does not come: it is as large as it was before, and was more than the limits then by what came with its last batch.
    */
   #rollIfDue(): void {
     if (this.#unwritten > 0) return
     const isOld = (window: Window) => window.isOlderThan(this.#options.rollMs)
     if (!(this.#isFull() || [...this.#windows.values()].some(isOld))) return
-    const isFarTooFull = this.#isFull(2)
-    this.#close((window) => !window.isRepeat || isOld(window) || isFarTooFull)
+    this.#close((window) => !window.isRepeat || isOld(window))
   }
 
   #close(which: (window: Window) => boolean): void {
@@ -149,7 +150,7 @@ export class S3Sink implements Sink {
     this.#written = this.#written.then(async () => {
       await this.#writeUntilDone(windows)
       this.#unwritten -= 1
-      for (const { written } of windows) written.resolve()
+      for (const window of windows) window.resolve()
     })
   }
 

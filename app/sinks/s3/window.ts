@@ -62,8 +62,9 @@ export class Window {
   /** Where the same window ended when it was written before; infinite for a new one. */
   readonly repeatsTo: number
   events = 0
-  /** Resolved by who writes it. */
+  /** When its events are durable, for who settles them. */
   readonly written = Promise.withResolvers<void>()
+  #next: Window | undefined
   readonly #options: WindowOptions
   readonly #objects = new Map<string, OpenObject>()
   /** Those of the hour of `#appendedAtMs`, by type. */
@@ -97,6 +98,20 @@ export class Window {
 
   get objectCount(): number {
     return this.#objects.size
+  }
+
+  /**
+   * Its end lies within a batch, whose rest is in `next`: its events are settled with that one. Settled before, the batches in
+   * front of that one would be committed alone, and a process that begins there cuts the rest of this window elsewhere.
+   */
+  waitFor(next: Window): void {
+    this.#next = next
+    next.written.promise.then(() => this.written.resolve())
+  }
+
+  /** It is in the store. */
+  resolve(): void {
+    if (this.#next === undefined) this.written.resolve()
   }
 
   /** What it takes in memory, about. */
