@@ -193,7 +193,7 @@ export interface Recovered {
 /**
  * Makes the last segment ready for appending: checks every group, cuts off a torn tail (after copying it to
  * quarantine), and syncs what is left, because a crash may have left it in memory only. Its last group is written once
- * more before that: if a sync of it failed, the kernel takes it for clean and would not write it at all. Groups before it
+ * more before that, and the file is cut once more: if a sync of them failed, the kernel takes them for clean. Groups before it
  * were synced, or it would not be there.
  * @param times gets the times of its groups.
  */
@@ -234,6 +234,10 @@ export async function recoverSegment(
     await file.truncate(scanner.position)
     segment.bytes = scanner.position
   }
+  // Cut once more, from another length: if the sync of a cut failed, the kernel takes the length for durable, and a power cut
+  // would bring back what was cut off.
+  await file.truncate(segment.bytes + 1)
+  await file.truncate(segment.bytes)
   await writeAgain(file, last, segment.bytes - last)
   await file.datasync()
   return { file, index, endOffset }
