@@ -1,5 +1,8 @@
 /** What only a real account would show of a deployment: whether it is done, whether it can go back, what grows by itself. */
 import { describe, expect, test } from 'vitest'
+import { account } from '../../infra/config.ts'
+import { refreshStatements } from '../../infra/constructs/github-policies.ts'
+import type { Statement } from '../../infra/policy.ts'
 import { type Block, resourcesOf, synth, temporaryProject } from '../support/synth.ts'
 
 const { stacks } = synth()
@@ -8,13 +11,6 @@ const services = resourcesOf(all, 'aws_ecs_service')
 const definitions = resourcesOf(all, 'aws_ecs_task_definition')
 const containersOf = (definition: Block) => JSON.parse(String(definition.container_definitions)) as Block[]
 
-interface Statement {
-  readonly Sid?: string
-  readonly Effect: string
-  readonly Action: string | readonly string[]
-  readonly Resource: string | readonly string[]
-  readonly Condition?: unknown
-}
 const statementsOf = ({ policy }: Block): readonly Statement[] => JSON.parse(String(policy)).Statement
 const listOf = <T>(value: T | readonly T[]): readonly T[] => (Array.isArray(value) ? value : [value as T])
 
@@ -170,16 +166,10 @@ describe('what grows', () => {
 })
 
 describe('the roles of the pipeline', () => {
-  const bootstrapOf = (edits: readonly (readonly [string, string])[]) =>
-    synth(edits.length === 0 ? undefined : temporaryProject(edits)).stacks.get('bootstrap')
-  const refreshOf = (edits: readonly (readonly [string, string])[]) => {
-    const policies = Object.entries(bootstrapOf(edits)?.resource.aws_iam_role_policy ?? {})
-    return statementsOf(policies.find(([name]) => name.includes('plan-refresh'))?.[1] ?? {})
-  }
-  const version = (value: string) => [["process.env.AWS_PROVIDER_VERSION ?? '6.26.0'", `'${value}'`]] as const
+  const refreshWith = (awsProviderVersion: string) => refreshStatements({ ...account, awsProviderVersion })
 
   test('a refresh may read what the provider asks for', () => {
-    const actions = refreshOf(version('6.26.0')).flatMap(({ Action }) => listOf(Action))
+    const actions = refreshWith('6.26.0').flatMap(({ Action }) => listOf(Action))
     expect(actions).toEqual(
       expect.arrayContaining([
         'ec2:DescribeAddressesAttribute', // of an Elastic IP: without it a refresh ends
@@ -193,16 +183,16 @@ describe('the roles of the pipeline', () => {
   test('it reads no secret; with a provider that cannot do without, those of the environments alone', () => {
     const reading = (statements: readonly Statement[]) =>
       statements.filter(({ Action }) => listOf(Action).includes('secretsmanager:GetSecretValue'))
-    expect(reading(refreshOf(version('6.26.0')))).toEqual([])
-    expect(reading(refreshOf(version('7.0.0')))).toEqual([])
+    expect(reading(refreshWith('6.26.0'))).toEqual([])
+    expect(reading(refreshWith('7.0.0'))).toEqual([])
     for (const old of ['5.100.0', '6.25.0']) {
-      const [statement] = reading(refreshOf(version(old)))
+      const [statement] = reading(refreshWith(old))
       expect(statement?.Resource, old).toMatch(/:secret:millrace-\*\/api-keys-\*$/)
     }
   })
 
   test('the apply role becomes no other role, and changes nothing of the pipeline’s own', () => {
-    const policies = Object.entries(bootstrapOf([])?.resource.aws_iam_role_policy ?? {})
+    const policies = Object.entries(stacks.get('bootstrap')?.resource.aws_iam_role_policy ?? {})
     const statements = statementsOf(policies.find(([name]) => name.includes('apply-roles'))?.[1] ?? {})
     const denied = statements.filter(({ Effect }) => Effect === 'Deny')
     expect(denied).toContainEqual(expect.objectContaining({ Action: 'sts:AssumeRole', Resource: '*' }))
@@ -213,9 +203,10 @@ describe('the roles of the pipeline', () => {
   })
 
   test('the OpenID Connect provider of an account that has one is used as it is', () => {
-    const bootstrap = bootstrapOf([
+    const project = temporaryProject([
       ["repository: 'millrace', deploys", "repository: 'millrace', oidcProvider: 'existing', deploys"],
     ])
+    const bootstrap = synth(project).stacks.get('bootstrap')
     expect(bootstrap?.resource.aws_iam_openid_connect_provider).toBeUndefined()
     for (const role of Object.values(bootstrap?.resource.aws_iam_role ?? {})) {
       expect(String(role.assume_role_policy)).toContain(':oidc-provider/token.actions.githubusercontent.com')
