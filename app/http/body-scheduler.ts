@@ -23,6 +23,12 @@ const FIRST_MS_PER_BYTE = 1e-5
 /** Weight of the newest body in what a byte takes. */
 const NEWEST = 0.1
 
+/** One for all: a thousand a second are refused, and each would look at its stack. */
+const OVERLOADED = new MillraceError(
+  'OVERLOADED',
+  'more is arriving than can be parsed or stored: send again in a moment',
+)
+
 interface Waiting {
   readonly bytes: number
   readonly sinceMs: number
@@ -47,7 +53,7 @@ export class BodyScheduler {
   refusal(bytes: number): MillraceError | undefined {
     if (bytes <= SMALL_BYTES || this.#waiting.length === 0) return undefined
     if ((this.#waitingBytes + bytes) * this.#msPerByte <= MAX_WAITING_MS) return undefined
-    return new MillraceError('OVERLOADED', 'more is arriving than can be parsed or stored: send again in a moment')
+    return OVERLOADED
   }
 
   /**
