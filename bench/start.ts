@@ -1,4 +1,7 @@
-/** How long a start takes, from the spawn until /health/ready answers 200; and how much memory a service has that does nothing. */
+/**
+ * How long a start takes, from the spawn until /health/ready answers 200; and how much memory a service has that does
+ * nothing.
+ */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Question } from './question.ts'
 import { Collected } from './support/bouts.ts'

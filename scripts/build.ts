@@ -1,7 +1,8 @@
 /**
- * `node scripts/build.ts [directory]`: the service as JavaScript, in `build` unless said otherwise: `app/cli.js` and what belongs to
- * it. Made again when a source has changed. It is what `npm start`, the image and the package run: Node removes types itself, but
- * what it does that with stays in memory, 22 MiB of 110 (docs/decisions/0030-quiet.md), and it does not below `node_modules`.
+ * `node scripts/build.ts [directory]`: the service as JavaScript, in `build` unless said otherwise: `app/cli.js` and
+ * what belongs to it. Made again when a source has changed. It is what `npm start`, the image and the package run: Node
+ * removes types itself, but what it does that with stays in memory, 22 MiB of 110 (docs/decisions/0030-quiet.md), and
+ * it does not below `node_modules`.
  *
  * Types become spaces, so each line and column of a stack trace is that of the source.
  */

@@ -1,4 +1,7 @@
-/** What `scripts/build.ts` makes, as `npm start` and the image run it. Signals, image and package have tests of their own. */
+/**
+ * What `scripts/build.ts` makes, as `npm start` and the image run it. Signals, image and package have tests of their
+ * own.
+ */
 import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,11 +1,12 @@
 /**
- * How long a group waits for more, from what the last ones were like: PostgreSQL's `commit_delay` and `commit_siblings`, measured
- * instead of set. Clients that wait for their answers send again once they have them, all at about the same time. Without a wait
- * the first of them is synced alone, the others wait for that, and each group is half of them.
+ * How long a group waits for more, from what the last ones were like: PostgreSQL's `commit_delay` and
+ * `commit_siblings`, measured instead of set. Clients that wait for their answers send again once they have them, all
+ * at about the same time. Without a wait the first of them is synced alone, the others wait for that, and each group is
+ * half of them.
  *
- * So a group waits until as many writes are there as were in hand when the last one was answered, for at most half of the time
- * for which nothing but the sync was waited for. One client alone waits for nothing; nor does anybody where a sync takes less
- * than a timer, or where the event loop has other work meanwhile.
+ * So a group waits until as many writes are there as were in hand when the last one was answered, for at most half of
+ * the time for which nothing but the sync was waited for. One client alone waits for nothing; nor does anybody where a
+ * sync takes less than a timer, or where the event loop has other work meanwhile.
  */
 import { performance } from 'node:perf_hooks'
 

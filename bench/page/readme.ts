@@ -1,6 +1,6 @@
 /**
- * What the README says of speed, from the same results as the page. Ratios alone: a figure belongs to the machine that it was seen
- * on, a ratio of two on the same machine mostly does not.
+ * What the README says of speed, from the same results as the page. Ratios alone: a figure belongs to the machine that
+ * it was seen on, a ratio of two on the same machine mostly does not.
  */
 import { figure, type Measure } from '../measures.ts'
 import { ratios, summarise } from '../support/statistics.ts'

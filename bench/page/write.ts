@@ -1,4 +1,7 @@
-/** Writes the page, and the README's part, from the results that are there: at the end of a run, and by `npm run docs`, such as for a new note. */
+/**
+ * Writes the page, and the README's part, from the results that are there: at the end of a run, and by `npm run docs`,
+ * such as for a new note.
+ */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { QUESTIONS } from '../questions.ts'

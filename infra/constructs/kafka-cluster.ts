@@ -1,6 +1,6 @@
 /**
- * The log of the scaled profile: Amazon MSK, three brokers, every record on at least two before it is acknowledged. Their disks
- * grow by themselves: https://docs.aws.amazon.com/msk/latest/developerguide/msk-autoexpand.html
+ * The log of the scaled profile: Amazon MSK, three brokers, every record on at least two before it is acknowledged.
+ * Their disks grow by themselves: https://docs.aws.amazon.com/msk/latest/developerguide/msk-autoexpand.html
  */
 import { AppautoscalingPolicy } from '@cdktf/provider-aws/lib/appautoscaling-policy/index.js'
 import { AppautoscalingTarget } from '@cdktf/provider-aws/lib/appautoscaling-target/index.js'

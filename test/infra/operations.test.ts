@@ -1,4 +1,7 @@
-/** What only a real account would show of a deployment: whether it is done, whether it can go back, what grows by itself. */
+/**
+ * What only a real account would show of a deployment: whether it is done, whether it can go back, what grows by
+ * itself.
+ */
 import { describe, expect, test } from 'vitest'
 import { account } from '../../infra/config.ts'
 import { refreshStatements } from '../../infra/constructs/github-policies.ts'

@@ -234,8 +234,8 @@ export async function recoverSegment(
     await file.truncate(scanner.position)
     segment.bytes = scanner.position
   }
-  // Cut once more, from another length: if the sync of a cut failed, the kernel takes the length for durable, and a power cut
-  // would bring back what was cut off.
+  // Cut once more, from another length: if the sync of a cut failed, the kernel takes the length for durable, and a
+  // power cut would bring back what was cut off.
   await file.truncate(segment.bytes + 1)
   await file.truncate(segment.bytes)
   await writeAgain(file, last, segment.bytes - last)

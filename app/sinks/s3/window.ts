@@ -101,8 +101,9 @@ export class Window {
   }
 
   /**
-   * Its end lies within a batch, whose rest is in `next`: its events are settled with that one. Settled before, the batches in
-   * front of that one would be committed alone, and a process that begins there cuts the rest of this window elsewhere.
+   * Its end lies within a batch, whose rest is in `next`: its events are settled with that one. Settled before, the
+   * batches in front of that one would be committed alone, and a process that begins there cuts the rest of this window
+   * elsewhere.
    */
   waitFor(next: Window): void {
     this.#next = next
