@@ -44,6 +44,13 @@ export class AppendTimes {
     this.#timesMs.splice(0, before)
   }
 
+  /** The log ends at `offset`: what was behind it was cut off, and other events will have its offsets. */
+  cutOff(offset: number): void {
+    const kept = this.#before(offset - 1) + 1
+    this.#offsets.length = kept
+    this.#timesMs.length = kept
+  }
+
   /** Place of the last point at or before `offset`; -1 without one. Mostly the last of all. */
   #before(offset: number): number {
     let [low, high] = [0, this.#offsets.length]

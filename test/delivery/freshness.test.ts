@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { EmbeddedLog } from '../../app/log/embedded/embedded-log.ts'
 import type { Consumer, Log } from '../../app/log/log.ts'
 import { numbered, openLog, type Rig, ScriptedSink, startDelivery } from '../support/delivery.ts'
-import { effort } from '../support/effort.ts'
+import { corpus, effort } from '../support/effort.ts'
 import { until } from '../support/service.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
 
@@ -182,7 +182,8 @@ test('property: over programs of faults, lag is within a second of the truth', a
     programs += 1
     await runProgram(steps)
   })
-  await fc.assert(property, { ...amount, seed })
+  const failed = corpus<Step[]>(new URL('failed-programs.json', import.meta.url)).map((steps): [Step[]] => [steps])
+  await fc.assert(property, { ...amount, seed, examples: failed })
   console.error(`  ${programs} programs, seed ${seed}`)
 }, 120_000)
 

@@ -46,6 +46,22 @@ test('property: noted in any order, and only some of them, none is said to be yo
   )
 })
 
+test('property: what was cut off says nothing of the events that get its offsets', () => {
+  fc.assert(
+    fc.property(gaps, fc.nat(), fc.nat({ max: 10_000_000 }), (steps, cut, laterMs) => {
+      const appended = timesOf(steps)
+      const times = new AppendTimes()
+      for (const [offset, atMs] of appended.entries()) times.add(offset, atMs)
+      const end = cut % appended.length
+      times.cutOff(end)
+      const againMs = (appended.at(-1) as number) + 500 + laterMs
+      times.add(end, againMs)
+      expect(times.at(end)).toBe(againMs)
+      if (end > 0) expect(times.at(end - 1)).toBeLessThanOrEqual(appended[end - 1] as number)
+    }),
+  )
+})
+
 test('its memory has a bound, and what is old is still never too young', () => {
   const times = new AppendTimes()
   for (let offset = 0; offset < 100_000; offset++) times.add(offset, 1000 * offset)

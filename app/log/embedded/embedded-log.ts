@@ -119,6 +119,7 @@ export class EmbeddedLog implements Log, ConsumerHost {
       const settled = Math.max(0, ...[...store.names].map((name) => store.get(name)?.offset ?? 0))
       const onDamage = (damage: Damage) => observer?.onDamage?.(damage)
       let active = last && (await recoverSegment(files, directory, last, onDamage, times))
+      if (active) times.cutOff(active.endOffset)
       if (last === undefined || active === undefined || active.endOffset < settled) {
         await active?.file.close()
         last = { baseOffset: settled, bytes: SEGMENT_HEADER_BYTES, sealed: false, lastAppendedAtMs: Date.now() }
