@@ -49,7 +49,7 @@ function parts(fleets: readonly Fleet[]): readonly Part[] {
   const slos = SLOS.map((slo) => ({
     name: slo.runbook,
     records: [
-      ...(slo.before ?? []),
+      ...(slo.before ?? []).map(({ record, expr }) => ({ record, expr })),
       ...WINDOWS.map((window) => ({ record: recordOf(slo, window), expr: slo.errors(window) })),
     ],
     alerts: burnAlerts(slo),

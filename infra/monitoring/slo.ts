@@ -58,10 +58,48 @@ export interface Slo {
 /** Fewer bad requests than that in the long window wake nobody, whatever their share of hardly any traffic is. */
 export const MIN_BAD_REQUESTS = 10
 
+/** A rate over five minutes is recorded, and added up over the longest window: to read three days of every series costs more. */
+interface Counted {
+  readonly record: string
+  readonly expr: string
+  /** Only to be divided by another one of the same window. */
+  rate(window: Window): string
+  /** All in the window. */
+  total(window: Window): string
+}
+
+const RECORDED_WINDOW: Window = '5m'
+/** How often what is recorded is looked at again, over the longest window. */
+const STEP = '1m'
+const STEP_SECONDS = 60
+const LONGEST_WINDOW: Window = '3d'
+
+function counted(name: string, series: string): Counted {
+  const record = `millrace:${name}:rate${RECORDED_WINDOW}`
+  const added = `sum_over_time(${record}[${LONGEST_WINDOW}:${STEP}])`
+  return {
+    record,
+    expr: sum(rate(series, RECORDED_WINDOW)),
+    rate: (window) => {
+      if (window === LONGEST_WINDOW) return added // of every minute: a share of it is the same
+      return window === RECORDED_WINDOW ? record : sum(rate(series, window))
+    },
+    total: (window) => (window === LONGEST_WINDOW ? `${STEP_SECONDS} * ${added}` : sum(increase(series, window))),
+  }
+}
+
 const serviceReasons = Object.entries(REFUSE_REASONS).flatMap(([reason, fault]) => (fault === 'service' ? reason : []))
-const refused = select('requests_refused_total', { reason: `~${serviceReasons.join('|')}` })
-const accepted = selectHistogram('write_duration_seconds', 'count')
-const withinLimit = selectHistogram('write_duration_seconds', 'bucket', { le: WRITE_LIMIT_SECONDS })
+const refused = counted(
+  'requests_refused',
+  select('requests_refused_total', { reason: `~${serviceReasons.join('|')}` }),
+)
+// A group of rules reads what it has recorded itself, so each has this one under a name of its own.
+const accepted = counted('requests_accepted', selectHistogram('write_duration_seconds', 'count'))
+const writes = counted('writes', selectHistogram('write_duration_seconds', 'count'))
+const withinLimit = counted(
+  'writes_within_limit',
+  selectHistogram('write_duration_seconds', 'bucket', { le: WRITE_LIMIT_SECONDS }),
+)
 
 /** 1 while the oldest event that a sink has not got is too old, else 0. */
 export const STALE = {
@@ -76,12 +114,10 @@ export const SLOS: readonly Slo[] = [
     objective: 0.999,
     bad: 'of the requests that could have been accepted were refused',
     runbook: 'availability',
+    before: [refused, accepted],
     // In requests: one that is refused before its body is read has no count of events.
-    errors: (window) => {
-      const bad = sum(rate(refused, window))
-      return `${bad} / (${bad} + ${sum(rate(accepted, window))})`
-    },
-    badRequests: (window) => sum(increase(refused, window)),
+    errors: (window) => `${refused.rate(window)} / (${refused.rate(window)} + ${accepted.rate(window)})`,
+    badRequests: (window) => refused.total(window),
   },
   {
     name: 'WriteLatency',
@@ -89,8 +125,9 @@ export const SLOS: readonly Slo[] = [
     objective: 0.99,
     bad: `of the writes took longer than ${WRITE_LIMIT_SECONDS * 1000} ms`,
     runbook: 'write-latency',
-    errors: (window) => `1 - ${sum(rate(withinLimit, window))} / ${sum(rate(accepted, window))}`,
-    badRequests: (window) => `${sum(increase(accepted, window))} - ${sum(increase(withinLimit, window))}`,
+    before: [withinLimit, writes],
+    errors: (window) => `1 - ${withinLimit.rate(window)} / ${writes.rate(window)}`,
+    badRequests: (window) => `${writes.total(window)} - ${withinLimit.total(window)}`,
   },
   {
     name: 'Freshness',
