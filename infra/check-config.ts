@@ -3,6 +3,7 @@
  * line that names the value. Runs at every synth, since Node strips the types.
  */
 import type { Account, Environment, KafkaSize, Tasks } from './environment.ts'
+import { servicesOf } from './names.ts'
 import { MAX_TASKS, maxStorageGiB, retentionSeconds } from './scale.ts'
 
 /** Its message is for the person who edits `config.ts`. */
@@ -41,6 +42,7 @@ export function checkConfig(account: Account, environments: readonly Environment
     seen.add(name)
     checkEnvironment(environment)
   }
+  checkQuotas(account, environments)
   for (const name of account.github.deploys ?? []) {
     if (seen.has(name)) continue
     fail('account.github.deploys', `unknown environment "${name}"`, `infra/config.ts has ${[...seen].join(', ')}`)
@@ -60,13 +62,18 @@ export function requireAccount({ id }: Account): void {
   if (/^0+$/.test(id)) throw new ConfigError('infra/config.ts: account.id is still a placeholder: write yours')
 }
 
-/** A digest of zeros is no image: tasks of it never start. */
-export function requireImage({ name, image }: Environment): void {
-  if (!('digest' in image) || !/^sha256:0+$/.test(image.digest)) return
-  throw new ConfigError(
-    `infra/config.ts: ${name}.image: no image is released yet: push one to the repository that bootstrap made, ` +
-      'then write its digest (docs/runbooks/deploy.md)',
-  )
+/** What a fresh clone has no value for: an image (tasks of zeros never start), and a domain of yours. */
+export function requireReleased({ name, image, domain }: Environment): void {
+  if ('digest' in image && /^sha256:0+$/.test(image.digest)) {
+    throw new ConfigError(
+      `infra/config.ts: ${name}.image: no image is released yet: push one to the repository that bootstrap made, ` +
+        'then write its digest (docs/runbooks/deploy.md)',
+    )
+  }
+  // Nobody can own it: https://www.rfc-editor.org/rfc/rfc2606#section-3
+  if (domain !== undefined && /(^|\.)example\.(com|net|org)$/.test(domain.name)) {
+    throw new ConfigError(`infra/config.ts: ${name}.domain is still a placeholder: write yours, and the id of its zone`)
+  }
 }
 
 function checkAccount(account: Account): void {
@@ -101,6 +108,27 @@ function checkAccount(account: Account): void {
   }
   if (!/^\d+\.\d+\.\d+$/.test(awsProviderVersion ?? '')) {
     fail('account.awsProviderVersion', `${show(awsProviderVersion)} is not a version`, 'write one such as 6.26.0')
+  }
+}
+
+/** Tasks at their most: a quota that is met on the busiest day alone is found on that day. */
+function checkQuotas({ quotas }: Account, environments: readonly Environment[]): void {
+  checkWhole('account.quotas.elasticIps', quotas?.elasticIps, 0, 1_000_000)
+  checkWhole('account.quotas.fargateVcpus', quotas?.fargateVcpus, 0, 1_000_000)
+  const addresses = environments.reduce(
+    (sum, { natGateways, zones }) => sum + (natGateways === 'per-zone' ? zones.length : 1),
+    0,
+  )
+  const vcpus = environments
+    .flatMap((environment) => servicesOf(environment))
+    .reduce((sum, { tasks }) => sum + (tasks.maxTasks * tasks.cpu) / 1024, 0)
+  const more = (code: string) => `ask AWS for more (Service Quotas, ${code}), and write what you have`
+  if (addresses > quotas.elasticIps) {
+    fail('account.quotas.elasticIps', `the NAT gateways need ${addresses} addresses`, more('L-0263D0A3'))
+  }
+  if (vcpus > quotas.fargateVcpus) {
+    const problem = `all tasks at their most need ${vcpus} vCPUs`
+    fail('account.quotas.fargateVcpus', problem, `lower maxTasks, or ${more('L-3032A538')}`)
   }
 }
 
@@ -139,6 +167,7 @@ function checkEnvironment(environment: Environment): void {
     fail(at('profile'), `${show(profile)} is neither single nor scaled`, 'begin with single')
   }
   for (const role of wanted) checkTasks(at(`tasks.${role}`), tasks?.[role], profile)
+  checkFormerLog(environment)
   if (profile === 'scaled' && zones.length !== 3) fail(at('zones'), 'one broker a zone, and there are three', 'use 3')
   if (profile === 'scaled' && kafka === undefined) fail(at('kafka'), 'the scaled profile needs brokers', 'size them')
   if (kafka !== undefined) checkKafka(at('kafka'), kafka)
@@ -147,6 +176,13 @@ function checkEnvironment(environment: Environment): void {
   }
   if (domain !== undefined && !/^Z[A-Z0-9]+$/.test(domain.hostedZoneId ?? '')) {
     fail(at('domain.hostedZoneId'), `${show(domain.hostedZoneId)} is not a Route 53 zone`, 'it begins with Z')
+  }
+  if (production && domain === undefined) {
+    fail(
+      at('domain'),
+      'production without one would take API keys over plain HTTP',
+      "write { name: 'events.…', hostedZoneId: 'Z…' }, a name in a zone of Route 53",
+    )
   }
   for (const cidr of environment.allowedCidrs ?? []) {
     if (parseCidr(cidr) === undefined) fail(at('allowedCidrs'), `${show(cidr)} is not a CIDR`, 'such as 192.0.2.7/32')
@@ -164,6 +200,16 @@ function checkEnvironment(environment: Environment): void {
   checkWhole(at('requestsPerFiveMinutesPerAddress'), environment.requestsPerFiveMinutesPerAddress, 10, 2_000_000_000)
   checkWhole(at('apiKeyVersion'), environment.apiKeyVersion, 1, 1_000_000)
   checkWhole(at('budgetUsdPerMonth'), environment.budgetUsdPerMonth, 1, 100_000_000)
+}
+
+function checkFormerLog({ name, profile, formerLog, tasks }: Environment): void {
+  const key = `${name}.formerLog`
+  if (formerLog === undefined) return
+  if (!['drain', 'keep'].includes(formerLog)) {
+    fail(key, `${show(formerLog)} is neither drain nor keep`, 'begin with drain')
+  }
+  if (profile !== 'scaled') fail(key, 'the single profile has its log, and no former one', 'leave it out')
+  if (formerLog === 'drain') checkTasks(`${name}.tasks.all`, tasks.all, 'single')
 }
 
 function checkTasks(key: string, tasks: Tasks | undefined, profile: Environment['profile']): void {

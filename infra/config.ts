@@ -10,6 +10,7 @@ export const account: Account = {
   alertsEmail: 'alerts@example.com', // ← who hears of alarms and of the budget
   // ← whose workflows may plan and apply, and which environments they do
   github: { owner: 'example', repository: 'millrace', deploys: ['dev'] },
+  quotas: { elasticIps: 5, fargateVcpus: 100 }, // ← what Service Quotas shows for your account
   bootstrapState: 'local', // 'bucket' once bootstrap is deployed: docs/runbooks/deploy.md
   protectState: true,
   awsProviderVersion: process.env.AWS_PROVIDER_VERSION ?? '6.26.0', // a mirror may hold another one
@@ -59,6 +60,7 @@ export const environments: readonly Environment[] = [
     name: 'prod',
     production: true,
     profile: 'scaled',
+    domain: { name: 'events.example.com', hostedZoneId: 'ZEXAMPLE' }, // ← yours, in a zone of Route 53
     cidr: '10.30.0.0/20',
     zones: ['a', 'b', 'c'],
     natGateways: 'per-zone',

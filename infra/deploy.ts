@@ -10,10 +10,12 @@ import { mkdtempSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs, stripVTControlCharacters } from 'node:util'
-import { ConfigError, checkConfig, findEnvironment, requireAccount, requireImage } from './check-config.ts'
+import { ConfigError, checkConfig, findEnvironment, requireAccount, requireReleased } from './check-config.ts'
 import { account, environments } from './config.ts'
+import type { Environment } from './environment.ts'
+import { requireLogToStay } from './former-log.ts'
 import { stackNames } from './names.ts'
-import { requireTerraform, TerraformError } from './terraform.ts'
+import { requireTerraform, synthesiseStacks, TerraformError, TerraformStack } from './terraform.ts'
 
 const USAGE = `usage: npm run <synth|plan|deploy|destroy> -- <bootstrap|${environments.map(({ name }) => name).join('|')}> [options]
 
@@ -41,9 +43,10 @@ async function main(): Promise<number> {
   const stacks = stacksOf(target)
   if (command === 'deploy') {
     requireAccount(account)
-    if (target !== 'bootstrap') requireImage(findEnvironment(environments, target))
+    if (target !== 'bootstrap') requireReleased(findEnvironment(environments, target))
   }
   requireTerraform()
+  if (command === 'deploy' && target !== 'bootstrap') await checkDeployed(findEnvironment(environments, target))
   const passed = Object.entries(values).flatMap(([name, on]) => (on ? [`--${name}`] : []))
   switch (command) {
     case 'plan':
@@ -70,6 +73,14 @@ function parse(): { values: Options; positionals: string[] } {
   } catch (error) {
     throw new UsageError(`${(error as Error).message}\n\n${USAGE}`)
   }
+}
+
+/** What only the state says. A single environment has nothing that could go. */
+async function checkDeployed(environment: Environment): Promise<void> {
+  if (environment.profile === 'single') return
+  synthesiseStacks()
+  await new TerraformStack(`${environment.name}-service`).init()
+  await requireLogToStay(environment)
 }
 
 /** In the order they depend on each other. */

@@ -29,6 +29,16 @@ export interface Account {
     /** What the workflows plan and deploy, in this order; empty: nothing. */
     readonly deploys: readonly Environment['name'][]
   }
+  /**
+   * What AWS lets this account have in the region, as Service Quotas shows it: all environments together must fit. A new account
+   * may have 6 vCPUs of Fargate. Ask for more before the first deployment.
+   */
+  readonly quotas: {
+    /** Service Quotas L-0263D0A3. One a NAT gateway. */
+    readonly elasticIps: number
+    /** Service Quotas L-3032A538, on demand. */
+    readonly fargateVcpus: number
+  }
   /** Where bootstrap keeps its own state: the bucket does not exist before its first deployment. */
   readonly bootstrapState: 'local' | 'bucket'
   /** Terraform refuses to destroy the state bucket and its images. */
@@ -69,7 +79,7 @@ export interface KafkaSize {
 
 export interface Environment {
   readonly name: 'dev' | 'staging' | 'prod'
-  /** Deletion protection, no ECS Exec, images by digest only. Turn off to destroy: docs/runbooks/deploy.md. */
+  /** Deletion protection, images by digest only. Turn off to destroy: docs/runbooks/deploy.md. */
   readonly production: boolean
   /** `single`: one task with its log on EFS. `scaled`: `ingest` and `deliver` around Kafka. */
   readonly profile: 'single' | 'scaled'
@@ -80,17 +90,23 @@ export interface Environment {
   readonly natGateways: 'one' | 'per-zone'
   /** Services reached without NAT, such as `logs`. One costs about what 160 GB a month through NAT cost. */
   readonly interfaceEndpoints: readonly string[]
-  /** With one: HTTPS, a certificate and a DNS record. Without: plain HTTP, reachable from `allowedCidrs` only. */
+  /** With one: HTTPS, a certificate and a DNS record. Without: plain HTTP, reachable from `allowedCidrs` only. Production needs one. */
   readonly domain?: { readonly name: string; readonly hostedZoneId: string }
   /** Who may reach an environment without a domain; default nobody outside the VPC. */
   readonly allowedCidrs?: readonly string[]
   readonly image: Image
   /** Share of tasks on Fargate Spot, 0–1; 0 in production. */
   readonly spotShare: number
-  /** `all` for `single`; `ingest` and `deliver` for `scaled`. */
+  /** `all` for `single`, and to drain its log; `ingest` and `deliver` for `scaled`. */
   readonly tasks: { readonly all?: Tasks; readonly ingest?: Tasks; readonly deliver?: Tasks }
   /** For `scaled`: three brokers. */
   readonly kafka?: KafkaSize
+  /**
+   * For `scaled` that was `single`: what becomes of the log of the single task. A deployment each, in this order
+   * (docs/runbooks/single-to-scaled.md). `drain`: its task stays, takes no requests, and delivers what its log has. `keep`: the task
+   * goes, its disk stays. Left out: the disk goes as well.
+   */
+  readonly formerLog?: 'drain' | 'keep'
   /** As CloudWatch Logs offers: 1, 3, 5, 7, 14, 30, 60, 90, … 365, … */
   readonly logRetentionDays: number
   /** The web application firewall blocks an address beyond it; 10 to 2,000,000,000. */

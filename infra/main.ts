@@ -16,7 +16,7 @@ try {
 }
 
 const app = new App()
-new Bootstrap(app, account)
+new Bootstrap(app, account, environments)
 for (const environment of environments) {
   const foundation = new Foundation(app, account, environment)
   const monitoring = new Monitoring(app, account, environment, foundation)

@@ -26,17 +26,22 @@ export function stateBucketName({ id, region }: Account): string {
 
 export const PLANS_PREFIX = 'plans/'
 
-export function githubRoleName(role: 'plan' | 'apply' | 'push'): string {
+/** A role of the workflows. One that applies is of one environment: to approve dev is no power over prod. */
+export type PipelineRole = 'plan' | 'push' | `apply-${Environment['name']}`
+
+export function githubRoleName(role: PipelineRole): string {
   return `millrace-github-${role}`
 }
 
-export function githubRoleArn({ id }: Account, role: 'plan' | 'apply' | 'push'): string {
+export function githubRoleArn({ id }: Account, role: PipelineRole): string {
   return `arn:aws:iam::${id}:role/${githubRoleName(role)}`
 }
 
 /** The services of an environment with their sizes, in the order events pass them. */
 export function servicesOf(environment: Environment): readonly { readonly role: Role; readonly tasks: Tasks }[] {
-  const roles: readonly Role[] = environment.profile === 'single' ? ['all'] : ['ingest', 'deliver']
+  const { profile, formerLog } = environment
+  const scaled: readonly Role[] = formerLog === 'drain' ? ['ingest', 'deliver', 'all'] : ['ingest', 'deliver']
+  const roles: readonly Role[] = profile === 'single' ? ['all'] : scaled
   return roles.flatMap((role) => {
     const tasks = environment.tasks[role]
     return tasks ? [{ role, tasks }] : []

@@ -90,9 +90,10 @@ export class TerraformStack {
     return { lineage, serial }
   }
 
-  async hasResources(): Promise<boolean> {
+  /** Addresses of what is deployed; none where there is no state. */
+  async resources(): Promise<readonly string[]> {
     const { code, stdout } = await this.#run('state', ['list'])
-    return code === 0 && stdout.trim() !== ''
+    return code === 0 ? stdout.split('\n').filter((line) => line !== '') : []
   }
 
   async #succeed(command: string, ...args: string[]): Promise<string> {

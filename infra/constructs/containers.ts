@@ -22,8 +22,6 @@ export interface ContainersOptions {
   readonly behind?: { readonly port: number }
   /** Of the collector's configuration: it is read when a task starts, so a new one must start new tasks. */
   readonly collectorVersion: string
-  /** ECS Exec is allowed: what it writes needs a place. */
-  readonly exec: boolean
 }
 
 /** The AWS Distro for OpenTelemetry, by exact version. */
@@ -48,14 +46,9 @@ export const HEALTH_CHECK = {
   retries: 3,
   startPeriod: 30,
 }
-/** What ECS Exec must be able to write although the root file system is read-only. */
-const EXEC_DIRECTORIES = { 'exec-state': '/var/lib/amazon', 'exec-log': '/var/log/amazon' }
-
-export const EXEC_VOLUMES: readonly string[] = Object.keys(EXEC_DIRECTORIES)
-
 /** The value of `container_definitions`. */
 export function containerDefinitions(options: ContainersOptions): string {
-  const { account, environment, role, tasks, image, variables, secrets, behind, collectorVersion } = options
+  const { account, environment, role, tasks, image, variables, secrets, volume, behind, collectorVersion } = options
   const log = (stream: string) => ({
     logDriver: 'awslogs',
     options: {
@@ -83,7 +76,8 @@ export function containerDefinitions(options: ContainersOptions): string {
     environment: byName(variables).map(([name, value]) => ({ name, value })),
     secrets: byName(secrets).map(([name, valueFrom]) => ({ name, valueFrom })),
     portMappings: behind ? [{ containerPort: behind.port, hostPort: behind.port, protocol: 'tcp' }] : [],
-    mountPoints: mountPoints(options),
+    // All else is read-only.
+    mountPoints: volume ? [{ sourceVolume: 'data', containerPath: `${WORKING_DIRECTORY}/data`, readOnly: false }] : [],
     volumesFrom: [],
     systemControls: [],
     ulimits: [{ name: 'nofile', softLimit: 65_536, hardLimit: 65_536 }],
@@ -116,16 +110,6 @@ export function containerDefinitions(options: ContainersOptions): string {
     logConfiguration: log('collector'),
   }
   return JSON.stringify([app, collector])
-}
-
-/** What the app may write to. */
-function mountPoints({ volume, exec }: ContainersOptions) {
-  const data = volume ? { data: `${WORKING_DIRECTORY}/data` } : {}
-  return Object.entries({ ...data, ...(exec ? EXEC_DIRECTORIES : {}) }).map(([sourceVolume, containerPath]) => ({
-    sourceVolume,
-    containerPath,
-    readOnly: false,
-  }))
 }
 
 /** In a fixed order: the same config always gives the same task definition. */

@@ -45,8 +45,6 @@ export class Edge extends Construct {
   readonly listener: LbListener
   /** Dimensions of the load balancer's metrics. */
   readonly dimensions: { readonly LoadBalancer: string; readonly TargetGroup: string }
-  /** What a policy on requests per target follows. */
-  readonly requestCountLabel: string
   readonly #group: SecurityGroup
   readonly #balancer: Lb
   readonly #targets: LbTargetGroup
@@ -60,7 +58,6 @@ export class Edge extends Construct {
     this.securityGroupId = this.#group.id
     this.targetGroupArn = this.#targets.arn
     this.dimensions = { LoadBalancer: this.#balancer.arnSuffix, TargetGroup: this.#targets.arnSuffix }
-    this.requestCountLabel = `${this.#balancer.arnSuffix}/${this.#targets.arnSuffix}`
     new Firewall(this, 'firewall', { name, environment, kmsKeyArn, balancerArn: this.#balancer.arn })
 
     const { domain } = environment

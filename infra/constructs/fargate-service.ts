@@ -10,10 +10,9 @@ import { SecurityGroup } from '@cdktf/provider-aws/lib/security-group/index.js'
 import { VpcSecurityGroupEgressRule } from '@cdktf/provider-aws/lib/vpc-security-group-egress-rule/index.js'
 import { VpcSecurityGroupIngressRule } from '@cdktf/provider-aws/lib/vpc-security-group-ingress-rule/index.js'
 import { Construct, type IDependable } from 'constructs'
-import type { Account, Environment } from '../environment.ts'
 import { collectorParameter, prefix } from '../names.ts'
 import type { Statement } from '../policy.ts'
-import { type ContainersOptions, containerDefinitions, EXEC_VOLUMES } from './containers.ts'
+import { type ContainersOptions, containerDefinitions } from './containers.ts'
 import type { LogVolume } from './log-volume.ts'
 import type { Network } from './network.ts'
 import { ServiceRole } from './service-role.ts'
@@ -21,7 +20,7 @@ import { ServiceRole } from './service-role.ts'
 /** With the bake time of its alarms. Longer, and a deployment that hangs keeps the pipeline. */
 const STEADY_WITHIN = '30m'
 
-export interface FargateServiceOptions extends Omit<ContainersOptions, 'exec' | 'behind'> {
+export interface FargateServiceOptions extends Omit<ContainersOptions, 'behind'> {
   readonly network: Network
   readonly kmsKeyArn: string
   readonly cluster: { readonly name: string; readonly arn: string }
@@ -51,11 +50,9 @@ export class FargateService extends Construct {
     const { environment, role, tasks, cluster, volume, behind, rollbackAlarms, dependsOn } = options
     this.name = role
     this.securityGroupId = this.#securityGroup()
-    const { production, spotShare } = environment
-    const exec = !production
-    const [execution, task] = this.#roles(exec)
-    const definition = this.#definition(execution.arn, task.arn, exec)
-    const onSpot = Math.round(spotShare * 100)
+    const [execution, task] = this.#roles()
+    const definition = this.#definition(execution.arn, task.arn)
+    const onSpot = Math.round(environment.spotShare * 100)
     // One task at a time owns the embedded log: the old one stops before the new one starts.
     const alone = volume !== undefined
     this.service = new EcsService(this, 'service', {
@@ -82,7 +79,6 @@ export class FargateService extends Construct {
       deploymentCircuitBreaker: { enable: true, rollback: true },
       ...(rollbackAlarms.length > 0 && { alarms: { alarmNames: [...rollbackAlarms], enable: true, rollback: true } }),
       enableEcsManagedTags: true,
-      enableExecuteCommand: exec,
       // A zone that was lost and is back gets tasks again; what may not run twice cannot be moved that way.
       availabilityZoneRebalancing: alone ? 'DISABLED' : 'ENABLED',
       propagateTags: 'SERVICE',
@@ -102,23 +98,20 @@ export class FargateService extends Construct {
     })
   }
 
-  #definition(executionRoleArn: string, taskRoleArn: string, exec: boolean): EcsTaskDefinition {
+  #definition(executionRoleArn: string, taskRoleArn: string): EcsTaskDefinition {
     const { environment, role, tasks, volume } = this.#options
-    const volumes = [
-      ...(volume
-        ? [
-            {
-              name: 'data',
-              efsVolumeConfiguration: {
-                fileSystemId: volume.fileSystemId,
-                transitEncryption: 'ENABLED',
-                authorizationConfig: { accessPointId: volume.accessPointId, iam: 'ENABLED' },
-              },
+    const volumes = volume
+      ? [
+          {
+            name: 'data',
+            efsVolumeConfiguration: {
+              fileSystemId: volume.fileSystemId,
+              transitEncryption: 'ENABLED',
+              authorizationConfig: { accessPointId: volume.accessPointId, iam: 'ENABLED' },
             },
-          ]
-        : []),
-      ...(exec ? EXEC_VOLUMES.map((name) => ({ name })) : []),
-    ]
+          },
+        ]
+      : []
     return new EcsTaskDefinition(this, 'task', {
       family: `${prefix(environment)}-${role}`,
       requiresCompatibilities: ['FARGATE'],
@@ -128,7 +121,7 @@ export class FargateService extends Construct {
       memory: String(tasks.memoryMiB),
       executionRoleArn,
       taskRoleArn,
-      containerDefinitions: containerDefinitions({ ...this.#options, exec }),
+      containerDefinitions: containerDefinitions(this.#options),
       volume: volumes,
       skipDestroy: true, // a rollback needs the revision before this one
     })
@@ -180,7 +173,7 @@ export class FargateService extends Construct {
   }
 
   /** The first starts containers, the second is what the app runs as: neither can do the other's part. */
-  #roles(exec: boolean): [ServiceRole, ServiceRole] {
+  #roles(): [ServiceRole, ServiceRole] {
     const { account, environment, role, kmsKeyArn, repositoryArn, secrets, permissions, workspaceArn, volume } =
       this.#options
     const { region, id } = account
@@ -217,7 +210,6 @@ export class FargateService extends Construct {
       statements: [
         { Sid: 'Metrics', Action: 'aps:RemoteWrite', Resource: workspaceArn },
         ...(volume ? [mountStatement(volume)] : []),
-        ...(exec ? execStatements(account, environment, kmsKeyArn) : []),
         ...permissions,
       ],
     })
@@ -232,27 +224,4 @@ function mountStatement({ fileSystemArn, accessPointArn }: LogVolume): Statement
     Resource: fileSystemArn,
     Condition: { StringEquals: { 'elasticfilesystem:AccessPointArn': accessPointArn } },
   }
-}
-
-/** A shell in a task for debugging, outside production; what is typed there is logged. */
-function execStatements({ id, region }: Account, environment: Environment, kmsKeyArn: string): Statement[] {
-  return [
-    {
-      Sid: 'Exec',
-      Action: [
-        'ssmmessages:CreateControlChannel',
-        'ssmmessages:CreateDataChannel',
-        'ssmmessages:OpenControlChannel',
-        'ssmmessages:OpenDataChannel',
-      ],
-      Resource: '*', // AWS has no narrower one
-    },
-    {
-      Sid: 'ExecLog',
-      Action: ['logs:CreateLogStream', 'logs:DescribeLogStreams', 'logs:PutLogEvents'],
-      Resource: `arn:aws:logs:${region}:${id}:log-group:/millrace/${environment.name}/exec:*`,
-    },
-    { Sid: 'ExecLogGroups', Action: 'logs:DescribeLogGroups', Resource: '*' }, // the agent lists before it writes
-    { Sid: 'ExecKey', Action: 'kms:Decrypt', Resource: kmsKeyArn },
-  ]
 }

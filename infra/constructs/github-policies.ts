@@ -1,6 +1,6 @@
 /** The statements of the roles of GitHub Actions (github-roles.ts): what each of them may do, and nothing else. */
-import type { Account } from '../environment.ts'
-import { githubRoleArn, PLANS_PREFIX } from '../names.ts'
+import type { Account, Environment } from '../environment.ts'
+import { githubRoleArn, type PipelineRole, PLANS_PREFIX } from '../names.ts'
 import type { Statement } from '../policy.ts'
 
 export interface State {
@@ -54,9 +54,13 @@ function secretStatements({ id, region }: Account): readonly Statement[] {
   ]
 }
 
-/** To make and keep roles named millrace-*, within the boundary, and no others. */
-export function boundedRoleStatements(account: Account, boundaryArn: string): readonly Statement[] {
-  const roles = `arn:aws:iam::${account.id}:role/millrace-*`
+/** To make and keep roles of one environment, within the boundary, and no others. */
+export function boundedRoleStatements(
+  account: Account,
+  boundaryArn: string,
+  environment: Environment['name'],
+): readonly Statement[] {
+  const roles = `arn:aws:iam::${account.id}:role/millrace-${environment}-*`
   const bounded = { StringEquals: { 'iam:PermissionsBoundary': boundaryArn } }
   return [
     {
@@ -99,6 +103,16 @@ export function boundedRoleStatements(account: Account, boundaryArn: string): re
         },
       },
     },
+  ]
+}
+
+/** Nothing of the pipeline itself: whoever applies becomes no other role, and changes no limit, least of all its own. */
+export function pipelineStatements(
+  account: Account,
+  environments: readonly Environment['name'][],
+): readonly Statement[] {
+  const roles: readonly PipelineRole[] = ['plan', 'push', ...environments.map((name): PipelineRole => `apply-${name}`)]
+  return [
     { Sid: 'BecomesNoOtherRole', Effect: 'Deny', Action: 'sts:AssumeRole', Resource: '*' },
     {
       Sid: 'NotItsOwnLimits',
@@ -118,7 +132,36 @@ export function boundedRoleStatements(account: Account, boundaryArn: string): re
         'iam:UpdateRole',
         'iam:UpdateRoleDescription',
       ],
-      Resource: (['plan', 'apply', 'push'] as const).map((name) => githubRoleArn(account, name)),
+      Resource: roles.map((role) => githubRoleArn(account, role)),
+    },
+  ]
+}
+
+/** Nothing of other environments in the same account: by tag where AWS knows tags, by name of buckets and states. */
+export function otherEnvironmentStatements(
+  { stateBucketArn }: State,
+  others: readonly Environment['name'][],
+): readonly Statement[] {
+  if (others.length === 0) return []
+  return [
+    {
+      Sid: 'NothingOfOtherEnvironments',
+      Effect: 'Deny',
+      Action: '*',
+      Resource: '*',
+      Condition: { StringEquals: { 'aws:ResourceTag/Project': 'millrace', 'aws:ResourceTag/Environment': others } },
+    },
+    {
+      Sid: 'NoBucketsOfOtherEnvironments',
+      Effect: 'Deny',
+      Action: 's3:*',
+      Resource: others.flatMap((name) => [`arn:aws:s3:::millrace-${name}-*`, `${stateBucketArn}/${name}-*`]),
+    },
+    {
+      Sid: 'NeitherTheStateOfBootstrapNorPlans',
+      Effect: 'Deny',
+      Action: ['s3:PutObject', 's3:DeleteObject', 's3:DeleteObjectVersion'],
+      Resource: [`${stateBucketArn}/bootstrap*`, `${stateBucketArn}/${PLANS_PREFIX}*`],
     },
   ]
 }
@@ -253,7 +296,6 @@ export const BOUNDARY: readonly Statement[] = [
       'kms:Decrypt',
       'kms:GenerateDataKey',
       'logs:CreateLogStream',
-      'logs:DescribeLogGroups',
       'logs:DescribeLogStreams',
       'logs:PutLogEvents',
       's3:AbortMultipartUpload',
@@ -263,10 +305,6 @@ export const BOUNDARY: readonly Statement[] = [
       'secretsmanager:GetSecretValue',
       'sns:Publish',
       'ssm:GetParameters',
-      'ssmmessages:CreateControlChannel',
-      'ssmmessages:CreateDataChannel',
-      'ssmmessages:OpenControlChannel',
-      'ssmmessages:OpenDataChannel',
     ],
     Resource: '*', // a limit on actions: each role's own policy names its resources
   },

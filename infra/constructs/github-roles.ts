@@ -1,7 +1,7 @@
 /**
  * What GitHub Actions may do, without a stored key: OpenID Connect, and one role for each step.
  *
- *     pull request, main ─▶ plan role: reads, saves plans    main, after approval ─▶ apply role: changes
+ *     pull request, main ─▶ plan role: reads, saves plans    main, after approval ─▶ apply role: changes one environment
  *     release      ─▶ push role: one image repository
  *
  * Source of the subjects: https://docs.github.com/actions/security-for-github-actions/security-hardening-your-deployments/about-security-hardening-with-openid-connect
@@ -13,12 +13,14 @@ import { IamRole } from '@cdktf/provider-aws/lib/iam-role/index.js'
 import { IamRolePolicy } from '@cdktf/provider-aws/lib/iam-role-policy/index.js'
 import { IamRolePolicyAttachment } from '@cdktf/provider-aws/lib/iam-role-policy-attachment/index.js'
 import { Construct } from 'constructs'
-import type { Account } from '../environment.ts'
-import { githubRoleName } from '../names.ts'
+import type { Account, Environment } from '../environment.ts'
+import { githubRoleName, type PipelineRole } from '../names.ts'
 import { policy } from '../policy.ts'
 import {
   BOUNDARY,
   boundedRoleStatements,
+  otherEnvironmentStatements,
+  pipelineStatements,
   pushStatements,
   refreshStatements,
   type State,
@@ -28,6 +30,7 @@ import { BOUNDARY_POLICY } from './service-role.ts'
 
 export interface GithubRolesOptions extends State {
   readonly account: Account
+  readonly environments: readonly Environment['name'][]
   readonly repositoryArn: string
 }
 
@@ -37,7 +40,8 @@ const MAX_SESSION_SECONDS = 2 * 60 * 60
 
 export class GithubRoles extends Construct {
   readonly planRoleArn: string
-  readonly applyRoleArn: string
+  /** By environment. */
+  readonly applyRoleArns: ReadonlyMap<string, string>
   readonly pushRoleArn: string
   readonly #account: Account
   readonly #providerArn: string
@@ -47,7 +51,7 @@ export class GithubRoles extends Construct {
     this.#account = options.account
     this.#providerArn = this.#provider()
     this.planRoleArn = this.#plan(options)
-    this.applyRoleArn = this.#apply()
+    this.applyRoleArns = this.#apply(options)
     this.pushRoleArn = this.#push(options)
   }
 
@@ -73,24 +77,34 @@ export class GithubRoles extends Construct {
     return role.arn
   }
 
-  /** Everything but IAM, organisations and the account itself; of IAM, roles named millrace-* alone. */
-  #apply(): string {
-    const situations = ['dev', 'staging', 'prod'].map((name) => `environment:${name}`)
-    const role = this.#role('apply', situations)
+  /**
+   * Everything but IAM, organisations and the account itself, and nothing of another environment; of IAM, roles of its
+   * own environment alone.
+   */
+  #apply({ environments, ...state }: GithubRolesOptions): ReadonlyMap<string, string> {
     const boundary = new IamPolicy(this, 'boundary', {
       name: BOUNDARY_POLICY,
-      description: 'The most that any role made by the apply role can ever do',
+      description: 'The most that any role made by an apply role can ever do',
       policy: policy(...BOUNDARY),
     })
-    new IamRolePolicyAttachment(this, 'apply-services', {
-      role: role.name,
-      policyArn: 'arn:aws:iam::aws:policy/PowerUserAccess',
+    const roles = environments.map((name): [string, string] => {
+      const role = this.#role(`apply-${name}`, [`environment:${name}`])
+      new IamRolePolicyAttachment(this, `apply-${name}-services`, {
+        role: role.name,
+        policyArn: 'arn:aws:iam::aws:policy/PowerUserAccess',
+      })
+      const others = environments.filter((other) => other !== name)
+      new IamRolePolicy(this, `apply-${name}-limits`, {
+        role: role.id,
+        policy: policy(
+          ...boundedRoleStatements(this.#account, boundary.arn, name),
+          ...pipelineStatements(this.#account, environments),
+          ...otherEnvironmentStatements(state, others),
+        ),
+      })
+      return [name, role.arn]
     })
-    new IamRolePolicy(this, 'apply-roles', {
-      role: role.id,
-      policy: policy(...boundedRoleStatements(this.#account, boundary.arn)),
-    })
-    return role.arn
+    return new Map(roles)
   }
 
   #push({ repositoryArn, stateKeyArn }: GithubRolesOptions): string {
@@ -103,7 +117,7 @@ export class GithubRoles extends Construct {
   }
 
   /** A role for workflows of our repository in one of the given situations, both forms of the subject taken exactly. */
-  #role(name: 'plan' | 'apply' | 'push', situations: readonly string[]): IamRole {
+  #role(name: PipelineRole, situations: readonly string[]): IamRole {
     const { owner, repository, ownerId, repositoryId } = this.#account.github
     const repositories = [`${owner}/${repository}`]
     if (ownerId !== undefined) repositories.push(`${owner}@${ownerId}/${repository}@${repositoryId}`)

@@ -24,8 +24,8 @@ export interface ScalingOptions {
   readonly tasks: Tasks
   readonly clusterName: string
   readonly service: FargateService
-  /** Behind a load balancer: label of its metric of requests per target. */
-  readonly requestCountLabel?: string
+  /** Behind a load balancer: dimensions of its metrics. */
+  readonly balancer?: { readonly LoadBalancer: string; readonly TargetGroup: string }
 }
 
 export class Scaling extends Construct {
@@ -33,7 +33,7 @@ export class Scaling extends Construct {
 
   constructor(scope: Construct, id: string, options: ScalingOptions) {
     super(scope, id)
-    const { environment, role, tasks, clusterName, service, requestCountLabel } = options
+    const { environment, role, tasks, clusterName, service, balancer } = options
     this.#target = new AppautoscalingTarget(this, 'target', {
       serviceNamespace: 'ecs',
       scalableDimension: 'ecs:service:DesiredCount',
@@ -60,13 +60,8 @@ export class Scaling extends Construct {
     // What more tasks help with: not a channel that fills up behind a slow broker, not a sink that fails.
     this.#follow('loop', TARGETS.loopUse, published(CLOUDWATCH.loopUse))
     if (role === 'deliver') this.#follow('lag', TARGETS.lagEvents, published(CLOUDWATCH.workingLag))
-    if (requestCountLabel !== undefined) {
-      this.#follow('requests', (TARGETS.requestsPerMinutePerCore * tasks.cpu) / 1024, {
-        predefinedMetricSpecification: {
-          predefinedMetricType: 'ALBRequestCountPerTarget',
-          resourceLabel: requestCountLabel,
-        },
-      })
+    if (balancer !== undefined) {
+      this.#follow('requests', (TARGETS.requestsPerMinutePerCore * tasks.cpu) / 1024, requestsPerTarget(balancer))
     }
     for (const peak of tasks.peaks ?? []) {
       this.#floorFrom(`${peak.name}-begins`, peak.from, peak.minTasks)
@@ -101,5 +96,22 @@ export class Scaling extends Construct {
       // Not the most: raised in config.ts, that must hold at once.
       scalableTargetAction: { minCapacity: String(minCapacity) },
     })
+  }
+}
+
+/** Without requests the load balancer publishes no count, and a metric without data lets nothing scale in: 0 then. */
+function requestsPerTarget(balancer: NonNullable<ScalingOptions['balancer']>): object {
+  const metric = {
+    namespace: 'AWS/ApplicationELB',
+    metricName: 'RequestCountPerTarget',
+    dimensions: Object.entries(balancer).map(([name, value]) => ({ name, value })),
+  }
+  return {
+    customizedMetricSpecification: {
+      metrics: [
+        { id: 'counted', metricStat: { metric, stat: 'Sum' }, returnData: false },
+        { id: 'requests', expression: 'FILL(counted, 0)', label: 'Requests a target', returnData: true },
+      ],
+    },
   }
 }

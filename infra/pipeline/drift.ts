@@ -9,7 +9,7 @@ export async function findDrift(environment: Environment, terraformVersion: stri
   const [first = ''] = stackNames(environment)
   const foundation = new TerraformStack(first)
   await foundation.init()
-  if (!(await foundation.hasResources())) {
+  if ((await foundation.resources()).length === 0) {
     console.error(`${environment.name} is not deployed: nothing to compare`)
     return ''
   }

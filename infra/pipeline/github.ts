@@ -1,7 +1,8 @@
 /**
- * The one comment of a pull request and the one issue about drift, found again by a mark in their text. GitHub's REST API, with what a
- * workflow has in its environment: GITHUB_TOKEN, GITHUB_REPOSITORY and GITHUB_API_URL.
- * https://docs.github.com/rest/issues
+ * The one comment of a pull request and the one issue about drift, found again by a mark in their text; and how the repository
+ * guards an environment. GitHub's REST API, with what a workflow has in its environment: GITHUB_TOKEN, GITHUB_REPOSITORY and
+ * GITHUB_API_URL.
+ * https://docs.github.com/rest/issues, https://docs.github.com/rest/deployments/environments
  */
 export class GithubError extends Error {}
 
@@ -13,6 +14,12 @@ interface Issue {
 interface Comment {
   readonly id: number
   readonly body: string
+}
+
+interface EnvironmentRules {
+  readonly protection_rules?: readonly { readonly type: string; readonly reviewers?: readonly unknown[] }[]
+  /** null: any branch may deploy. */
+  readonly deployment_branch_policy?: object | null
 }
 
 /** What GitHub takes as a text. Characters. */
@@ -53,6 +60,24 @@ export class Github {
     } else if (open) {
       await this.#call('PATCH', `/issues/${open.number}`, { state: 'closed', state_reason: 'completed' })
     }
+  }
+
+  /**
+   * Nothing is applied in an environment that anybody, or any branch, may deploy to.
+   * @throws GithubError that says which rule is missing, and where it is set.
+   */
+  async requireApproval(environment: string): Promise<void> {
+    const { protection_rules: rules = [], deployment_branch_policy: branches } = (await this.#call(
+      'GET',
+      `/environments/${environment}`,
+    )) as EnvironmentRules
+    const hasReviewers = rules.some(({ type, reviewers = [] }) => type === 'required_reviewers' && reviewers.length > 0)
+    const missing = [...(hasReviewers ? [] : ['required reviewers']), ...(branches ? [] : ['rule for its branches'])]
+    if (missing.length === 0) return
+    throw new GithubError(
+      `the environment ${environment} of this repository has no ${missing.join(' and no ')}: nothing is applied. ` +
+        `Set them in Settings → Environments → ${environment}: reviewers who approve, and main as the only branch`,
+    )
   }
 
   async *#pages<T>(path: string): AsyncGenerator<T> {

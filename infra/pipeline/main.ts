@@ -13,7 +13,7 @@
  */
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { ConfigError, checkConfig, findEnvironment, requireAccount, requireImage } from '../check-config.ts'
+import { ConfigError, checkConfig, findEnvironment, requireAccount, requireReleased } from '../check-config.ts'
 import { account, environments } from '../config.ts'
 import { githubRoleArn, imageRepository } from '../names.ts'
 import { requireTerraform, synthesiseStacks, TerraformError } from '../terraform.ts'
@@ -87,7 +87,9 @@ async function apply(name: string, id: string): Promise<void> {
   checkConfig(account, environments)
   const environment = findEnvironment(environments, name)
   requireAccount(account)
-  requireImage(environment)
+  requireReleased(environment)
+  // Who applies by hand has credentials of their own. A workflow has them because somebody approved: see that it was so.
+  if (process.env.GITHUB_ACTIONS === 'true') await new Github().requireApproval(name)
   const { terraformVersion } = prepare([name])
   try {
     const left = await applyPlan(environment, id, new PlanStore(account), terraformVersion)
@@ -124,7 +126,8 @@ function describeAccount(): void {
   const configured = !/^0+$/.test(account.id)
   if (!configured) console.error('infra/config.ts: account.id is still a placeholder: nothing is planned or deployed')
   output('region', account.region)
-  for (const role of ['plan', 'apply', 'push'] as const) output(`${role}-role`, githubRoleArn(account, role))
+  for (const role of ['plan', 'push'] as const) output(`${role}-role`, githubRoleArn(account, role))
+  for (const { name } of environments) output(`apply-role-${name}`, githubRoleArn(account, `apply-${name}`))
   output('image-repository', imageRepository(account))
   const deploys = configured ? account.github.deploys : []
   output('environments', JSON.stringify(deploys))

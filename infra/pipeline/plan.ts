@@ -4,6 +4,7 @@
  */
 import { execFileSync } from 'node:child_process'
 import type { Environment } from '../environment.ts'
+import { requireLogToStay } from '../former-log.ts'
 import { stackNames } from '../names.ts'
 import { dependenciesOf, type StatePosition, TerraformStack } from '../terraform.ts'
 import { fingerprint, PLAN_FILE, type Plan, type PlannedStack, sha256 } from './saved-plan.ts'
@@ -19,6 +20,7 @@ export async function planEnvironment(environment: Environment, terraformVersion
   const stacks = stackNames(environment).map((name) => new TerraformStack(name))
   // One after the other: a shared plugin cache is not safe for several at once.
   for (const stack of stacks) await stack.init()
+  await requireLogToStay(environment)
   console.error(`── plan ${stacks.map(({ name }) => name).join(', ')}`)
   const states = new Map<string, StatePosition>()
   await Promise.all(

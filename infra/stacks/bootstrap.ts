@@ -6,7 +6,7 @@ import { KmsKey } from '@cdktf/provider-aws/lib/kms-key/index.js'
 import type { Construct } from 'constructs'
 import { GithubRoles } from '../constructs/github-roles.ts'
 import { PrivateBucket } from '../constructs/private-bucket.ts'
-import type { Account } from '../environment.ts'
+import type { Account, Environment } from '../environment.ts'
 import { PLANS_PREFIX, REPOSITORY, stateBucketName } from '../names.ts'
 import { keyPolicy } from '../policy.ts'
 import { AwsStack, STATE_KEY_ALIAS } from './aws-stack.ts'
@@ -16,7 +16,7 @@ const UNTAGGED_IMAGES_DAYS = 14
 const SAVED_PLANS_DAYS = 14
 
 export class Bootstrap extends AwsStack {
-  constructor(scope: Construct, account: Account) {
+  constructor(scope: Construct, account: Account, environments: readonly Environment[]) {
     super(scope, 'bootstrap', account, 'account')
     const key = new KmsKey(this, 'key', {
       description: 'Terraform state and images of Millrace',
@@ -76,13 +76,14 @@ export class Bootstrap extends AwsStack {
 
     const roles = new GithubRoles(this, 'github', {
       account,
+      environments: environments.map(({ name }) => name),
       stateBucketArn: state.arn,
       stateKeyArn: key.arn,
       repositoryArn: repository.arn,
     })
     this.output('image_repository', repository.repositoryUrl)
     this.output('plan_role', roles.planRoleArn)
-    this.output('apply_role', roles.applyRoleArn)
+    for (const [name, arn] of roles.applyRoleArns) this.output(`apply_role_${name}`, arn)
     this.output('push_role', roles.pushRoleArn)
   }
 }

@@ -19,7 +19,7 @@ export class Foundation extends AwsStack {
   /** Of the load balancer and of buckets. */
   readonly accessLog: PrivateBucket
   readonly archive: PrivateBucket
-  /** One of the two, by profile. */
+  /** One of the two, by profile; both while the log of a former single task is drained. */
   readonly logVolume: LogVolume | undefined
   readonly kafka: KafkaCluster | undefined
 
@@ -50,9 +50,10 @@ export class Foundation extends AwsStack {
       accessLog: { bucket: this.accessLog, prefix: 'archive/' },
       protect,
     })
-    if (environment.profile === 'single') {
+    if (environment.profile === 'single' || environment.formerLog !== undefined) {
       this.logVolume = new LogVolume(this, 'log', { name, account, network: this.network, kmsKeyArn: key.arn, protect })
-    } else if (environment.kafka) {
+    }
+    if (environment.profile === 'scaled' && environment.kafka) {
       this.kafka = new KafkaCluster(this, 'kafka', {
         name,
         account,

@@ -220,6 +220,7 @@ export class Monitoring extends AwsStack {
       dimensions,
       threshold: 1,
       evaluationPeriods: 5,
+      treatMissingData: 'breaching', // a cluster that is gone counts nothing
     })
     this.#alarm('kafka-offline-partitions', {
       alarmDescription: 'Partitions without a leader: writes to them are refused',

@@ -1,5 +1,4 @@
 /** What a release changes: the cluster, the services with their scaling, and the way in. */
-import { CloudwatchLogGroup } from '@cdktf/provider-aws/lib/cloudwatch-log-group/index.js'
 import { CloudwatchMetricAlarm } from '@cdktf/provider-aws/lib/cloudwatch-metric-alarm/index.js'
 import { EcsCluster } from '@cdktf/provider-aws/lib/ecs-cluster/index.js'
 import { EcsClusterCapacityProviders } from '@cdktf/provider-aws/lib/ecs-cluster-capacity-providers/index.js'
@@ -52,21 +51,9 @@ export class Service extends AwsStack {
     this.#monitoring = monitoring
     const name = prefix(environment)
     const { network, keyArn, accessLog } = foundation
-    const shells = new CloudwatchLogGroup(this, 'exec-log', {
-      name: `/millrace/${environment.name}/exec`,
-      retentionInDays: environment.logRetentionDays,
-      kmsKeyId: keyArn,
-    })
     this.#cluster = new EcsCluster(this, 'cluster', {
       name,
       setting: [{ name: 'containerInsights', value: 'enabled' }],
-      configuration: {
-        executeCommandConfiguration: {
-          kmsKeyId: keyArn,
-          logging: 'OVERRIDE',
-          logConfiguration: { cloudWatchEncryptionEnabled: true, cloudWatchLogGroupName: shells.name },
-        },
-      },
     })
     this.#capacity = new EcsClusterCapacityProviders(this, 'capacity', {
       clusterName: this.#cluster.name,
@@ -83,8 +70,11 @@ export class Service extends AwsStack {
   }
 
   #run(role: Role, tasks: Tasks): void {
-    const { logVolume, kafka, network, keyArn } = this.#foundation
-    const listens = role !== 'deliver'
+    const { network, keyArn } = this.#foundation
+    // A log is one or the other: that of the single task, or that of all.
+    const [logVolume, kafka] = role === 'all' ? [this.#foundation.logVolume] : [undefined, this.#foundation.kafka]
+    const isDraining = role === 'all' && this.#environment.profile === 'scaled'
+    const listens = role !== 'deliver' && !isDraining
     const service = new FargateService(this, role, {
       account: this.account,
       environment: this.#environment,
@@ -95,7 +85,11 @@ export class Service extends AwsStack {
       cluster: { name: this.#cluster.name, arn: this.#cluster.arn },
       image: imageOf(this.account, this.#environment.image),
       repositoryArn: `arn:aws:ecr:${this.account.region}:${this.account.id}:repository/${REPOSITORY}`,
-      variables: { ...this.#variables(role), ...(kafka && { KAFKA_BROKERS: kafka.bootstrapBrokers }) },
+      variables: {
+        ...this.#variables(role),
+        ...(isDraining && { HOST: '127.0.0.1' }),
+        ...(kafka && { KAFKA_BROKERS: kafka.bootstrapBrokers }),
+      },
       secrets: listens ? { API_KEYS: this.#apiKey.arn } : {},
       permissions: this.#permissions(role),
       workspaceArn: this.#monitoring.workspaceArn,
@@ -112,7 +106,7 @@ export class Service extends AwsStack {
         ...(logVolume ? [{ securityGroupId: logVolume.securityGroupId, port: NFS_PORT, what: 'log' }] : []),
         ...(kafka ? [{ securityGroupId: kafka.securityGroupId, port: KAFKA_IAM_PORT, what: 'kafka' }] : []),
       ],
-      rollbackAlarms: listens ? this.#rollbackAlarms() : [this.#monitoring.lagAlarm],
+      rollbackAlarms: listens ? this.#rollbackAlarms() : isDraining ? [] : [this.#monitoring.lagAlarm],
       dependsOn: [this.#capacity, ...(listens ? [this.#apiKey.value, this.#edge.listener] : [])],
     })
     if (tasks.maxTasks === 1) return
@@ -122,7 +116,7 @@ export class Service extends AwsStack {
       tasks,
       clusterName: this.#cluster.name,
       service,
-      ...(listens && { requestCountLabel: this.#edge.requestCountLabel }),
+      ...(listens && { balancer: this.#edge.dimensions }),
     })
   }
 
@@ -173,7 +167,7 @@ export class Service extends AwsStack {
         { Sid: 'ArchiveKey', Action: ['kms:GenerateDataKey', 'kms:Decrypt'], Resource: keyArn },
       )
     }
-    if (kafka) {
+    if (kafka && role !== 'all') {
       statements.push(
         {
           Sid: 'KafkaCluster',

@@ -6,7 +6,16 @@ import { describe, expect, test } from 'vitest'
 import { account } from '../../infra/config.ts'
 import { refreshStatements } from '../../infra/constructs/github-policies.ts'
 import type { Statement } from '../../infra/policy.ts'
-import { type Block, resourcesOf, synth, temporaryProject } from '../support/synth.ts'
+import {
+  type Block,
+  DEV_FORGETS_ITS_LOG,
+  DEV_KEEPS_ITS_LOG,
+  DEV_SCALED_AND_DRAINING,
+  edit,
+  resourcesOf,
+  synth,
+  temporaryProject,
+} from '../support/synth.ts'
 
 const { stacks } = synth()
 const all = [...stacks.values()]
@@ -55,6 +64,30 @@ describe('a deployment', () => {
     }
   })
 })
+
+test('from single to scaled in three steps: the old task drains its log, then goes, and its disk goes last', () => {
+  const project = temporaryProject(DEV_SCALED_AND_DRAINING)
+  const look = () => {
+    const made = synth(project).stacks
+    const [foundation, service] = [made.get('dev-foundation'), made.get('dev-service')]
+    const found = resourcesOf(service ? [service] : [], 'aws_ecs_service').map(({ block }) => block)
+    return {
+      disks: Object.keys(foundation?.resource.aws_efs_file_system ?? {}).length,
+      clusters: Object.keys(foundation?.resource.aws_msk_cluster ?? {}).length,
+      tasks: found.map(({ name }) => name),
+      takeRequests: found.filter((each) => each.load_balancer !== undefined).map(({ name }) => name),
+      variables: JSON.stringify(resourcesOf(service ? [service] : [], 'aws_ecs_task_definition')),
+    }
+  }
+  const draining = look()
+  expect(draining).toMatchObject({ disks: 1, clusters: 1, takeRequests: ['ingest'] })
+  expect(draining.tasks).toEqual(['all', 'deliver', 'ingest'])
+  expect(draining.variables).toMatch(/HOST\W+value\W+127\.0\.0\.1/)
+  edit(project, DEV_KEEPS_ITS_LOG)
+  expect(look()).toMatchObject({ disks: 1, clusters: 1, tasks: ['deliver', 'ingest'], takeRequests: ['ingest'] })
+  edit(project, DEV_FORGETS_ITS_LOG)
+  expect(look()).toMatchObject({ disks: 0, clusters: 1, tasks: ['deliver', 'ingest'] })
+}, 60_000)
 
 describe('a task', () => {
   test('gives each container CPU of its own, together what the task has', () => {
@@ -194,9 +227,44 @@ describe('the roles of the pipeline', () => {
     }
   })
 
-  test('the apply role becomes no other role, and changes nothing of the pipeline’s own', () => {
+  const applyStatements = (name: string) => {
     const policies = Object.entries(stacks.get('bootstrap')?.resource.aws_iam_role_policy ?? {})
-    const statements = statementsOf(policies.find(([name]) => name.includes('apply-roles'))?.[1] ?? {})
+    return statementsOf(policies.find(([key]) => key.includes(`apply-${name}-limits`))?.[1] ?? {})
+  }
+
+  test('who may change dev has no power over prod: not by a tag, not by a name, not over its state', () => {
+    const denied = applyStatements('dev').filter(({ Effect }) => Effect === 'Deny')
+    expect(denied).toContainEqual(
+      expect.objectContaining({
+        Action: '*',
+        Resource: '*',
+        Condition: {
+          StringEquals: {
+            'aws:ResourceTag/Project': 'millrace',
+            'aws:ResourceTag/Environment': ['staging', 'prod'],
+          },
+        },
+      }),
+    )
+    const buckets = denied.find(({ Action }) => Action === 's3:*')?.Resource
+    expect(buckets).toContain('arn:aws:s3:::millrace-prod-*')
+    expect(JSON.stringify(buckets)).toContain('/prod-*')
+    const made = applyStatements('dev').find(({ Sid }) => Sid === 'MakeBoundedRoles')
+    expect(made?.Resource).toMatch(/:role\/millrace-dev-\*$/)
+  })
+
+  test('every inline policy is within what IAM takes, 10,240 characters a role', () => {
+    for (const { name, resource } of all) {
+      const byRole = Map.groupBy(Object.values(resource.aws_iam_role_policy ?? {}), ({ role }) => String(role))
+      for (const [role, policies] of byRole) {
+        const length = policies.reduce((sum, { policy }) => sum + String(policy).length, 0)
+        expect(length, `${name} ${role}`).toBeLessThan(10_240)
+      }
+    }
+  })
+
+  test('the apply role becomes no other role, and changes nothing of the pipeline’s own', () => {
+    const statements = applyStatements('staging')
     const denied = statements.filter(({ Effect }) => Effect === 'Deny')
     expect(denied).toContainEqual(expect.objectContaining({ Action: 'sts:AssumeRole', Resource: '*' }))
     const allowed = statements.filter(({ Effect }) => Effect !== 'Deny').flatMap(({ Action }) => listOf(Action))

@@ -73,7 +73,7 @@ test('scaling follows metrics that the app publishes, with the dimensions it pub
     const { customized_metric_specification: metric } = block.target_tracking_scaling_policy_configuration as {
       customized_metric_specification?: { namespace: string; metric_name: string; dimensions: { name: string }[] }
     }
-    return metric ? [{ at, metric }] : []
+    return metric?.namespace ? [{ at, metric }] : []
   })
   expect(followed).toHaveLength(6)
   for (const { at, metric } of followed) {

@@ -37,6 +37,28 @@ export function edit(directory: string, edits: readonly (readonly [string, strin
   writeFileSync(path, text)
 }
 
+/** Edits that make dev, which is `single` in config.ts, `scaled`; its single task drains its log. */
+export const DEV_SCALED_AND_DRAINING: readonly (readonly [string, string])[] = [
+  ["profile: 'single',", "profile: 'scaled',\n    formerLog: 'drain',"],
+  ["zones: ['a', 'b'],", "zones: ['a', 'b', 'c'],"],
+  [
+    'tasks: { all: { cpu: 512, memoryMiB: 1024, minTasks: 1, maxTasks: 1 } },',
+    `kafka: { brokerType: 'kafka.t3.small', storageGiB: 50, plannedMibps: 0.2 },
+    tasks: {
+      all: { cpu: 512, memoryMiB: 1024, minTasks: 1, maxTasks: 1 },
+      ingest: { cpu: 512, memoryMiB: 1024, minTasks: 1, maxTasks: 2 },
+      deliver: { cpu: 512, memoryMiB: 1024, minTasks: 1, maxTasks: 2 },
+    },`,
+  ],
+]
+/** Then: the task goes, the disk of its log stays. */
+export const DEV_KEEPS_ITS_LOG: readonly (readonly [string, string])[] = [
+  ["formerLog: 'drain',", "formerLog: 'keep',"],
+  ['      all: { cpu: 512, memoryMiB: 1024, minTasks: 1, maxTasks: 1 },\n', ''],
+]
+/** Then: the disk goes. */
+export const DEV_FORGETS_ITS_LOG: readonly (readonly [string, string])[] = [["    formerLog: 'keep',\n", '']]
+
 export function synth(directory?: string): Omit<Synthesis, 'stacks'> & { stacks: Map<string, SynthesisedStack> } {
   const { code, stderr, stacks } = synthesise(directory)
   return { code, stderr, stacks: new Map(stacks.map((stack) => [stack.name, stack])) }

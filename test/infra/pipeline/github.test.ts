@@ -19,11 +19,14 @@ let github: Github
 let comments: Item[]
 let issues: Item[]
 let calls: string[]
+/** What the repository says of each of its environments. */
+let rules: Record<string, object>
 
 beforeEach(async () => {
   comments = []
   issues = []
   calls = []
+  rules = {}
   server = createServer(async (request, response) => {
     calls.push(`${request.method} ${request.url}`)
     let text = ''
@@ -32,6 +35,10 @@ beforeEach(async () => {
     if (request.headers.authorization !== 'Bearer token') return answer(401, { message: 'Bad credentials' })
     const { pathname, searchParams } = new URL(request.url ?? '', 'http://github')
     const path = pathname.replace('/repos/owner/name', '')
+    if (path.startsWith('/environments/')) {
+      const found = rules[path.split('/').at(-1) ?? '']
+      return found ? answer(200, found) : answer(404, { message: 'Not Found' })
+    }
     const items = path.includes('comments') ? comments : issues
     if (request.method === 'GET') {
       const [size, page] = [Number(searchParams.get('per_page')), Number(searchParams.get('page'))]
@@ -96,4 +103,29 @@ test('what GitHub refuses is an error that names the call and what to check', as
     /GitHub answered 401 to GET \/issues\/7\/comments.*: check the permissions of the job/,
   )
   expect(() => new Github({})).toThrow(GithubError)
+})
+
+test('an environment that nobody approves, or that any branch may deploy to, is not applied', async () => {
+  const reviewed = { type: 'required_reviewers', reviewers: [{ type: 'User' }] }
+  const fromMain = { protected_branches: false, custom_branch_policies: true }
+  rules = {
+    open: { protection_rules: [], deployment_branch_policy: null },
+    unreviewed: { protection_rules: [{ type: 'branch_policy' }], deployment_branch_policy: fromMain },
+    nobody: { protection_rules: [{ ...reviewed, reviewers: [] }], deployment_branch_policy: fromMain },
+    anywhere: { protection_rules: [reviewed], deployment_branch_policy: null },
+    guarded: { protection_rules: [reviewed, { type: 'branch_policy' }], deployment_branch_policy: fromMain },
+  }
+  const refusal = (name: string) =>
+    github.requireApproval(name).then(
+      () => 'none',
+      (error: Error) => error.message,
+    )
+  expect(await refusal('guarded')).toBe('none')
+  expect(await refusal('open')).toMatch(
+    /^the environment open .* has no required reviewers and no rule for its branches: /,
+  )
+  expect(await refusal('unreviewed')).toMatch(/has no required reviewers: nothing is applied\. Set them in Settings/)
+  expect(await refusal('nobody')).toMatch(/has no required reviewers: /)
+  expect(await refusal('anywhere')).toMatch(/has no rule for its branches: /)
+  expect(await refusal('unknown')).toMatch(/GitHub answered 404 to GET \/environments\/unknown/)
 })
