@@ -1,11 +1,12 @@
 /**
- * What the workflows do between a commit and AWS, by the same commands in the same order: plan, approve, apply. Real cdktf code,
- * terraform and AWS provider; AWS is emulated, and the approval is that the test goes on.
+ * What the workflows do between a commit and AWS, by the same commands in the same order and with the same roles: plan, approve,
+ * apply. Real cdktf code, terraform and AWS provider; AWS is emulated, and the approval is that the test goes on.
  */
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { rmSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type EmulatedAws, missing, startEmulatedAws } from '../support/emulated-aws.ts'
+import { expectGateAgrees } from '../support/iam/agrees.ts'
+import { type PipelineStep, runPipeline, sessionOf } from '../support/pipeline.ts'
 import { edit, editedProject } from '../support/synth.ts'
 
 const ACCOUNT = '123456789012'
@@ -16,35 +17,17 @@ let project: string
 /** As in the config now. */
 let budget = 150
 
-interface Step {
-  readonly code: number
-  readonly output: string
-  /** What a later step of the workflow would get. */
-  readonly outputs: Readonly<Record<string, string>>
-  /** Markdown. */
-  readonly summary: string
-}
-
-async function pipeline(...args: string[]): Promise<Step> {
-  const [outputFile, summaryFile] = [join(project, 'outputs'), join(project, 'summary.md')]
-  for (const file of [outputFile, summaryFile]) writeFileSync(file, '')
-  const summaryOption = args[0] === 'apply' ? [] : ['--summary', summaryFile]
-  const command = ['env', `GITHUB_OUTPUT=${outputFile}`, 'npm', 'run', '--silent', 'pipeline', '--']
-  const [program = '', ...rest] = [...command, ...args, ...summaryOption]
-  const { code, output } = await aws.run(project, program, ...rest)
-  const lines = readFileSync(outputFile, 'utf8').trim().split('\n')
-  const outputs = Object.fromEntries(lines.map((line) => line.split('=') as [string, string]))
-  return { code, output, outputs, summary: readFileSync(summaryFile, 'utf8') }
-}
-
-async function plan(): Promise<Step & { readonly id: string }> {
-  const step = await pipeline('plan', 'dev')
+async function plan(): Promise<PipelineStep & { readonly id: string }> {
+  const step = await runPipeline(await sessionOf(aws, 'plan'), project, 'plan', 'dev')
   expect(step.code, step.output.slice(-4000)).toBe(0)
   expect(step.outputs.plan).toMatch(/^[0-9a-f]{64}$/)
   return { ...step, id: step.outputs.plan ?? '' }
 }
 
-const apply = (id: string) => pipeline('apply', 'dev', '--plan', id)
+const apply = async (id: string) =>
+  runPipeline(await sessionOf(aws, 'apply-dev', 'dev'), project, 'apply', 'dev', '--plan', id)
+
+const drift = async (...names: string[]) => runPipeline(await sessionOf(aws, 'plan'), project, 'drift', ...names)
 
 /** One line of the config that changes one resource of the last but one stack. */
 function setBudget(usd: number): void {
@@ -167,7 +150,7 @@ describe.skipIf(reason)(`plan, approve, apply${reason ? ` (left out: ${reason})`
   })
 
   test('drift: silent while all is as the code says, then named', async () => {
-    const none = await pipeline('drift', 'dev', 'prod')
+    const none = await drift('dev', 'prod')
     expect([none.code, none.outputs.drift, none.summary], none.output.slice(-2000)).toEqual([0, 'false', ''])
     expect(none.output).toContain('prod is not deployed: nothing to compare')
 
@@ -175,8 +158,18 @@ describe.skipIf(reason)(`plan, approve, apply${reason ? ` (left out: ${reason})`
     const { Budget } = await aws.call('budgets', 'AWSBudgetServiceGateway.DescribeBudget', Name)
     const changed = { ...(Budget as unknown as object), BudgetLimit: { Amount: '4000', Unit: 'USD' } }
     await aws.call('budgets', 'AWSBudgetServiceGateway.UpdateBudget', { AccountId: ACCOUNT, NewBudget: changed })
-    const found = await pipeline('drift', 'dev')
+    const found = await drift('dev')
     expect([found.code, found.outputs.drift]).toEqual([0, 'true'])
     expect(found.summary).toMatch(/! aws_budgets_budget\.budget\n! {5}limit_amount: "4000(\.0)?" → "180(\.0)?"/)
+  })
+
+  test('no call of a role was refused that its step needs', () => {
+    expect(aws.gate.failures).toEqual([])
+    expect(aws.gate.denials).toEqual([])
+    console.error(`${aws.gate.judged.length} actions of plan and apply role judged, none refused`)
+  })
+
+  test('a published simulator of IAM judges all of it the same, and no operation is new', async () => {
+    await expectGateAgrees(aws)
   })
 })

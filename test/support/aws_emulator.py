@@ -13,8 +13,10 @@ import threading
 import uuid
 
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"  # nothing here asks the machine that it runs on for credentials
+os.environ.setdefault("MOTO_ACM_VALIDATION_WAIT", "1")  # seconds until a certificate is valid
 os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")  # read when moto is imported
 
+from moto.ec2.models import ec2_backends
 from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
 from moto.core.utils import camelcase_to_underscores
@@ -23,7 +25,11 @@ from moto.ecs.responses import EC2ContainerServiceResponse
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.iam.access_control import IAMPolicyStatement, PermissionResult
 from moto.iam.models import iam_backends
-from moto.s3.models import FakeDeleteMarker
+from moto.kms.models import kms_backends
+from moto.route53 import models as route53_models
+from moto.resourcegroupstaggingapi.models import resourcegroupstaggingapi_backends
+from moto.s3.models import FakeDeleteMarker, s3_backends
+from moto.secretsmanager.models import secretsmanager_backends
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
@@ -120,6 +126,12 @@ def service_is_steady_or_goes_back():
 
     EC2ContainerServiceResponse.create_service = creating
     EC2ContainerServiceResponse.update_service = updating
+
+
+def hosted_zone_has_an_id_as_in_aws():
+    """Route 53: ids of zones begin with Z, and those of moto with anything."""
+    make = route53_models.create_route53_zone_id
+    route53_models.create_route53_zone_id = lambda *args, **named: "Z" + make(*args, **named)[1:]
 
 
 def delete_marker_can_be_deleted():
@@ -351,6 +363,64 @@ class Kafka:
         return response
 
 
+class Permissions:
+    """What judges a call, for the gate in front: /_permissions/role|bucket|key|secret|tags/<name>. No API of AWS: it needs no rights."""
+
+    def __call__(self, request):
+        found = re.fullmatch(r"/_permissions/(role|bucket|key|secret|tags)/(.+)", request.path)
+        if found is None:
+            return None
+        try:
+            return answer(getattr(self, found[1])(found[2], request.args["region"]))
+        except Exception as error:  # whatever moto says where there is none
+            return answer({"message": repr(error)}, 404)
+
+    @staticmethod
+    def role(name, region):
+        iam = iam_backends[DEFAULT_ACCOUNT_ID]["aws"]
+        role = iam.get_role(name)
+        attached = [Permissions.document(policy) for policy in role.managed_policies.values()]
+        boundary = role.permissions_boundary_arn
+        return {
+            "arn": role.arn,
+            "trust": json.loads(role.assume_role_policy_document),
+            "identity": [*map(json.loads, role.policies.values()), *attached],
+            "boundaryArn": boundary,
+            "boundary": Permissions.document(iam.managed_policies[boundary]) if boundary else None,
+        }
+
+    @staticmethod
+    def document(policy):
+        return json.loads(next(version.document for version in policy.versions if version.is_default))
+
+    @staticmethod
+    def bucket(name, region):
+        bucket = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets[name]
+        encryption = (bucket.encryption or {}).get("Rule", {}).get("ApplyServerSideEncryptionByDefault", {})
+        policy = bucket.policy.decode() if isinstance(bucket.policy, bytes) else bucket.policy
+        return {"policy": json.loads(policy) if policy else None, "key": encryption.get("KMSMasterKeyID")}
+
+    @staticmethod
+    def key(name, region):
+        kms = kms_backends[DEFAULT_ACCOUNT_ID][region]
+        key = kms.describe_key(name)
+        return {"arn": key.arn, "policy": json.loads(key.policy)}
+
+    @staticmethod
+    def tags(name, region):
+        if not name.startswith("arn:"):
+            found = ec2_backends[DEFAULT_ACCOUNT_ID][region].describe_tags(filters={"resource-id": [name]})
+            return {tag["key"]: tag["value"] for tag in found}
+        resources = resourcegroupstaggingapi_backends[DEFAULT_ACCOUNT_ID][region]._get_resources_generator()
+        found = next((each["Tags"] for each in resources if each["ResourceARN"] == name), [])
+        return {tag["Key"]: tag["Value"] for tag in found}
+
+    @staticmethod
+    def secret(name, region):
+        secret = secretsmanager_backends[DEFAULT_ACCOUNT_ID][region].secrets[name]
+        return {"arn": secret.arn, "key": secret.kms_key_id}
+
+
 class Emulator:
     """One call at a time: moto is not made for two.
 
@@ -361,7 +431,7 @@ class Emulator:
 
     def __init__(self):
         self.moto = DomainDispatcherApplication(create_backend_app)
-        self.additions = [AutoscalingTags(), FileSystems(), AlertManager(), Budgets(), Kafka()]
+        self.additions = [Permissions(), AutoscalingTags(), FileSystems(), AlertManager(), Budgets(), Kafka()]
         self.one_at_a_time = threading.Lock()
         self.answered = {}
 
@@ -377,7 +447,8 @@ class Emulator:
             else:
                 times = "again"
             asked = environ.get("HTTP_X_AMZ_TARGET") or f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}"
-            print(times, asked, known.status, flush=True)
+            if not environ["PATH_INFO"].startswith("/_permissions/"):
+                print(times, asked, known.status, flush=True)
         return known(environ, start_response)
 
     def answer(self, environ):
@@ -404,6 +475,7 @@ def main():
     rule_between_groups_has_a_description()
     service_remembers_how_it_was_created()
     service_is_steady_or_goes_back()
+    hosted_zone_has_an_id_as_in_aws()
     delete_marker_can_be_deleted()
     # Reading all of AWS's managed policies takes seconds: a first call that waits for it is repeated by its client.
     iam_backends[DEFAULT_ACCOUNT_ID]["aws"].managed_policies

@@ -7,6 +7,7 @@ import { existsSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { type Credentials, Gate } from './iam/gate.ts'
 
 const PROVIDER = 'registry.terraform.io/hashicorp/aws'
 const REGION = 'eu-central-1'
@@ -37,10 +38,36 @@ export interface EmulatedAws {
   call(service: string, target: string, body: object): Promise<Record<string, never>>
   /** Runs a command against it; one that hangs ends after ten minutes, as a failure that says how far it came. */
   run(directory: string, command: string, ...args: string[]): Promise<Ran>
+  /** Judges each call of a session; the administrator, who all else here is, may do everything. */
+  readonly gate: Gate
+  /** Whoever has that access key. */
+  as(accessKeyId: string): Pick<Session, 'request'>
+  /** Takes on a role like a workflow of GitHub does: `subject` is in its token, such as `repo:example/millrace:pull_request`. */
+  session(role: string, subject: string): Promise<Session>
   /** Every call so far, a line each: `once`, `again` (its connection broke) or `not emulated`; what it asked for, what it got. */
   calls(): string[]
   stop(): Promise<void>
 }
+
+/** Somebody with the credentials of a role. */
+export interface Session extends Pick<EmulatedAws, 'environment' | 'run'> {
+  readonly credentials: Credentials
+  /** Makes one call, of any protocol; `service` is what it is signed for. */
+  request(service: string, request: ApiRequest): Promise<{ readonly status: number; readonly text: string }>
+}
+
+export interface ApiRequest {
+  /** Default POST. */
+  readonly method?: string
+  /** Default `/`. */
+  readonly path?: string
+  /** Of a call in JSON: `AmazonECS.UpdateService`. */
+  readonly target?: string
+  /** JSON with `target`; a form without. */
+  readonly body?: Readonly<Record<string, unknown>>
+}
+
+const ADMINISTRATOR = 'emulated'
 
 export async function startEmulatedAws(): Promise<EmulatedAws> {
   const port = await freePort()
@@ -52,12 +79,13 @@ export async function startEmulatedAws(): Promise<EmulatedAws> {
     output += text
   })
   await saying(child, 'listening')
-  const url = `http://127.0.0.1:${port}`
+  const gate = await Gate.start({ upstream: `http://127.0.0.1:${port}`, administrator: ADMINISTRATOR, python })
+  const { url } = gate
   const mirror = findMirror()
   const environment = {
     ...process.env,
     AWS_ENDPOINT_URL: url,
-    AWS_ACCESS_KEY_ID: 'emulated',
+    AWS_ACCESS_KEY_ID: ADMINISTRATOR,
     AWS_SECRET_ACCESS_KEY: 'emulated',
     AWS_REGION: REGION,
     CHECKPOINT_DISABLE: '1',
@@ -65,36 +93,85 @@ export async function startEmulatedAws(): Promise<EmulatedAws> {
     ...(mirror && { TF_CLI_CONFIG_FILE: cliConfig(mirror.directory), AWS_PROVIDER_VERSION: mirror.version }),
   }
   const calls = () => output.split('\n').slice(1, -1)
+  const runAs = async (given: NodeJS.ProcessEnv, directory: string, command: string, args: string[]): Promise<Ran> => {
+    const ran = await run(directory, command, args, given)
+    if (ran.code !== null) return { ...ran, code: ran.code }
+    const last = calls().slice(-30).join('\n')
+    return { ...ran, code: 1, output: `${ran.output}\nended by the test; the last calls of AWS:\n${last}` }
+  }
   return {
     environment,
+    gate,
+    as: (accessKeyId) => ({ request: (service, request) => callApi(url, accessKeyId, service, request) }),
+    async session(role, subject) {
+      const credentials = await assumeRole(url, role, subject)
+      const own = {
+        ...environment,
+        AWS_ACCESS_KEY_ID: credentials.accessKeyId,
+        AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey,
+        AWS_SESSION_TOKEN: credentials.sessionToken,
+      }
+      return {
+        credentials,
+        environment: own,
+        run: (directory, command, ...args) => runAs(own, directory, command, args),
+        request: (service, request) => callApi(url, credentials.accessKeyId, service, request),
+      }
+    },
     async call(service, target, body) {
-      const scope = `Credential=emulated/20260101/${REGION}/${service}/aws4_request`
-      const response = await fetch(url, {
-        method: 'POST',
-        headers: {
-          authorization: `AWS4-HMAC-SHA256 ${scope}, SignedHeaders=host, Signature=none`,
-          'content-type': 'application/x-amz-json-1.1',
-          'x-amz-target': target,
-        },
-        body: JSON.stringify(body),
-      })
-      if (!response.ok) throw new Error(`${target}: ${response.status} ${await response.text()}`)
-      return (await response.json()) as Record<string, never>
+      const { status, text } = await callApi(url, ADMINISTRATOR, service, { target, body: { ...body } })
+      if (status >= 300) throw new Error(`${target}: ${status} ${text}`)
+      return JSON.parse(text) as Record<string, never>
     },
-    async run(directory, command, ...args) {
-      const ran = await run(directory, command, args, environment)
-      if (ran.code !== null) return { ...ran, code: ran.code }
-      const last = calls().slice(-30).join('\n')
-      return { ...ran, code: 1, output: `${ran.output}\nended by the test; the last calls of AWS:\n${last}` }
-    },
+    run: (directory, command, ...args) => runAs(environment, directory, command, args),
     calls,
     async stop() {
+      await gate.stop()
       const ended = new Promise((done) => child.once('exit', done))
       child.stdin?.end()
       const timer = setTimeout(() => child.kill('SIGKILL'), 5000)
       await ended
       clearTimeout(timer)
     },
+  }
+}
+
+async function callApi(url: string, accessKeyId: string, service: string, request: ApiRequest) {
+  const { method = 'POST', path = '/', target, body } = request
+  const scope = `Credential=${accessKeyId}/20260101/${REGION}/${service}/aws4_request`
+  const response = await fetch(`${url}${path}`, {
+    method,
+    headers: {
+      authorization: `AWS4-HMAC-SHA256 ${scope}, SignedHeaders=host, Signature=none`,
+      ...(target !== undefined && { 'content-type': 'application/x-amz-json-1.1', 'x-amz-target': target }),
+    },
+    ...(body && {
+      body: target === undefined ? new URLSearchParams(body as Record<string, string>) : JSON.stringify(body),
+    }),
+  })
+  return { status: response.status, text: await response.text() }
+}
+
+async function assumeRole(url: string, role: string, subject: string): Promise<Credentials> {
+  const claims = { iss: 'https://token.actions.githubusercontent.com', aud: 'sts.amazonaws.com', sub: subject }
+  const token = ['', JSON.stringify(claims), ''].map((part) => Buffer.from(part).toString('base64url')).join('.')
+  const response = await fetch(url, {
+    method: 'POST',
+    body: new URLSearchParams({
+      Action: 'AssumeRoleWithWebIdentity',
+      Version: '2011-06-15',
+      RoleArn: `arn:aws:iam::123456789012:role/${role}`,
+      RoleSessionName: 'workflow',
+      WebIdentityToken: token,
+    }),
+  })
+  const text = await response.text()
+  const value = (name: string) => new RegExp(`<${name}>([^<]*)<`).exec(text)?.[1] ?? ''
+  if (!response.ok) throw new Error(value('Message') || text)
+  return {
+    accessKeyId: value('AccessKeyId'),
+    secretAccessKey: value('SecretAccessKey'),
+    sessionToken: value('SessionToken'),
   }
 }
 

@@ -19,9 +19,12 @@ const FLEXIBLE_FROM = 2
 export interface SignIns {
   /** How often somebody signed in, first or again. */
   count: number
-  /** Signed requests that were not as MSK wants them. */
+  /** Signed requests that were not as MSK wants them, and requests that the policies of the role do not allow. */
   readonly refused: string[]
 }
+
+/** Why the role with that access key may not send a request of that kind, or undefined. */
+export type Authorize = (accessKeyId: string, api: number) => Promise<string | undefined>
 
 /** Listens on `port` for clients and passes them on to a broker's listener on `upstreamPort`. */
 export async function startIamFront(options: {
@@ -31,8 +34,10 @@ export async function startIamFront(options: {
   readonly region: string
   readonly sessionMs: number
   readonly signIns: SignIns
+  /** Without it, whoever has signed in may do everything. */
+  readonly authorize?: Authorize | undefined
 }): Promise<{ stop(): void }> {
-  const { directory, port, upstreamPort, region, sessionMs, signIns } = options
+  const { directory, port, upstreamPort, region, sessionMs, signIns, authorize } = options
   const sockets = new Set<Socket>()
   const server = createServer(
     { key: readFileSync(join(directory, 'server.key')), cert: readFileSync(join(directory, 'server.pem')) },
@@ -43,18 +48,23 @@ export async function startIamFront(options: {
         socket.on('error', () => client.destroy()).on('close', () => [client, upstream].map((each) => each.destroy()))
       }
       upstream.pipe(client)
-      let signedIn = false
-      onFrames(client, (frame) => {
+      let accessKeyId: string | undefined
+      onFrames(client, async (frame) => {
         const api = frame.readInt16BE(4)
-        if (api === SASL_HANDSHAKE) client.write(handshake(frame))
-        else if (api === SASL_AUTHENTICATE) {
-          const problem = judge(tokenIn(frame), region)
+        if (api === SASL_HANDSHAKE) return void client.write(handshake(frame))
+        if (api === SASL_AUTHENTICATE) {
+          const signed = readToken(tokenIn(frame), region)
+          const problem = 'problem' in signed ? signed.problem : await authorize?.(signed.accessKeyId, api)
           if (problem === undefined) signIns.count += 1
           else signIns.refused.push(problem)
-          signedIn ||= problem === undefined
-          client.write(authenticated(frame, problem, sessionMs))
-        } else if (signedIn || api === API_VERSIONS) upstream.write(frame)
-        else client.destroy()
+          if (problem === undefined && 'accessKeyId' in signed) accessKeyId = signed.accessKeyId
+          return void client.write(authenticated(frame, problem, sessionMs))
+        }
+        if (api === API_VERSIONS) return void upstream.write(frame)
+        const problem = accessKeyId === undefined ? 'not signed in' : await authorize?.(accessKeyId, api)
+        if (problem === undefined) return void upstream.write(frame)
+        signIns.refused.push(problem)
+        client.destroy()
       })
     },
   )
@@ -68,13 +78,17 @@ export async function startIamFront(options: {
 }
 
 /** What ECS offers inside a task: credentials of its role. */
-export async function startTaskRole(): Promise<{ environment: Record<string, string>; stop(): void }> {
+export async function startTaskRole({
+  accessKeyId = 'AKIDOFTHETASK',
+  secretAccessKey = 'secret-of-the-task',
+  sessionToken = 'token',
+} = {}): Promise<{ environment: Record<string, string>; stop(): void }> {
   const server = createHttpServer((_, response) => {
     const Expiration = new Date(Date.now() + 3_600_000).toISOString()
     const credentials = {
-      AccessKeyId: 'AKIDOFTHETASK',
-      SecretAccessKey: 'secret-of-the-task',
-      Token: 'token',
+      AccessKeyId: accessKeyId,
+      SecretAccessKey: secretAccessKey,
+      Token: sessionToken,
       Expiration,
     }
     response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(credentials))
@@ -90,14 +104,16 @@ export async function startTaskRole(): Promise<{ environment: Record<string, str
   }
 }
 
-/** A request: its length, then what is in it. */
-function onFrames(socket: TLSSocket, take: (frame: Buffer) => void): void {
+/** A request: its length, then what is in it. One after the other. */
+function onFrames(socket: TLSSocket, take: (frame: Buffer) => Promise<void>): void {
   let buffered = Buffer.alloc(0)
+  let taken = Promise.resolve()
   socket.on('data', (chunk: Buffer) => {
     buffered = Buffer.concat([buffered, chunk])
     while (buffered.length >= 4 && buffered.length >= 4 + buffered.readInt32BE(0)) {
       const end = 4 + buffered.readInt32BE(0)
-      take(buffered.subarray(0, end))
+      const frame = buffered.subarray(0, end)
+      taken = taken.then(() => take(frame))
       buffered = buffered.subarray(end)
     }
   })
@@ -127,14 +143,19 @@ function tokenIn(frame: Buffer): string {
   return /auth=Bearer ([\w-]+)/.exec(frame.toString('latin1'))?.[1] ?? ''
 }
 
-/** What is wrong with a token: https://github.com/aws/aws-msk-iam-auth describes what a right one is. */
-function judge(token: string, region: string): string | undefined {
+/** Whose token it is, or what is wrong with it: https://github.com/aws/aws-msk-iam-auth describes what a right one is. */
+function readToken(token: string, region: string): { readonly accessKeyId: string } | { readonly problem: string } {
   const url = URL.parse(Buffer.from(token, 'base64url').toString())
-  if (url === null) return 'the token is no signed request'
+  const problem = url === null ? 'the token is no signed request' : problemOf(url, region)
+  if (url === null || problem !== undefined) return { problem: problem ?? '' }
+  return { accessKeyId: (url.searchParams.get('X-Amz-Credential') ?? '').split('/')[0] ?? '' }
+}
+
+function problemOf(url: URL, region: string): string | undefined {
   const query = (name: string) => url.searchParams.get(name) ?? ''
   if (url.hostname !== `kafka.${region}.amazonaws.com`) return `signed for ${url.hostname}`
   if (query('Action') !== 'kafka-cluster:Connect') return `signed for the action ${query('Action')}`
-  if (!query('X-Amz-Credential').startsWith('AKIDOFTHETASK/')) return 'signed by somebody else'
+  if (!/^(AKID|ASIA|LSIA)\w+\//.test(query('X-Amz-Credential'))) return 'signed by nobody'
   if (!/^[\da-f]{64}$/.test(query('X-Amz-Signature'))) return 'not signed'
   if (Number(query('X-Amz-Expires')) > 900) return 'valid for longer than 15 minutes'
   return undefined

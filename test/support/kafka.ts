@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Admin } from '@platformatic/kafka'
 import type { KafkaConnection } from '../../app/log/kafka/connection.ts'
-import { type SignIns, startIamFront } from './kafka-iam.ts'
+import { type Authorize, type SignIns, startIamFront } from './kafka-iam.ts'
 import { kafkaJars } from './kafka-jars.ts'
 import { freePorts } from './ports.ts'
 
@@ -45,28 +45,43 @@ interface Ports {
   readonly behindIam: number
 }
 
+export interface KafkaOptions {
+  /** Nodes, numbered from 1. Default 1. */
+  readonly brokers?: number
+  /** Opens listeners with SCRAM, with client certificates and with IAM as well. */
+  readonly secure?: boolean
+  /** Judges what comes through the listener with IAM. */
+  readonly authorize?: Authorize
+}
+
 export class Kafka {
   readonly directory: string
   readonly #jars: string
   readonly #ports: readonly Ports[]
   readonly #secure: boolean
+  readonly #authorize: Authorize | undefined
   readonly #nodes = new Map<number, ChildProcess>()
   readonly #fronts: { stop(): void }[] = []
   readonly signIns: SignIns = { count: 0, refused: [] }
 
-  private constructor(directory: string, jars: string, ports: readonly Ports[], secure: boolean) {
+  private constructor(
+    directory: string,
+    jars: string,
+    ports: readonly Ports[],
+    { secure = false, authorize }: KafkaOptions,
+  ) {
     this.directory = directory
     this.#jars = jars
     this.#ports = ports
     this.#secure = secure
+    this.#authorize = authorize
   }
 
   /**
    * Starts a cluster and waits until it takes writes.
-   * @param options.brokers nodes, numbered from 1.
-   * @param options.secure opens listeners with SCRAM, with client certificates and with IAM as well.
    */
-  static async start({ brokers = 1, secure = false } = {}): Promise<Kafka> {
+  static async start(options: KafkaOptions = {}): Promise<Kafka> {
+    const { brokers = 1, secure = false } = options
     const jars = await kafkaJars()
     const directory = mkdtempSync(join(tmpdir(), 'millrace-kafka-'))
     const all = await freePorts(6 * brokers)
@@ -74,7 +89,7 @@ export class Kafka {
       const [plain = 0, controller = 0, scram = 0, mtls = 0, iam = 0, behindIam = 0] = all.slice(6 * node)
       return { plain, controller, scram, mtls, iam, behindIam }
     })
-    const kafka = new Kafka(directory, jars, ports, secure)
+    const kafka = new Kafka(directory, jars, ports, options)
     try {
       if (secure) makeCertificates(directory)
       for (const node of kafka.nodes) kafka.#format(node)
@@ -199,6 +214,7 @@ export class Kafka {
           region: IAM_REGION,
           sessionMs: IAM_SESSION_MS,
           signIns: this.signIns,
+          authorize: this.#authorize,
         }),
       )
     }
