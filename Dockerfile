@@ -1,4 +1,4 @@
-# The service for linux/amd64 and linux/arm64: production dependencies and app/, without its types. Why these bases, and what
+# The service for linux/amd64 and linux/arm64: production dependencies, app/ and millrace.config.*, without types. Why these bases, and what
 # it weighs: docs/decisions/0010-image.md.
 #
 #   docker build -t millrace .
@@ -21,14 +21,15 @@ RUN find node_modules -type f \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.m
  && mkdir data
 COPY scripts/build.ts scripts/
 COPY app app
-RUN node scripts/build.ts
+# Handlers, sinks and routes. What it imports from beside it has to be copied too, and to be let in by .dockerignore.
+COPY LICENSE millrace.config.* ./
+RUN node scripts/build.ts && rm build/.made-of
 
 FROM ${RUNTIME_IMAGE}
 # Owned by root, so that the service cannot change its own code; the numbers are those of the EFS directory in infra/.
 COPY --from=build /app/node_modules /app/node_modules
 COPY LICENSE /app/
-COPY --from=build /app/build/package.json /app/
-COPY --from=build /app/build/app /app/app
+COPY --from=build /app/build /app
 COPY --from=build --chown=1000:1000 /app/data /app/data
 WORKDIR /app
 USER 1000:1000
@@ -40,7 +41,7 @@ ENV PATH=/nodejs/bin:$PATH \
     DATA_DIR=./data
 EXPOSE 3000
 VOLUME /app/data
-HEALTHCHECK --interval=10s --timeout=5s --retries=3 --start-period=30s CMD ["node", "-e", "fetch('http://127.0.0.1:'+(process.env.ADMIN_PORT||9464)+'/health/live').then((r)=>process.exit(r.ok?0:1),()=>process.exit(1))"]
+HEALTHCHECK --interval=10s --timeout=5s --retries=3 --start-period=30s CMD ["node", "-e", "fetch('http://127.0.0.1:'+(process.env.ADMIN_PORT||process.env.MILLRACE_ADMIN_PORT||9464)+'/health/live').then((r)=>process.exit(r.ok?0:1),()=>process.exit(1))"]
 ENTRYPOINT ["node", "app/cli.js"]
 CMD ["serve"]
 ARG VERSION=dev

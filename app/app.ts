@@ -13,9 +13,10 @@ import packageJson from '../package.json' with { type: 'json' }
 import { createAdmin } from './admin/server.ts'
 import { channel } from './channel/channel.ts'
 import type { Config } from './config.ts'
+import { type ConfigFile, NO_CONFIG_FILE } from './config-file/load.ts'
 import { backoffMs } from './delivery/backoff.ts'
 import { Delivery } from './delivery/delivery.ts'
-import { type CheckedRoute, checkRoutes } from './delivery/route.ts'
+import { type CheckedRoute, checkRoutes, routesOfEnvironment } from './delivery/route.ts'
 import { pickFrom, startThreads } from './handlers/pick.ts'
 import { createServer, type ServerOptions } from './http/server.ts'
 import { HttpThreads } from './http/threads.ts'
@@ -25,7 +26,6 @@ import { openDeadLetters, openLog, openWindow } from './log/open.ts'
 import { publishToCloudWatch } from './observability/cloudwatch.ts'
 import { Metrics, type PipelineView } from './observability/metrics.ts'
 import type { Tracing } from './observability/tracing.ts'
-import { pipelines } from './pipelines.ts'
 import { checkDirectories } from './process/directories.ts'
 import { listen } from './process/listen.ts'
 import { filesOf, openSink } from './sinks/open.ts'
@@ -49,6 +49,8 @@ interface AppParts {
   readonly metrics?: Pick<Metrics, keyof Metrics>
   /** Default: none. */
   readonly tracing?: Tracing | undefined
+  /** Handlers, sinks and routes of the user's own. Default: none. */
+  readonly file?: ConfigFile
 }
 
 /**
@@ -63,10 +65,10 @@ export async function startApp(
   parts: AppParts = {},
 ): Promise<App> {
   const { ROLE: role, CHANNEL_CAPACITY_EVENTS: capacityEvents, CHANNEL_CAPACITY_BYTES: capacityBytes } = config
-  const { metrics = new Metrics(directoryOf(config), version, role), tracing } = parts
+  const { metrics = new Metrics(directoryOf(config), version, role), tracing, file = NO_CONFIG_FILE } = parts
   const observer = observe(logger, metrics, onFailure)
-  const handlerThreads = await startThreads(role === 'ingest' ? 0 : config.HANDLER_THREADS, observer.onWarning)
-  const routes = role === 'ingest' ? [] : checkRoutes(config, pipelines(config), pickFrom(handlerThreads))
+  const handlerThreads = await startThreads(role === 'ingest' ? 0 : config.HANDLER_THREADS, file, observer.onWarning)
+  const routes = role === 'ingest' ? [] : checkRoutes(config, file, pickFrom(file, handlerThreads))
   await checkDirectories(config, routes)
 
   const log = await openLog(config, observer)
@@ -80,14 +82,14 @@ export async function startApp(
   const listener = await openListener(role, {
     ...{ config, logger, sender, version, tracing, counts: metrics.ingest, keyed: log.keyed },
     deduplicates: window !== undefined,
-    filesOfSinks: routes.reduce((sum, { sink, config: own }) => sum + filesOf(sink, own), 0),
+    filesOfSinks: routes.reduce((sum, route) => sum + filesOf(route), 0),
     notReady: () => phase.notReady,
     isDraining: () => phase.isDraining,
   })
   const threads = listener instanceof HttpThreads ? listener : undefined
   const view: View = { channel: receiver, threads, capacityEvents, capacityBytes, log, deliveries }
   metrics.observe(view)
-  const stopPublishing = publish(config, metrics, view)
+  const stopPublishing = publish(config, ownOutput(config, file), metrics, view)
 
   let url: string | undefined
   const admin = openAdmin({ config, logger, metrics, view, notReady: () => phase.notReady, url: () => url })
@@ -152,8 +154,12 @@ function directoryOf({ LOG_ENGINE, DATA_DIR }: Config): string | undefined {
 }
 
 /** Where our own lines go: standard output may belong to events, and then nothing else is printed there. */
-export function ownOutput(config: Config): typeof process.stdout | typeof process.stderr {
-  const isTaken = config.ROLE !== 'ingest' && pipelines(config).some(({ sink }) => sink === 'stdout')
+export function ownOutput(
+  config: Config,
+  file: ConfigFile = NO_CONFIG_FILE,
+): typeof process.stdout | typeof process.stderr {
+  const routes = [...routesOfEnvironment(config, file), ...(file.routes ?? [])]
+  const isTaken = config.ROLE !== 'ingest' && routes.some(({ sink }) => sink === 'stdout')
   return isTaken ? process.stderr : process.stdout
 }
 
@@ -200,11 +206,8 @@ async function startDeliveries(routes: readonly CheckedRoute[], log: Log, observ
   return deliveries
 }
 
-async function openDelivery(
-  { name, filter, handlers, sink, config }: CheckedRoute,
-  log: Log,
-  observer: Observer,
-): Promise<Delivery> {
+async function openDelivery(route: CheckedRoute, log: Log, observer: Observer): Promise<Delivery> {
+  const { name, filter, handlers, config } = route
   // Syncs of dead letters are not what the metrics of the log are about.
   const deadLetterObserver = { ...observer, onSync: () => undefined }
   const { onWarning, onSinkFailure: onFailure } = observer
@@ -212,7 +215,7 @@ async function openDelivery(
   const ofSink = { name, backoffMs: (attempt: number) => backoffMs(attempt, retry), onWarning, onFailure }
   return Delivery.open({
     ...{ name, log, filter, handlers, retry, onWarning },
-    sink: await openSink(sink, config, ofSink),
+    sink: await openSink(route, ofSink),
     deadLetterLog: await openDeadLetters(config, name, deadLetterObserver),
     handlerConcurrency: config.HANDLER_CONCURRENCY,
     laneBytes: 2 * Math.max(config.MAX_BODY_BYTES, config.GROUP_MAX_BYTES),
@@ -220,7 +223,12 @@ async function openDelivery(
 }
 
 /** What autoscaling in AWS follows. @returns what stops it. */
-function publish(config: Config, metrics: Pick<Metrics, 'saturation' | 'loopUse'>, view: View): () => void {
+function publish(
+  config: Config,
+  output: ReturnType<typeof ownOutput>,
+  metrics: Pick<Metrics, 'saturation' | 'loopUse'>,
+  view: View,
+): () => void {
   return publishToCloudWatch({
     intervalMs: config.CLOUDWATCH_INTERVAL_MS,
     environment: config.ENVIRONMENT,
@@ -230,7 +238,7 @@ function publish(config: Config, metrics: Pick<Metrics, 'saturation' | 'loopUse'
       loopUse: Math.max(metrics.loopUse, view.threads?.loopUse ?? 0),
       sinks: view.deliveries,
     }),
-    write: (line) => ownOutput(config).write(line),
+    write: (line) => output.write(line),
   })
 }
 

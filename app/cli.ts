@@ -11,6 +11,7 @@ import { configTable } from './cli/config-table.ts'
 import { EXIT_FAILED, note, print, watchOutput } from './cli/output.ts'
 import { wholeNumber } from './cli/whole-number.ts'
 import { loadConfig, VARIABLES } from './config.ts'
+import { ALIAS_PREFIX, withSetting } from './environment.ts'
 import { MillraceError, messageOf } from './errors.ts'
 import { printable, printableLines } from './process/printable.ts'
 
@@ -20,13 +21,25 @@ const MAX_SENT_EVENTS = 1_000_000
 const MAX_SENT_REQUESTS = 1000
 const MAX_BODY_BYTES = VARIABLES.MAX_BODY_BYTES?.maximum
 
+const CONFIG_OPTION = [
+  '-c, --config <file>',
+  'handlers, sinks and routes (default: millrace.config.ts, .js or .mjs, here or beside app/)',
+] as const
+
+interface ConfigOptions {
+  readonly markdown?: boolean
+  readonly describe?: boolean
+  readonly check?: boolean
+  readonly config?: string
+}
+
 const dataDirectory = () => setting('DATA_DIR')
 const adminUrl = () => localUrl(setting('ADMIN_HOST'), setting('ADMIN_PORT'))
 const publicUrl = () => localUrl(setting('HOST'), setting('PORT'))
 
 /** As the service would read it; not checked, as a command need not use it. */
 function setting(name: string): string {
-  return process.env[name] || String(VARIABLES[name]?.default)
+  return process.env[name] || process.env[`${ALIAS_PREFIX}${name}`] || String(VARIABLES[name]?.default)
 }
 
 const program = new Command('millrace')
@@ -42,22 +55,28 @@ const program = new Command('millrace')
 
 program
   .command('serve')
-  .description('run the service; configured by environment variables (see: millrace config)')
-  .action(async () => {
+  .description('run the service; configured by environment variables and a config file (see: millrace config)')
+  .option(...CONFIG_OPTION)
+  .action(async ({ config }: { config?: string }) => {
     const { serve } = await import('./main.ts')
-    await serve(process.env)
+    await serve(process.env, { configFile: config })
   })
 
 program
   .command('config')
-  .description('show every environment variable with its default, range and meaning')
-  .option('--markdown', 'as the table of the README')
+  .description('show the configuration that a start would have, and where each value comes from; secrets are hidden')
+  .option(...CONFIG_OPTION)
+  .option('--describe', 'every environment variable with its default and meaning instead')
+  .option('--markdown', 'the same as the table of the README')
   .option('--check', 'try what a start would, without changing anything; one line and exit code 2 if it is impossible')
-  .action(async ({ markdown, check }: { markdown?: boolean; check?: boolean }) => {
+  .action(async ({ markdown, describe, check, config }: ConfigOptions) => {
     if (markdown) await print(configTable())
     else if (check) {
       const { checkConfiguration } = await import('./cli/check.ts')
-      process.exitCode = (await checkConfiguration(process.env)) ? 0 : EXIT_USAGE
+      process.exitCode = (await checkConfiguration(process.env, config)) ? 0 : EXIT_USAGE
+    } else if (!describe) {
+      const { reportConfiguration } = await import('./cli/config-report.ts')
+      await reportConfiguration(process.env, config)
     } else {
       for (const [name, { default: fallback, description }] of Object.entries(VARIABLES))
         if (!(await print(`${name}=${fallback}\n    ${description}`))) break
@@ -168,7 +187,7 @@ dlq
   .option(
     '-a, --admin <url>',
     'ask the service with this admin listener instead of the disk (always so with LOG_ENGINE=kafka)',
-    process.env.LOG_ENGINE === 'kafka' ? adminUrl() : undefined,
+    setting('LOG_ENGINE') === 'kafka' ? adminUrl() : undefined,
   )
   .action(async (options) => {
     const { list } = await import('./cli/dlq.ts')
@@ -193,15 +212,16 @@ program
   .argument('<file>', 'events as they would be sent: see millrace send')
   .option(
     '-H, --handlers <names>',
-    'names in app/handlers/index.ts, separated by commas (or HANDLERS)',
-    process.env.HANDLERS,
+    'names of handlers in the config file, separated by commas (or HANDLERS)',
+    setting('HANDLERS'),
   )
-  .action(async (file: string, { handlers }: { handlers?: string }) => {
+  .option(...CONFIG_OPTION)
+  .action(async (file: string, { handlers, config: configFile }: { handlers?: string; config?: string }) => {
     if (!handlers) throw new MillraceError('CONFIG_INVALID', 'which handlers? name them with --handlers or HANDLERS')
     const { testHandlers } = await import('./cli/handler.ts')
-    const config = loadConfig({ ...process.env, HANDLERS: handlers })
+    const config = loadConfig(withSetting(process.env, 'HANDLERS', handlers))
     const { HANDLERS, HANDLER_TIMEOUT_MS: timeoutMs, HANDLER_THREADS: threads } = config
-    finish(await testHandlers({ file, handlers: HANDLERS, timeoutMs, threads }))
+    finish(await testHandlers({ file, handlers: HANDLERS, timeoutMs, threads, config: configFile }))
   })
 
 program
@@ -215,7 +235,7 @@ program
   .action(async ({ partitionByDay = false, days, dryRun = false }) => {
     const { migratePostgres } = await import('./cli/postgres.ts')
     const { postgresConnection } = await import('./sinks/open.ts')
-    const config = loadConfig({ ...process.env, SINKS: 'postgres' })
+    const config = loadConfig(withSetting(process.env, 'SINKS', 'postgres'))
     const options = { table: config.POSTGRES_SINK_TABLE, partitionByDay, days, now: new Date() }
     await migratePostgres(postgresConnection(config), options, dryRun)
   })

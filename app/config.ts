@@ -5,6 +5,7 @@
  */
 import { ADMIN_VARIABLES } from './admin/variables.ts'
 import { DELIVERY_VARIABLES } from './delivery/variables.ts'
+import { nearMissesOf, type Origin, refuseUnknown, settingOf } from './environment.ts'
 import { checkHttp, HTTP_VARIABLES, readKeys } from './http/variables.ts'
 import { checkLog, LOG_VARIABLES } from './log/variables.ts'
 import { OBSERVABILITY_VARIABLES } from './observability/variables.ts'
@@ -49,6 +50,8 @@ type Values = ValuesOf<typeof SCHEMA>
 export type Config = Values & {
   /** Client name → SHA-256 of its key, in hex. */
   readonly apiKeys: ReadonlyMap<string, string>
+  /** Where each value came from. */
+  readonly origins: Readonly<Record<keyof Values, Origin>>
 }
 
 /**
@@ -58,20 +61,28 @@ export type Config = Values & {
 export type Environment = Partial<Record<keyof Values, string>>
 
 /**
- * Reads and checks the environment.
+ * Reads and checks the environment: each variable under its name, or as `MILLRACE_<NAME>`.
  * @throws MillraceError CONFIG_INVALID: one line that names the variable, what is wrong and what it may be.
  */
 export function loadConfig(environment: NodeJS.ProcessEnv): Config {
   const values: Record<string, unknown> = {}
+  const origins: Record<string, Origin> = {}
   for (const [name, variable] of Object.entries(VARIABLES)) {
-    const given = environment[name]
-    values[name] = given === undefined || given === '' ? variable.default : convert(name, variable, given)
+    const { text, origin } = settingOf(environment, name)
+    values[name] = text === undefined ? variable.default : convert(name, variable, text)
+    origins[name] = origin
   }
+  refuseUnknown(environment, Object.keys(VARIABLES))
   const config = values as Values // each value was converted by its own schema
   const apiKeys = readKeys(config.API_KEYS, config.API_KEYS_FILE)
   checkTogether(config, apiKeys)
   // The keys live in one place only: nothing that prints the config can print them.
-  return Object.freeze({ ...config, API_KEYS: [], apiKeys })
+  return Object.freeze({ ...config, API_KEYS: [], apiKeys, origins: origins as Config['origins'] })
+}
+
+/** What an operator is warned of: names in the environment that are nearly those of variables. */
+export function nearMisses(environment: NodeJS.ProcessEnv): string[] {
+  return nearMissesOf(environment, Object.keys(VARIABLES))
 }
 
 /**

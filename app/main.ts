@@ -3,7 +3,8 @@ import { setFlagsFromString } from 'node:v8'
 import closeWithGrace from 'close-with-grace'
 import packageJson from '../package.json' with { type: 'json' }
 import { type App, ownOutput, startApp } from './app.ts'
-import { type Config, loadConfig } from './config.ts'
+import { type Config, loadConfig, nearMisses } from './config.ts'
+import { type ConfigFile, loadConfigFile } from './config-file/load.ts'
 import { MillraceError } from './errors.ts'
 import { createLogger } from './observability/logger.ts'
 import { startTracing } from './observability/tracing.ts'
@@ -34,18 +35,27 @@ export const CLOSE_MARGIN_MS = 10_000
  * Runs the service until a signal ends it.
  * Exit codes: 0 stopped and nothing left behind; 1 a failure, or something begun was not finished; 2 invalid
  * configuration, data directory or port, with one line that says what to do.
+ * @param options.configFile the config file. Default: it is looked for, see config-file/load.ts.
  */
-export async function serve(environment: NodeJS.ProcessEnv): Promise<void> {
+export async function serve(
+  environment: NodeJS.ProcessEnv,
+  { configFile }: { readonly configFile?: string | undefined } = {},
+): Promise<void> {
   setMemoryFlags()
   // Without a listener, a reader of the output that went away would end the process.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
   let config: Config
+  let file: ConfigFile
+  let output: ReturnType<typeof ownOutput>
   try {
     config = loadConfig(environment)
+    file = await loadConfigFile({ named: configFile })
+    output = ownOutput(config, file)
   } catch (error) {
     return refuseToStart(error)
   }
-  const logger = await createLogger(config.LOG_LEVEL, ownOutput(config))
+  const logger = await createLogger(config.LOG_LEVEL, output)
+  for (const warning of nearMisses(environment)) logger.warn(warning)
   let failed: Error | undefined
   let stopSignal: StopSignal | undefined
   let isStopping = false
@@ -93,7 +103,7 @@ export async function serve(environment: NodeJS.ProcessEnv): Promise<void> {
       close()
     }
     const tracing = await startTracing(environment, packageJson.version)
-    starting = startApp(config, logger, onFailure, { tracing })
+    starting = startApp(config, logger, onFailure, { tracing, file })
     const app = await starting
     if (isStopping) return
     const does = app.url === undefined ? 'delivering' : `send events to ${app.url}/v1/events · docs ${app.url}/docs`

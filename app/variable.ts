@@ -53,12 +53,17 @@ export function choice<const T extends string>(
 /** The values that variables have once they are read. */
 export type ValuesOf<S extends Readonly<Record<string, Variable>>> = { readonly [Name in keyof S]: S[Name]['default'] }
 
+/** Whether the value of a variable is shown to nobody. */
+export function isSecret(name: string): boolean {
+  return /(KEYS|SECRET|TOKEN|PASSWORD|POSTGRES_SINK_URL)$/.test(name)
+}
+
 /**
  * The value of one variable, from its text.
  * @throws MillraceError CONFIG_INVALID
  */
 export function convert(name: string, variable: Variable, given: string): unknown {
-  const shown = /KEY|SECRET|TOKEN|PASSWORD|POSTGRES_SINK_URL/.test(name) ? 'the given value' : JSON.stringify(given)
+  const shown = isSecret(name) ? 'the given value' : JSON.stringify(given)
   const fail = (wanted: string) => invalid(name, `${shown} is not ${wanted}. ${variable.description}`)
   if (variable.enum) {
     if (!variable.enum.includes(given)) throw fail(`one of ${variable.enum.join(', ')}`)

@@ -1,21 +1,23 @@
 /**
  * `node scripts/build.ts [directory]`: the service as JavaScript, in `build` unless said otherwise: `app/cli.js` and
- * what belongs to it. Made again when a source has changed. It is what `npm start`, the image and the package run: Node
+ * what belongs to it, and the config file of the project with the modules that it imports from beside it. Made again when a source has changed. It is what `npm start`, the image and the package run: Node
  * removes types itself, but what it does that with stays in memory, 22 MiB of 110 (docs/decisions/0030-quiet.md), and
  * it does not below `node_modules`.
  *
  * Types become spaces, so each line and column of a stack trace is that of the source.
  */
 import { createHash } from 'node:crypto'
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { stripTypeScriptTypes } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
 
 const PROJECT = resolve(import.meta.dirname, '..')
 /** What the WebAssembly is made from, and its types. */
 const NOT_RUN = /^app\/json\/assembly\/|\.d\.ts$/
-/** A module that is named by where it lies: in an import, or for a thread. */
+/** A module that is named by where it lies: in an import, in `exports`, or for a thread. */
 const LOCAL_MODULE = /(['"])(\.{1,2}\/[^'"\n]+)\.ts\1/g
+const CONFIG_FILE = /^millrace\.config\.(ts|js|mjs)$/
+const LOCAL_IMPORT = /\b(?:from|import)\s*\(?\s*(['"])(\.{1,2}\/[^'"\n]+)\1/g
 
 const directory = resolve(process.argv[2] ?? join(PROJECT, 'build'))
 /** Says what was made, by content: times of files say nothing of a copy. */
@@ -24,14 +26,14 @@ const stamp = join(directory, '.made-of')
 process.removeAllListeners('warning')
 
 const sources = new Map(
-  ['package.json', ...filesIn(PROJECT, 'app').filter((file) => !NOT_RUN.test(file))].map((file) => {
+  ['package.json', ...filesIn(PROJECT, 'app').filter((file) => !NOT_RUN.test(file)), ...configFiles()].map((file) => {
     return [file, readFileSync(join(PROJECT, file))]
   }),
 )
 const digest = digestOf(sources)
 if (digest !== textOf(stamp)) {
   const made = new Set([...sources].map(([file, bytes]) => make(file, bytes)))
-  for (const file of filesIn(directory, 'app')) if (!made.has(file) && !isBeingMade(file)) rmSync(join(directory, file))
+  for (const file of madeBefore()) if (!made.has(file) && !isBeingMade(file)) rmSync(join(directory, file))
   put(stamp, digest)
 }
 
@@ -39,12 +41,36 @@ if (digest !== textOf(stamp)) {
 function make(file: string, bytes: Buffer): string {
   const isTypeScript = file.endsWith('.ts')
   const name = isTypeScript ? file.replace(/ts$/, 'js') : file
-  put(join(directory, name), isTypeScript ? javascriptOf(bytes.toString()) : bytes)
+  if (file === 'package.json') put(join(directory, name), withLocalModules(bytes.toString()))
+  else put(join(directory, name), isTypeScript ? javascriptOf(bytes.toString()) : bytes)
   return name
 }
 
+/** The config file, and what it imports by where it lies, from file to file. */
+function configFiles(): string[] {
+  const found = new Set(readdirSync(PROJECT).filter((name) => CONFIG_FILE.test(name)))
+  for (const file of found) {
+    if (!/\.[jt]s$|\.mjs$/.test(file)) continue
+    for (const [, , imported = ''] of readFileSync(join(PROJECT, file), 'utf8').matchAll(LOCAL_IMPORT)) {
+      const path = join(dirname(file), imported)
+      // From outside of the project nothing goes into an image or a package.
+      if (!path.startsWith('..') && existsSync(join(PROJECT, path))) found.add(path)
+    }
+  }
+  return [...found].filter((file) => !file.startsWith('app/'))
+}
+
+/** What a build may have made, and another one must remove when its source is gone. */
+function madeBefore(): string[] {
+  return [...filesIn(directory, 'app'), ...readdirSync(directory).filter((name) => CONFIG_FILE.test(name))]
+}
+
 function javascriptOf(typescript: string): string {
-  return stripTypeScriptTypes(typescript).replaceAll(LOCAL_MODULE, '$1$2.js$1')
+  return withLocalModules(stripTypeScriptTypes(typescript))
+}
+
+function withLocalModules(text: string): string {
+  return text.replaceAll(LOCAL_MODULE, '$1$2.js$1')
 }
 
 /** Another process may start from it, or make it, at the same time: a file is there whole or not at all. */

@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cpSync, existsSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join, resolve } from 'node:path'
@@ -222,12 +222,13 @@ async function runAll(
 function writeExamples(newcomer: Newcomer, page: string): void {
   const text = readFileSync(join(PROJECT, page), 'utf8')
   for (const [, path = '', name = '', source = ''] of text.matchAll(
-    /^```ts\n\/\/ (app\/handlers\/(\w+)\.ts)\n([\s\S]*?)^```$/gm,
+    /^```ts\n\/\/ (handlers\/(\w+)\.ts)\n([\s\S]*?)^```$/gm,
   )) {
+    mkdirSync(join(newcomer.directory, 'handlers'), { recursive: true })
     writeFileSync(join(newcomer.directory, path), source)
-    const index = join(newcomer.directory, 'app/handlers/index.ts')
-    const handlers = readFileSync(index, 'utf8').replace('{ sample }\n', `{ sample, ${name} }\n`)
-    writeFileSync(index, `import { ${name} } from './${name}.ts'\n${handlers}`)
+    const index = join(newcomer.directory, 'millrace.config.ts')
+    const config = readFileSync(index, 'utf8').replace('handlers: { sample }', `handlers: { sample, ${name} }`)
+    writeFileSync(index, `import { ${name} } from './${path}'\n${config}`)
   }
 }
 

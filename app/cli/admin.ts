@@ -1,5 +1,6 @@
 /** What commands ask the admin listener of a running service. */
 import { ADMIN_HEADER } from '../admin/server.ts'
+import { settingOf } from '../environment.ts'
 import { MillraceError, systemCode } from '../errors.ts'
 import { addressOf, endpoint, notOurs, reasonOf, requireHeaderText } from './address.ts'
 
@@ -24,7 +25,7 @@ export async function askAdminText(
   const url = endpoint('--admin', base, path.split('?')[0] ?? path)
   const query = path.split('?')[1]
   if (query !== undefined) url.search = query
-  const { ADMIN_TOKEN: token } = process.env
+  const { text: token } = settingOf(process.env, 'ADMIN_TOKEN')
   const headers = {
     [ADMIN_HEADER]: '1',
     ...(token && { authorization: `Bearer ${requireHeaderText('ADMIN_TOKEN', token)}` }),

@@ -4,7 +4,8 @@
  */
 import { createServer } from 'node:net'
 import { join } from 'node:path'
-import { type Config, loadConfig } from '../config.ts'
+import { type Config, loadConfig, nearMisses } from '../config.ts'
+import { type ConfigFile, loadConfigFile } from '../config-file/load.ts'
 import { backoffMs } from '../delivery/backoff.ts'
 import { type CheckedRoute, checkRoutes } from '../delivery/route.ts'
 import { MillraceError, systemCode } from '../errors.ts'
@@ -12,7 +13,6 @@ import { pickFrom } from '../handlers/pick.ts'
 import { findIdentity, lockHolder, unusable } from '../log/embedded/directory.ts'
 import { nodeFiles } from '../log/embedded/files.ts'
 import { openDeadLetters, openLog } from '../log/open.ts'
-import { pipelines } from '../pipelines.ts'
 import { checkDirectories } from '../process/directories.ts'
 import { listen } from '../process/listen.ts'
 import { printable } from '../process/printable.ts'
@@ -22,11 +22,18 @@ import { note, print } from './output.ts'
 
 const STATUS_WITHIN_MS = 2000
 
-/** Prints what a start would say, and what it would not mind. @returns whether a service would start. */
-export async function checkConfiguration(environment: NodeJS.ProcessEnv): Promise<boolean> {
+/**
+ * Prints what a start would say, and what it would not mind.
+ * @param configFile the value of `--config`.
+ * @returns whether a service would start.
+ */
+export async function checkConfiguration(environment: NodeJS.ProcessEnv, configFile?: string): Promise<boolean> {
+  const onNote = (message: string) => note(`millrace: ${printable(message)}`)
   try {
     const config = loadConfig(environment)
-    await checkStart(config, (message) => note(`millrace: ${printable(message)}`))
+    const file = await loadConfigFile({ named: configFile })
+    for (const warning of nearMisses(environment)) onNote(warning)
+    await checkStart(config, file, onNote)
   } catch (error) {
     if (!(error instanceof MillraceError)) throw error
     note(`millrace: ${printable(error.message)}`)
@@ -37,8 +44,8 @@ export async function checkConfiguration(environment: NodeJS.ProcessEnv): Promis
 }
 
 /** @throws MillraceError as a start would. */
-async function checkStart(config: Config, onNote: (message: string) => void): Promise<void> {
-  const routes = config.ROLE === 'ingest' ? [] : checkRoutes(config, pipelines(config), pickFrom())
+async function checkStart(config: Config, file: ConfigFile, onNote: (message: string) => void): Promise<void> {
+  const routes = config.ROLE === 'ingest' ? [] : checkRoutes(config, file, pickFrom(file))
   await checkDirectories(config, routes)
   const holder = await checkLogs(config, routes, onNote)
   for (const route of routes) await checkSink(route, onNote)
@@ -75,10 +82,11 @@ async function checkLogs(
   return lockHolder(log)
 }
 
-async function checkSink({ name, sink, config }: CheckedRoute, onNote: (message: string) => void): Promise<void> {
-  if (sink === 'file') return // would make its directory, which has been looked at
+async function checkSink(route: CheckedRoute, onNote: (message: string) => void): Promise<void> {
+  const { name, config } = route
+  if (route.sink === 'file') return // would make its directory, which has been looked at
   const retry = { baseMs: config.RETRY_BASE_MS, maxMs: config.RETRY_MAX_MS, maxAttempts: config.RETRY_MAX_ATTEMPTS }
-  const opened = await openSink(sink, config, {
+  const opened = await openSink(route, {
     name,
     backoffMs: (attempt) => backoffMs(attempt, retry),
     onWarning: onNote,

@@ -1,10 +1,7 @@
 /** `millrace handler test`: what handlers make of events in a file, without a service: in → out, and what failed. */
-import { decode } from '../delivery/decode.ts'
+import { loadConfigFile } from '../config-file/load.ts'
 import { handleBatch } from '../delivery/handle.ts'
-import { Task } from '../delivery/task.ts'
-import { messageOf } from '../errors.ts'
-import { faultOfText } from '../event/check.ts'
-import { scanner } from '../event/names.ts'
+import { taskOf } from '../delivery/single.ts'
 import type { Handler } from '../handlers/handler.ts'
 import { pickFrom, startThreads } from '../handlers/pick.ts'
 import { printable, printableLines } from '../process/printable.ts'
@@ -19,16 +16,16 @@ export interface HandlerTestOptions {
   readonly timeoutMs: number
   /** Worker threads that they run on; 0: none. */
   readonly threads: number
+  /** The value of `--config`. */
+  readonly config?: string | undefined
 }
-
-/** In the ids of events that came without one. */
-const LOG_ID = 'test'
 
 /** @returns whether no event was invalid and no handler failed. */
 export async function testHandlers(options: HandlerTestOptions): Promise<boolean> {
-  const threads = await startThreads(options.threads, (message) => note(printable(message)))
+  const file = await loadConfigFile({ named: options.config })
+  const threads = await startThreads(options.threads, file, (message) => note(printable(message)))
   try {
-    return await run(options.file, pickFrom(threads)(options.handlers, options.timeoutMs))
+    return await run(options.file, pickFrom(file, threads)(options.handlers, options.timeoutMs))
   } finally {
     await threads?.close()
   }
@@ -41,7 +38,7 @@ async function run(file: string, handlers: readonly Handler[]): Promise<boolean>
   const { stream, name } = openInput(file)
   for await (const { line: number, bytes, problem = '' } of readEvents(stream, name)) {
     counts.in += 1
-    const task = bytes === undefined ? problem : taskOf(bytes, number)
+    const task = bytes === undefined ? problem : taskOf(bytes, number - 1)
     if (typeof task === 'string') {
       counts.failed += 1
       await printOthersWords(`line ${number} is no event: ${task}`)
@@ -63,29 +60,6 @@ async function run(file: string, handlers: readonly Handler[]): Promise<boolean>
   }
   await print(`${counts.in} in, ${counts.out} out, ${counts.dropped} dropped, ${counts.failed} failed`)
   return counts.failed === 0
-}
-
-/** The event as a handler would get it, or why it is none. */
-function taskOf(line: Buffer, number: number): Task | string {
-  let fault: string | undefined
-  const { isSound } = scanner.scan(line, 'one', ({ places, head, base }) => {
-    fault = faultOfText(line, base, places, head, 'lenient')
-  })
-  if (!isSound) return whyMalformed(line)
-  if (fault !== undefined) return fault
-  const payload = Buffer.concat([line, Buffer.from('\n')])
-  const origin = { logId: LOG_ID, partition: 0, baseOffset: number - 1, appendedAtMs: Date.now() }
-  const [block] = decode({ ...origin, count: 1, payload })
-  return block === undefined ? 'no event' : new Task(block, 0)
-}
-
-function whyMalformed(line: Buffer): string {
-  try {
-    JSON.parse(line.toString())
-  } catch (error) {
-    return messageOf(error)
-  }
-  return 'malformed JSON'
 }
 
 /** Events, reasons and stacks are others' words. */

@@ -1,22 +1,41 @@
-/** A route: some events, through handlers, into a sink. Declared in pipelines.ts, checked here at the start. */
+/** A route: some events, through handlers, into a sink. Declared in the config file, checked here at the start. */
 import { resolve } from 'node:path'
 import { type Config, VARIABLES, withOptions } from '../config.ts'
+import { nearestName } from '../edit-distance.ts'
 import { MillraceError } from '../errors.ts'
 import type { Filter, Handler, PickHandlers } from '../handlers/handler.ts'
 import { deadLetterTopic, MAX_TOPIC_LENGTH } from '../log/kafka/variables.ts'
-import type { SinkName } from '../sinks/variables.ts'
+import type { SinkFactory } from '../sinks/sink.ts'
+import { SINK_NAMES, type SinkName } from '../sinks/variables.ts'
 
-export interface Route {
-  /** Its offsets and dead letters are kept under it: under another name it begins at the oldest event there is. */
+interface RouteParts<HandlerName extends string> {
+  /**
+   * Its offsets and dead letters are kept under it: under another name it begins at the oldest event there is. 1 to 64
+   * lower-case letters, digits, `-` and `_`.
+   */
   readonly name: string
   /** Default: every event. */
   readonly filter?: Filter
-  /** Names from handlers/index.ts, in order. Default: none. */
-  readonly handlers?: readonly string[]
+  /** Names of handlers in the config file, in order. Default: none. */
+  readonly handlers?: readonly HandlerName[]
+}
+
+interface BuiltInRoute<HandlerName extends string> extends RouteParts<HandlerName> {
   readonly sink: SinkName
   /** Variables that are different for this route: those of its sink, of retries and of handlers. */
   readonly options?: Partial<Pick<Config, RouteVariable>>
 }
+
+interface OwnRoute<HandlerName extends string, OwnSinkName extends string> extends RouteParts<HandlerName> {
+  /** A name in `sinks` of the config file. */
+  readonly sink: OwnSinkName
+  /** What the sink is made with; and, in capitals, variables of retries and of handlers. */
+  readonly options?: Partial<Pick<Config, DeliveryVariable>> & Readonly<Record<string, unknown>>
+}
+
+export type Route<HandlerName extends string = string, OwnSinkName extends string = string> =
+  | BuiltInRoute<HandlerName>
+  | OwnRoute<HandlerName, OwnSinkName>
 
 /** What a delivery reads of its own configuration. */
 const OF_EVERY_SINK = [
@@ -27,56 +46,152 @@ const OF_EVERY_SINK = [
   'HANDLER_TIMEOUT_MS',
   'DEAD_LETTER_MAX_BYTES',
 ] as const
-export type RouteVariable = (typeof OF_EVERY_SINK)[number] | Extract<keyof Config, `${string}_SINK_${string}`>
+type DeliveryVariable = (typeof OF_EVERY_SINK)[number]
+export type RouteVariable = DeliveryVariable | Extract<keyof Config, `${string}_SINK_${string}`>
 
-const ROUTE_KEYS = new Set(['name', 'filter', 'handlers', 'sink', 'options'])
+const ROUTE_KEYS = ['name', 'filter', 'handlers', 'sink', 'options']
+
 /** A route that can run. */
 export interface CheckedRoute {
   readonly name: string
   readonly filter: Filter | undefined
   readonly handlers: readonly Handler[]
-  readonly sink: SinkName
+  readonly sink: string
+  /** Of a sink in the config file. */
+  readonly own: { create: SinkFactory; options: Readonly<Record<string, unknown>>; shownAs: string } | undefined
   /** With the options of the route. */
   readonly config: Config
 }
 
+/** What checking needs of the config file. */
+interface Declared {
+  /** What messages call the file. */
+  readonly name: string
+  readonly sinks: Readonly<Record<string, SinkFactory>>
+  readonly routes: readonly Route[] | undefined
+}
+
 const NAME = /^[a-z0-9][a-z0-9_-]{0,63}$/
+const OF_MILLRACE = /^[A-Z][A-Z0-9_]*$/
 
 /**
+ * The routes of the environment: every event through HANDLERS into each of SINKS. With routes in the config file, only where
+ * SINKS is set.
+ * @throws MillraceError CONFIG_INVALID where HANDLERS is set and nothing goes through them.
+ */
+export function routesOfEnvironment({ SINKS, HANDLERS, origins }: Config, file: Declared): Route[] {
+  if (file.routes === undefined || origins.SINKS !== 'default') {
+    return SINKS.map((sink) => ({ name: sink, handlers: HANDLERS, sink }))
+  }
+  if (HANDLERS.length > 0) {
+    const why = `${file.name} has routes, which name their own, and SINKS is not set`
+    throw invalid(`HANDLERS: no event would go through them: ${why}. Leave HANDLERS out, or set SINKS as well`)
+  }
+  return []
+}
+
+/**
+ * The routes of the environment, then those of the config file.
  * @param pick gives the handlers that have these names.
  * @throws MillraceError CONFIG_INVALID when a route cannot be, naming it.
  */
-export function checkRoutes(config: Config, declared: readonly Route[], pick: PickHandlers): CheckedRoute[] {
-  const names = new Set<string>()
-  const directories = new Map<string, string>()
-  return declared.map((route) => {
-    const { name, filter, handlers = [], sink, options = {} } = route
-    try {
-      const odd = Object.keys(route).find((key) => !ROUTE_KEYS.has(key))
-      if (odd !== undefined) throw invalid(`there is no "${odd}" in a route: use ${[...ROUTE_KEYS].join(', ')}`)
-      if (!NAME.test(name)) throw invalid('a name has 1 to 64 lower-case letters, digits, - and _')
-      if (names.has(name)) throw invalid('there is another one with this name')
-      names.add(name)
-      checkOptions(sink, Object.keys(options))
-      const topic = deadLetterTopic(config, name)
-      if (config.LOG_ENGINE === 'kafka' && topic.length > MAX_TOPIC_LENGTH) {
-        const what = `its dead letters would go to topic ${topic}, of ${topic.length} characters`
-        throw invalid(`${what}, and Kafka takes ${MAX_TOPIC_LENGTH}: shorten KAFKA_TOPIC or the name of the route`)
-      }
-      const own = withOptions(config, { ...options, SINKS: [sink] })
-      const { FILE_SINK_DIR: directory } = own
-      if (sink === 'file') {
-        const other = directories.get(resolve(directory))
-        if (other !== undefined) throw invalid(`${other} writes to ${directory} already: give it a FILE_SINK_DIR`)
-        directories.set(resolve(directory), name)
-      }
-      return { name, filter, handlers: pick(handlers, own.HANDLER_TIMEOUT_MS), sink, config: own }
-    } catch (error) {
-      if (!(error instanceof MillraceError)) throw error
-      const where = name === sink && Object.keys(options).length === 0 ? '' : `route "${name}" in app/pipelines.ts: `
-      throw new MillraceError(error.code, `${where}${error.message}`, { cause: error })
-    }
+export function checkRoutes(config: Config, file: Declared, pick: PickHandlers): CheckedRoute[] {
+  const seen: Seen = { names: new Set(), directories: new Map() }
+  const ofEnvironment = routesOfEnvironment(config, file).map((route) => {
+    return within('', () => checkRoute(config, route, { sinks: {}, file: file.name, pick, seen, handlers: 'HANDLERS' }))
   })
+  const ofFile = (file.routes ?? []).map((route, index) => {
+    const which = typeof route.name === 'string' ? `route ${JSON.stringify(route.name)}` : `routes[${index}]`
+    const options = { sinks: file.sinks, file: file.name, pick, seen, handlers: 'handlers' }
+    return within(`${which} in ${file.name}: `, () => checkRoute(config, route, options))
+  })
+  return [...ofEnvironment, ...ofFile]
+}
+
+function within<T>(where: string, check: () => T): T {
+  try {
+    return check()
+  } catch (error) {
+    if (!(error instanceof MillraceError)) throw error
+    throw new MillraceError(error.code, `${where}${error.message}`, { cause: error })
+  }
+}
+
+/** What the routes before it have. */
+interface Seen {
+  readonly names: Set<string>
+  /** Directory of a file sink → name of the route. */
+  readonly directories: Map<string, string>
+}
+
+interface CheckOptions {
+  readonly sinks: Declared['sinks']
+  /** What messages call the config file. */
+  readonly file: string
+  readonly pick: PickHandlers
+  readonly seen: Seen
+  /** What names the handlers, for messages. */
+  readonly handlers: string
+}
+
+function checkRoute(config: Config, route: Route, { sinks, file, pick, seen, ...of }: CheckOptions): CheckedRoute {
+  checkShape(route)
+  const { name, filter, handlers = [], sink, options = {} } = route
+  if (seen.names.has(name)) throw invalid('there is another one with this name')
+  seen.names.add(name)
+  const create = Object.hasOwn(sinks, sink) ? sinks[sink] : undefined
+  const builtIn = SINK_NAMES.find((one) => one === sink)
+  if (create === undefined && builtIn === undefined) throw unknownSink(sink, Object.keys(sinks), file)
+  checkTopic(config, name)
+  const names = Object.keys(options)
+  if (builtIn) checkOptions(builtIn, names)
+  else checkOwnOptions(sink, names)
+  const variables = Object.fromEntries(Object.entries(options).filter(([option]) => OF_MILLRACE.test(option)))
+  const others = Object.fromEntries(Object.entries(options).filter(([option]) => !OF_MILLRACE.test(option)))
+  const own = withOptions(config, builtIn ? { ...variables, SINKS: [builtIn] } : variables)
+  if (builtIn === 'file') checkDirectory(own.FILE_SINK_DIR, name, seen)
+  return {
+    ...{ name, filter, handlers: pick(handlers, own.HANDLER_TIMEOUT_MS, of.handlers), sink, config: own },
+    own: create && { create, options: others, shownAs: `sink "${sink}" of ${file}, for route "${name}",` },
+  }
+}
+
+/** What the types say; a config file in JavaScript, or with a cast, may hold anything. */
+function checkShape(route: Readonly<Record<string, unknown>> | Route): void {
+  const odd = Object.keys(route).find((key) => !ROUTE_KEYS.includes(key))
+  if (odd !== undefined) throw invalid(`there is no "${odd}" in a route: use ${ROUTE_KEYS.join(', ')}`)
+  const { name, filter, handlers = [], sink, options = {} } = route as Readonly<Record<string, unknown>>
+  if (typeof name !== 'string') throw invalid('name: it needs one, a text')
+  if (!NAME.test(name)) throw invalid('name: a name has 1 to 64 lower-case letters, digits, - and _')
+  if (typeof sink !== 'string') throw invalid('sink: it needs one, the name of a sink')
+  if (filter !== undefined && typeof filter !== 'function')
+    throw invalid('filter: it must be a function (event) => boolean')
+  if (!Array.isArray(handlers) || handlers.some((one) => typeof one !== 'string')) {
+    throw invalid('handlers: it must be an array of names')
+  }
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw invalid('options: it must be an object')
+  }
+}
+
+function unknownSink(sink: string, own: readonly string[], file: string): MillraceError {
+  const known = [...SINK_NAMES, ...own]
+  const near = nearestName(sink, known)
+  const advice = near === undefined ? `use ${known.join(', ')}, or add it to sinks of ${file}` : `did you mean ${near}?`
+  return invalid(`sink: there is no ${JSON.stringify(sink)}: ${advice}`)
+}
+
+function checkTopic(config: Config, name: string): void {
+  const topic = deadLetterTopic(config, name)
+  if (config.LOG_ENGINE !== 'kafka' || topic.length <= MAX_TOPIC_LENGTH) return
+  const what = `its dead letters would go to topic ${topic}, of ${topic.length} characters`
+  throw invalid(`${what}, and Kafka takes ${MAX_TOPIC_LENGTH}: shorten KAFKA_TOPIC or the name of the route`)
+}
+
+function checkDirectory(directory: string, name: string, { directories }: Seen): void {
+  const other = directories.get(resolve(directory))
+  if (other !== undefined) throw invalid(`${other} writes to ${directory} already: give it a FILE_SINK_DIR`)
+  directories.set(resolve(directory), name)
 }
 
 /** What means nothing to a route would be left out without a word. */
@@ -85,6 +200,14 @@ function checkOptions(sink: SinkName, options: readonly string[]): void {
   const known = [...Object.keys(VARIABLES).filter((name) => name.startsWith(own)), ...OF_EVERY_SINK]
   const odd = options.find((name) => !known.includes(name))
   if (odd !== undefined) throw invalid(`option ${odd} means nothing to a route into ${sink}: use ${known.join(', ')}`)
+}
+
+/** Names in capitals are Millrace's, so that a misspelt one does not pass for an option of the sink. */
+function checkOwnOptions(sink: string, options: readonly string[]): void {
+  const odd = options.find((name) => OF_MILLRACE.test(name) && !OF_EVERY_SINK.some((known) => known === name))
+  if (odd === undefined) return
+  const use = `in capitals use ${OF_EVERY_SINK.join(', ')}; options of your sink have other names`
+  throw invalid(`option ${odd} means nothing to a route into ${sink}: ${use}`)
 }
 
 function invalid(problem: string): MillraceError {

@@ -2,7 +2,9 @@
 import { integer, names, SECOND_MS } from '../variable.ts'
 
 export const DELIVERY_VARIABLES = {
-  HANDLERS: names('Names from `app/handlers/index.ts` that every event passes through, in order.'),
+  HANDLERS: names(
+    'Names of handlers in the config file that every event passes through, in order, on its way to `SINKS`.',
+  ),
   HANDLER_CONCURRENCY: integer(
     1,
     10_000,

@@ -1,4 +1,4 @@
-/** A handler: the user's function. Every event passes through the handlers named in `HANDLERS`, in order. */
+/** A handler: the user's function, in `handlers` of the config file. Events pass through those that a route names, in order. */
 import type { Event } from '../event.ts'
 
 /** @public */
@@ -59,6 +59,7 @@ export function onType<In, Out = In>(pattern: string, handler: Handler<In, Out>)
 
 /**
  * Gives the handlers that have these names.
- * @throws MillraceError CONFIG_INVALID when one is not in app/handlers/index.ts.
+ * @param setting that names them, for the error. Default: HANDLERS.
+ * @throws MillraceError CONFIG_INVALID when one is not in the config file.
  */
-export type PickHandlers = (names: readonly string[], timeoutMs: number) => Handler[]
+export type PickHandlers = (names: readonly string[], timeoutMs: number, setting?: string) => Handler[]

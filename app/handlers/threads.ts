@@ -22,10 +22,14 @@ export class HandlerThreads {
   /** As many calls at once as there are threads: the time of a call begins when it runs, not when it queues. */
   readonly #limit: ReturnType<typeof pLimit>
 
-  /** @param onWarning told when a thread ended by itself, such as by a timer that a handler had left behind; another one is there. */
-  constructor(threads: number, onWarning: (message: string) => void) {
+  /**
+   * @param configPath of the file that has the handlers: each thread loads it for itself.
+   * @param onWarning told when a thread ended by itself, such as by a timer that a handler had left behind; another one is there.
+   */
+  constructor(threads: number, configPath: string, onWarning: (message: string) => void) {
     this.#pool = new Piscina({
       filename: new URL('./worker.ts', import.meta.url).href,
+      workerData: configPath,
       minThreads: threads,
       maxThreads: threads,
       // A thread that waits for its next call goes on with its own timers and sockets.
@@ -35,7 +39,7 @@ export class HandlerThreads {
     this.#limit = pLimit(threads)
   }
 
-  /** The handler with this name in index.ts, on a thread. */
+  /** The handler with this name in the config file, on a thread. */
   handler(name: string, timeoutMs: number): Handler {
     const call: Handler = (event, { attempt, sink, signal }) =>
       this.#pool.run({ name, event, context: { attempt, sink } }, { signal })

@@ -88,7 +88,7 @@ export type AttemptOutcome = (typeof ATTEMPT_OUTCOMES)[number]
 export const LABELS = {
   reason:
     'code of the error in lower case; `invalid`: the event itself; `duplicate`: acknowledged, as it is in the log already; `interrupted`: the process was killed first',
-  sink: 'name in `SINKS`, or of a route in `app/pipelines.ts`',
+  sink: 'name in `SINKS`, or of a route in the config file',
   outcome: ATTEMPT_OUTCOMES.map((outcome) => `\`${outcome}\``).join(', '),
   version: 'of Millrace',
   role: '`ROLE`',

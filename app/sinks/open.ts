@@ -1,23 +1,67 @@
-/** Which sink: its name in a route → the implementation, loaded only when it is used. */
+/** Which sink: its name in a route → the implementation, loaded only when it is used; or one of the user's own. */
 import type { Config } from '../config.ts'
+import { MillraceError, messageOf } from '../errors.ts'
 import type { ConnectionOptions } from './postgres/connection.ts'
-import type { Sink } from './sink.ts'
+import type { Sink, SinkContext, SinkFactory } from './sink.ts'
 import type { SinkName } from './variables.ts'
 
 /** What the SDK opens at most, so that uploads in parts do not wait. */
 const S3_CONNECTIONS = 50
 
-export interface SinkContext {
-  /** Of the route. */
-  readonly name: string
-  /** Wait after the `attempt`th failure, milliseconds. */
-  readonly backoffMs: (attempt: number) => number
-  readonly onWarning: (message: string) => void
-  /** Called once when only a restart helps. */
-  readonly onFailure: (error: Error) => void
+/** Nobody knows before a sink of the user's own is used. */
+const OWN_SINK_CONNECTIONS = 16
+const MAX_CONCURRENCY = 1024
+
+/** The sink that a route goes into. */
+export interface SinkToOpen {
+  readonly sink: string
+  /** Of a sink of the user's own. */
+  readonly own?: OwnSink | undefined
+  readonly config: Config
 }
 
-export async function openSink(sink: SinkName, config: Config, context: SinkContext): Promise<Sink> {
+export interface OwnSink {
+  readonly create: SinkFactory
+  readonly options: Readonly<Record<string, unknown>>
+  /** What messages call it. */
+  readonly shownAs: string
+}
+
+/** @throws MillraceError when it cannot be made. */
+export async function openSink({ sink, own, config }: SinkToOpen, context: SinkContext): Promise<Sink> {
+  return own === undefined ? openBuiltIn(sink as SinkName, config, context) : openOwn(own, context)
+}
+
+async function openOwn({ create, options, shownAs }: OwnSink, context: SinkContext): Promise<Sink> {
+  let made: Sink
+  try {
+    made = await create({ ...context, options })
+  } catch (cause) {
+    throw new MillraceError('CONFIG_INVALID', `${shownAs} cannot be made: ${messageOf(cause)}`, { cause })
+  }
+  const fault = faultOf(made)
+  if (fault !== undefined)
+    throw new MillraceError('CONFIG_INVALID', `${shownAs} made something that is no sink: ${fault}`)
+  return made
+}
+
+/** Why delivery could not work with it. */
+function faultOf(made: Partial<Sink> | undefined): string | undefined {
+  if (typeof made !== 'object' || made === null) return 'it returned no object'
+  for (const method of ['write', 'close'] as const) {
+    if (typeof made[method] !== 'function') return `${method} must be a method that returns a promise`
+  }
+  const { concurrency, maxBatchEvents } = made
+  if (!isBetween(concurrency, MAX_CONCURRENCY)) return `concurrency must be a whole number from 1 to ${MAX_CONCURRENCY}`
+  if (!isBetween(maxBatchEvents, Number.MAX_SAFE_INTEGER)) return 'maxBatchEvents must be a whole number of 1 or more'
+  return undefined
+}
+
+function isBetween(value: unknown, maximum: number): boolean {
+  return Number.isSafeInteger(value) && Number(value) >= 1 && Number(value) <= maximum
+}
+
+async function openBuiltIn(sink: SinkName, config: Config, context: SinkContext): Promise<Sink> {
   switch (sink) {
     case 'file': {
       const { FileSink } = await import('./file.ts')
@@ -71,7 +115,8 @@ export async function openSink(sink: SinkName, config: Config, context: SinkCont
 }
 
 /** Files and connections that it may have open at once, a replay beside its lanes included. */
-export function filesOf(sink: SinkName, config: Config): number {
+export function filesOf({ sink, own, config }: SinkToOpen): number {
+  if (own !== undefined) return OWN_SINK_CONNECTIONS
   switch (sink) {
     case 'http':
       return config.HTTP_SINK_CONCURRENCY + 1

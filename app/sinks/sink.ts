@@ -1,4 +1,7 @@
-/** What a sink promises to delivery, and delivery to a sink. */
+/**
+ * What a sink promises to delivery, and delivery to a sink: the contract of Millrace's own sinks and of yours. The suite in
+ * `millrace/testing` checks it.
+ */
 import type { Item } from '../event/item.ts'
 import type { SinkBatch } from './batch.ts'
 
@@ -32,8 +35,33 @@ export interface Sink {
   onRefused?: ((refused: readonly Refused[]) => Promise<void>) | undefined
   /** What comes of this log is another process's now; what is gathered of it and not durable, too. */
   forget?(logId: string): void
+  /** Called once, when nothing calls `write` any more. What is gathered and not durable yet is delivered again later. */
   close(): Promise<void>
 }
+
+/** What delivery tells a sink when it is made. */
+export interface SinkContext {
+  /** Of the route. */
+  readonly name: string
+  /** Wait after the `attempt`th failure, milliseconds. */
+  readonly backoffMs: (attempt: number) => number
+  /** For the log of the service: what an operator should know. */
+  readonly onWarning: (message: string) => void
+  /** Called once when only a restart helps: the process stops. */
+  readonly onFailure: (error: Error) => void
+}
+
+export interface SinkParts<Options> extends SinkContext {
+  /** Of the route, but for the variables of delivery among them. */
+  readonly options: Options
+}
+
+/**
+ * Makes a sink of your own, for one route. Called at the start, and by `millrace config --check`, which closes it again: it
+ * should leave connecting to the first `write`. A throw ends the start, with its message.
+ */
+// biome-ignore lint/suspicious/noExplicitAny: what options there are is between a route and its sink
+export type SinkFactory<Options = any> = (parts: SinkParts<Options>) => Sink | Promise<Sink>
 
 /** One event that the sink did not take. */
 export interface Failure {

@@ -16,8 +16,11 @@ const DURABLE = 'the event was written and synced to the log, together with all 
 
 type Environment = Readonly<Record<string, string>>
 
-/** @param environment variables of the service beside those that keep it in its directory and on its port. */
-export function millrace(name: string, title: string, environment: Environment, flags: readonly string[] = []): Peer {
+/**
+ * @param environment variables of the service beside those that keep it in its directory and on its port.
+ * @param options of `millrace serve`.
+ */
+export function millrace(name: string, title: string, environment: Environment, options: readonly string[] = []): Peer {
   return {
     name,
     title,
@@ -28,7 +31,7 @@ export function millrace(name: string, title: string, environment: Environment, 
     missing: () => undefined,
     command: (port, directory) => ({
       command: process.execPath,
-      args: [...flags, CLI, 'serve'],
+      args: [CLI, 'serve', ...options],
       env: {
         ...START_ENVIRONMENT,
         PORT: String(port),
@@ -47,7 +50,7 @@ export function millrace(name: string, title: string, environment: Environment, 
  * What is compared with peers, which only store: the same work on both sides. The one place that says how delivery is
  * left out.
  */
-const STORE_ONLY = ['--import', new URL('./store-only.ts', import.meta.url).href]
+const STORE_ONLY = ['--config', fileURLToPath(new URL('./store-only.config.mjs', import.meta.url))]
 export const MILLRACE = millrace('millrace', 'Millrace, storing', {}, STORE_ONLY)
 
 const WORKERS = 2

@@ -39,7 +39,7 @@ export const HEALTH_CHECK = {
     'CMD',
     'node',
     '-e',
-    "fetch('http://127.0.0.1:'+(process.env.ADMIN_PORT||9464)+'/health/live').then((r)=>process.exit(r.ok?0:1),()=>process.exit(1))",
+    "fetch('http://127.0.0.1:'+(process.env.ADMIN_PORT||process.env.MILLRACE_ADMIN_PORT||9464)+'/health/live').then((r)=>process.exit(r.ok?0:1),()=>process.exit(1))",
   ],
   interval: 10,
   timeout: 5,

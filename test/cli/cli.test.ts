@@ -75,7 +75,7 @@ describe('help and usage', () => {
 
   test('config shows the table of the README', async () => {
     expect((await millrace(['config', '--markdown'])).stdout).toContain('| `CHANNEL_CAPACITY_EVENTS` | `65536` |')
-    expect((await millrace(['config'])).stdout).toContain('PORT=3000\n')
+    expect((await millrace(['config', '--describe'])).stdout).toContain('PORT=3000\n')
   })
 })
 
@@ -92,7 +92,7 @@ describe('serve refuses to start with one line that says what to do', () => {
     const { code, stderr } = await millrace(['serve'], { env: { HANDLERS: 'mine' } })
     expect([code, stderr]).toEqual([
       2,
-      oneLine(/HANDLERS: there is no handler "mine" in app\/handlers\/index.ts, which has sample/),
+      oneLine(/HANDLERS: there is no handler "mine" in \S*millrace\.config\.ts, which has sample/),
     ])
   })
 

@@ -55,6 +55,7 @@ const LISTS = [
   ['log', 'inspect', '--events', '--groups', '100'],
   ['log', 'verify'],
   ['config'],
+  ['config', '--describe'],
   ['config', '--markdown'],
   ['plan', '-e', '1000', '-b', '273', '-r', '24'],
   ['--help'],

@@ -1,17 +1,19 @@
 import { describe, expect, test } from 'vitest'
 import { loadConfig } from '../../app/config.ts'
+import { NO_CONFIG_FILE } from '../../app/config-file/load.ts'
 import { checkRoutes, type Route } from '../../app/delivery/route.ts'
 import { ofType } from '../../app/handlers/handler.ts'
 import { pickFrom } from '../../app/handlers/pick.ts'
-import { pipelines } from '../../app/pipelines.ts'
+import userConfig from '../../millrace.config.ts'
 
-const pickHandlers = pickFrom()
+const file = { ...NO_CONFIG_FILE, path: '/project/millrace.config.ts', handlers: userConfig.handlers ?? {} }
+const pickHandlers = pickFrom(file)
 const config = loadConfig({ RETRY_MAX_ATTEMPTS: '7' })
-const check = (...routes: Route[]) => checkRoutes(config, routes, pickHandlers)
+const check = (...routes: Route[]) => checkRoutes(config, { ...file, routes }, pickHandlers)
 
 test('without routes of your own: one for each of SINKS, through HANDLERS, all events', () => {
   const config = loadConfig({ SINKS: 'file,stdout', HANDLERS: 'sample' })
-  const routes = checkRoutes(config, pipelines(config), pickHandlers)
+  const routes = checkRoutes(config, file, pickHandlers)
   expect(routes).toMatchObject([
     { name: 'file', sink: 'file', filter: undefined },
     { name: 'stdout', sink: 'stdout', filter: undefined },
@@ -34,7 +36,11 @@ test('a route has its own filter, handlers and options, and the rest from the en
 
 describe('refused at the start, by name', () => {
   test.each<[string, Route[], RegExp]>([
-    ['a name with a slash', [{ name: 'a/b', sink: 'file' }], /route "a\/b" in app\/pipelines\.ts: a name has 1 to 64/],
+    [
+      'a name with a slash',
+      [{ name: 'a/b', sink: 'file' }],
+      /^route "a\/b" in millrace\.config\.ts: name: a name has 1 to 64/,
+    ],
     [
       'the same name twice',
       [
@@ -71,7 +77,7 @@ describe('what a route cannot have', () => {
   const declare =
     (route: object, environment: Record<string, string> = {}) =>
     () =>
-      checkRoutes(loadConfig(environment), [route as Route], () => [])
+      checkRoutes(loadConfig(environment), { ...file, routes: [route as Route] }, () => [])
 
   test.each([
     [
@@ -110,5 +116,81 @@ describe('what a route cannot have', () => {
       /of 250 characters, and Kafka takes 249: shorten KAFKA_TOPIC/,
     )
     expect(() => loadConfig({ ...kafka, KAFKA_TOPIC: '..' })).toThrow(/^KAFKA_TOPIC: /)
+  })
+})
+
+describe('routes of the config file beside SINKS and HANDLERS', () => {
+  const namesOf = (environment: Record<string, string>, routes: Route[] | undefined) =>
+    checkRoutes(loadConfig(environment), { ...file, routes }, pickHandlers).map(({ name }) => name)
+  const orders: Route = { name: 'orders', sink: 'stdout' }
+
+  test('without routes, each of SINKS; with routes, only these; with both set, both', () => {
+    expect(namesOf({}, undefined)).toEqual(['file'])
+    expect(namesOf({}, [orders])).toEqual(['orders'])
+    expect(namesOf({}, [])).toEqual([])
+    expect(namesOf({ SINKS: 'file' }, [orders])).toEqual(['file', 'orders'])
+    expect(namesOf({ MILLRACE_SINKS: 'file,stdout' }, [])).toEqual(['file', 'stdout'])
+  })
+
+  test('handlers of the environment that nothing would go through end the start', () => {
+    expect(() => namesOf({ HANDLERS: 'sample' }, [orders])).toThrow(
+      /^HANDLERS: no event would go through them: millrace\.config\.ts has routes, .* Leave HANDLERS out, or set SINKS/,
+    )
+    expect(namesOf({ HANDLERS: 'sample', SINKS: 'file' }, [orders])).toEqual(['file', 'orders'])
+  })
+})
+
+describe('a route into a sink of the config file', () => {
+  const create = () => ({ concurrency: 1, maxBatchEvents: 1, write: async () => undefined, close: async () => {} })
+  const declare = (route: object) =>
+    checkRoutes(config, { ...file, sinks: { audit: create }, routes: [route as Route] }, pickHandlers)
+
+  test('hands its options to the sink, and variables of delivery to delivery', () => {
+    const [route] = declare({ name: 'a', sink: 'audit', options: { path: './x', RETRY_BASE_MS: 5 } })
+    expect(route).toMatchObject({
+      sink: 'audit',
+      own: { create, options: { path: './x' } },
+      config: { RETRY_BASE_MS: 5 },
+    })
+    expect(route?.own?.options).toEqual({ path: './x' })
+  })
+
+  test.each<[string, object, RegExp]>([
+    [
+      'a variable that is misspelt',
+      { name: 'a', sink: 'audit', options: { RETRY_BASE: 5 } },
+      /^route "a" in millrace\.config\.ts: option RETRY_BASE means nothing to a route into audit: in capitals use RETRY_BASE_MS/,
+    ],
+    [
+      'a sink that is not there',
+      { name: 'a', sink: 'kinesis' },
+      /: sink: there is no "kinesis": use file, stdout, http, s3, postgres, audit, or add it to sinks of/,
+    ],
+    ['a sink that is misspelt', { name: 'a', sink: 'adit' }, /: sink: there is no "adit": did you mean audit\?$/],
+    [
+      'a handler that is misspelt',
+      { name: 'a', sink: 'audit', handlers: ['smaple'] },
+      /: handlers: there is no handler "smaple" in .*: did you mean sample\?$/,
+    ],
+    ['no name', { sink: 'audit' }, /^routes\[0\] in millrace\.config\.ts: name: it needs one, a text$/],
+    ['no sink', { name: 'a' }, /: sink: it needs one, the name of a sink$/],
+    [
+      'a filter that is no function',
+      { name: 'a', sink: 'audit', filter: 'order.*' },
+      /: filter: it must be a function \(event\) => boolean$/,
+    ],
+    [
+      'one handler and no list',
+      { name: 'a', sink: 'audit', handlers: 'sample' },
+      /: handlers: it must be an array of names$/,
+    ],
+    [
+      'handlers and not their names',
+      { name: 'a', sink: 'audit', handlers: [create] },
+      /: handlers: it must be an array of names$/,
+    ],
+    ['options in a list', { name: 'a', sink: 'audit', options: [] }, /: options: it must be an object$/],
+  ])('is refused with %s', (_, route, message) => {
+    expect(() => declare(route)).toThrow(message)
   })
 })

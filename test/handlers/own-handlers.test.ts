@@ -1,4 +1,4 @@
-/** Handlers and routes as a user writes them: in a copy of the project, run by the real service. */
+/** Handlers and routes as a user writes them: in the config file of a copy of the project, run by the real service. */
 import { execFile, spawn } from 'node:child_process'
 import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -11,12 +11,13 @@ import { temporaryDirectory } from '../support/temporary.ts'
 
 const run = promisify(execFile)
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
+const CONFIG = 'millrace.config.ts'
 const EVENTS = 2000
 const QUICK = { RETRY_BASE_MS: '1', RETRY_MAX_MS: '5', RETRY_MAX_ATTEMPTS: '3', SHUTDOWN_GRACE_MS: '0' }
 
 interface Project {
   readonly directory: string
-  /** Writes app/handlers/<name>.ts, which exports a handler of that name, and names it in index.ts. */
+  /** Writes handlers/<name>.ts, which exports a handler of that name, and names it in millrace.config.ts. */
   handler(name: string, body: string): void
   start(environment?: Record<string, string>): Promise<Service>
   millrace(...args: string[]): Promise<string>
@@ -26,19 +27,17 @@ function copyProject(): Project {
   const directory = temporaryDirectory()
   for (const part of ['app', 'package.json']) cpSync(join(ROOT, part), join(directory, part), { recursive: true })
   symlinkSync(join(ROOT, 'node_modules'), join(directory, 'node_modules'))
-  mkdirSync(join(directory, 'data'))
+  for (const made of ['data', 'handlers']) mkdirSync(join(directory, made))
   const names: string[] = []
   return {
     directory,
     handler: (name, body) => {
       if (!names.includes(name)) names.push(name)
-      const text = `import type { Handler } from './handler.ts'\nexport const ${name}: Handler = ${body}\n`
-      writeFileSync(join(directory, `app/handlers/${name}.ts`), text)
-      const imports = names.map((one) => `import { ${one} } from './${one}.ts'\n`).join('')
-      writeFileSync(
-        join(directory, 'app/handlers/index.ts'),
-        `${imports}export const handlers = { ${names.join(', ')} }\n`,
-      )
+      const text = `import type { Handler } from 'millrace'\nexport const ${name}: Handler = ${body}\n`
+      writeFileSync(join(directory, `handlers/${name}.ts`), text)
+      const imports = names.map((one) => `import { ${one} } from './handlers/${one}.ts'\n`).join('')
+      const config = `export default defineConfig({ handlers: { ${names.join(', ')} } })\n`
+      writeFileSync(join(directory, CONFIG), `import { defineConfig } from 'millrace'\n${imports}${config}`)
     },
     start: (environment = {}) => whenReady(spawnIn(directory, [], { ...QUICK, ...environment })),
     millrace: async (...args) => {
@@ -94,7 +93,7 @@ describe('a handler that throws for one event in a hundred', () => {
     expect(letters.map((line) => Number(JSON.parse(line).event.id)).sort((a, b) => a - b)).toEqual(failed)
     for (const line of letters) {
       const { event, reason, attempts } = JSON.parse(line)
-      expect(reason).toMatch(new RegExp(`^Error: no ${event.id}\\n +at .*check .*app/handlers/check.ts:3:`))
+      expect(reason).toMatch(new RegExp(`^Error: no ${event.id}\\n +at .*check .*/handlers/check.ts:3:`))
       expect(attempts).toBe(3)
     }
     expect(idsIn(delivered).sort((a, b) => a - b)).toEqual(numbers.filter((id) => id % 100 !== 7))
@@ -146,17 +145,17 @@ test('a timer that a handler leaves behind on its thread and that throws ends no
   expect(await service.stop()).toBe(0)
 })
 
-test('routes of the own table: filtered, through their handlers, each with its own offsets', async () => {
+test('routes of the config file: filtered, through their handlers, each with its own offsets', async () => {
   const project = copyProject()
   project.handler('stamp', '(event) => ({ ...event, stamped: true })')
   writeFileSync(
-    join(project.directory, 'app/pipelines.ts'),
-    `import { ofType } from './handlers/handler.ts'
-     import type { Route } from './route.ts'
-     export const pipelines = (): Route[] => [
+    join(project.directory, CONFIG),
+    `import { defineConfig, ofType } from 'millrace'
+     import { stamp } from './handlers/stamp.ts'
+     export default defineConfig({ handlers: { stamp }, routes: [
        { name: 'orders', filter: ofType('order.*'), handlers: ['stamp'], sink: 'file', options: { FILE_SINK_DIR: 'data/orders' } },
        { name: 'large', filter: ({ data }) => Number(data) > 5, sink: 'file', options: { FILE_SINK_DIR: 'data/large' } },
-     ]\n`,
+     ] })\n`,
   )
   const service = await project.start()
   const types = ['order.created', 'order.paid', 'page.viewed']
@@ -175,27 +174,60 @@ test('routes of the own table: filtered, through their handlers, each with its o
   expect(await service.stop()).toBe(0)
 })
 
-test('npm run dev: a handler that is saved is the one that runs next', async () => {
-  const project = copyProject()
-  project.handler('mark', `(event) => ({ ...event, mark: 'first' })`)
-  const [port = 0, adminPort = 0] = await freePorts(2)
+/** The service as `npm run dev` has it, in a project. */
+function watch(project: Project, environment: Record<string, string>) {
   const flags = /--watch/.exec(readFileSync(join(ROOT, 'package.json'), 'utf8')) ?? []
-  const ports = { PORT: String(port), ADMIN_PORT: String(adminPort) }
-  const watching = spawnIn(project.directory, [...flags], { ...QUICK, HANDLERS: 'mark', ...ports })
+  const watching = spawnIn(project.directory, [...flags], { ...QUICK, ...environment })
   onTestFinished(() => void watching.kill('SIGTERM')) // ends what it watches, too
   let output = ''
   for (const stream of [watching.stdout, watching.stderr]) stream.on('data', (chunk) => (output += chunk))
-  const starts = (count: number) => until(() => output.split('ready: ').length > count, 15_000, `start ${count}`)
-  const delivered = () => deliveredIn(join(project.directory, 'data/delivered')) as { mark?: string }[]
-  await starts(1)
-  await send(`http://127.0.0.1:${port}`, [{ data: 1 }])
-  await until(() => delivered().length === 1, 5000, 'the first event')
-  project.handler('mark', `(event) => ({ ...event, mark: 'second' })`)
-  await starts(2)
-  await send(`http://127.0.0.1:${port}`, [{ data: 2 }])
-  await until(() => delivered().length === 2, 5000, 'the second event')
-  expect(delivered().map(({ mark }) => mark)).toEqual(['first', 'second'])
-  const ended = new Promise((resolve) => watching.once('exit', resolve))
-  watching.kill('SIGTERM')
-  await ended
+  return {
+    says: (text: string, count: number) =>
+      until(() => output.split(text).length > count, 15_000, `${text} is said ${count} times:\n${output}`),
+    stop: async () => {
+      const ended = new Promise((resolve) => watching.once('exit', resolve))
+      watching.kill('SIGTERM')
+      await ended
+    },
+  }
+}
+
+test.each(['0', '1'])(
+  'npm run dev with HANDLER_THREADS=%s: a handler that is saved is the one that runs next',
+  async (HANDLER_THREADS) => {
+    const project = copyProject()
+    project.handler('mark', `(event) => ({ ...event, mark: 'first' })`)
+    const [port = 0, adminPort = 0] = await freePorts(2)
+    const ports = { PORT: String(port), ADMIN_PORT: String(adminPort) }
+    const service = watch(project, { HANDLERS: 'mark', HANDLER_THREADS, ...ports })
+    const delivered = () => deliveredIn(join(project.directory, 'data/delivered')) as { mark?: string }[]
+    await service.says('ready: ', 1)
+    await send(`http://127.0.0.1:${port}`, [{ data: 1 }])
+    await until(() => delivered().length === 1, 5000, 'the first event')
+    project.handler('mark', `(event) => ({ ...event, mark: 'second' })`)
+    await service.says('ready: ', 2)
+    await send(`http://127.0.0.1:${port}`, [{ data: 2 }])
+    await until(() => delivered().length === 2, 5000, 'the second event')
+    expect(delivered().map(({ mark }) => mark)).toEqual(['first', 'second'])
+    await service.stop()
+  },
+)
+
+test('npm run dev: a mistake in the config file is said, and the service is back once it is corrected', {
+  timeout: 60_000,
+}, async () => {
+  const project = copyProject()
+  const config = join(project.directory, CONFIG)
+  writeFileSync(config, 'export default { handlers: {} }\n')
+  const service = watch(project, { PORT: '0', ADMIN_PORT: '0' })
+  await service.says('ready: ', 1)
+  writeFileSync(config, 'export default { handlers: { \n')
+  await service.says(`${CONFIG}: it cannot be loaded, line `, 1)
+  await service.says('Failed running', 1)
+  writeFileSync(config, 'export default { handler: {} }\n')
+  await service.says(`${CONFIG}: there is no "handler" in it: did you mean handlers?`, 1)
+  await service.says('Failed running', 2)
+  writeFileSync(config, 'export default { handlers: {} }\n')
+  await service.says('ready: ', 2)
+  await service.stop()
 })

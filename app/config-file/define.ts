@@ -1,0 +1,36 @@
+/**
+ * What users write in `millrace.config.ts`: handlers, sinks and routes of their own, in one typed value. load.ts finds,
+ * loads and checks the file.
+ */
+import type { Route } from '../delivery/route.ts'
+import type { Handler } from '../handlers/handler.ts'
+import type { SinkFactory } from '../sinks/sink.ts'
+
+export interface UserConfig<HandlerName extends string = string, SinkName extends string = string> {
+  /** By the name that `HANDLERS` and routes use: letters, digits, `_`, `-` and `.`. Default: none. */
+  readonly handlers?: Readonly<Record<HandlerName, Handler>>
+  /**
+   * Sinks of your own, by the name that routes use: 1 to 64 lower-case letters, digits, `-` and `_`, and none of
+   * Millrace's own names. Each route into one makes a sink of its own, at the start. Default: none.
+   */
+  readonly sinks?: Readonly<Record<SinkName, SinkFactory>>
+  /**
+   * Default: one route for each of `SINKS`, with every event, through `HANDLERS`. With `routes` here, these run; each of
+   * `SINKS` runs beside them only where the environment sets `SINKS`. An empty list delivers nothing.
+   */
+  readonly routes?: readonly Route<NoInfer<HandlerName>, NoInfer<SinkName>>[]
+}
+
+/**
+ * The value as it is, with its types checked: a route can name only handlers and sinks that are there.
+ *
+ *     export default defineConfig({
+ *       handlers: { enrich: (event) => ({ ...event, seenby: 'enrich' }) },
+ *       routes: [{ name: 'orders', filter: ofType('order.*'), handlers: ['enrich'], sink: 'file' }],
+ *     })
+ */
+export function defineConfig<HandlerName extends string = never, SinkName extends string = never>(
+  config: UserConfig<HandlerName, SinkName>,
+): UserConfig<HandlerName, SinkName> {
+  return config
+}

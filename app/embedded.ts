@@ -1,0 +1,30 @@
+/** Millrace inside a program of the user's own: `startApp` of index.ts. */
+import { type App, ownOutput, startApp } from './app.ts'
+import { loadConfig } from './config.ts'
+import type { UserConfig } from './config-file/define.ts'
+import { configFileOf } from './config-file/load.ts'
+import { MillraceError } from './errors.ts'
+import { createLogger } from './observability/logger.ts'
+
+export interface StartOptions {
+  /** Variables, as `process.env` would have them. Default: none, so every variable has its default. */
+  readonly environment?: Readonly<Record<string, string | undefined>>
+  /** What a config file would export. Default: none; no file is looked for. */
+  readonly config?: UserConfig
+  /** Called once when only a new start helps, such as when a disk failed. Default: the error is thrown, uncaught. */
+  readonly onFailure?: (error: Error) => void
+}
+
+/** @throws MillraceError as a start would. */
+export async function startEmbedded({ environment = {}, config: given = {}, onFailure }: StartOptions): Promise<App> {
+  const config = loadConfig({ ...environment })
+  if (config.HANDLER_THREADS > 0) {
+    throw new MillraceError('CONFIG_INVALID', 'HANDLER_THREADS: threads need a config file to load: use millrace serve')
+  }
+  const file = configFileOf('config', given)
+  const fail = (error: Error) => {
+    throw error
+  }
+  const logger = await createLogger(config.LOG_LEVEL, ownOutput(config, file))
+  return startApp(config, logger, onFailure ?? fail, { file })
+}

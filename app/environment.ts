@@ -1,0 +1,100 @@
+/**
+ * Names in the environment: each variable, its alias `MILLRACE_<NAME>`, and those that are misspelt. Others set variables, too:
+ * tools of this repository, and Kubernetes for each of its services.
+ */
+import { nearestName } from './edit-distance.ts'
+import { invalid } from './variable.ts'
+
+export const ALIAS_PREFIX = 'MILLRACE_'
+
+/** Read by `millrace send`, and by the tests and benchmarks of the repository (CONTRIBUTING.md). */
+const OF_TOOLS: ReadonlySet<string> = new Set([
+  'MILLRACE_KEY',
+  'MILLRACE_BENCH_DIR',
+  'MILLRACE_BENCH_ROUNDS',
+  'MILLRACE_BENCH_SECONDS',
+  'MILLRACE_COUNTED_EVENTS',
+  'MILLRACE_FUZZ_RUNS',
+  'MILLRACE_KAFKA_EVENTS',
+  'MILLRACE_KILLS',
+  'MILLRACE_OVERLOAD_SECONDS',
+  'MILLRACE_PROGRAMS',
+  'MILLRACE_PROGRAM_SECONDS',
+  'MILLRACE_PYTHON',
+  'MILLRACE_SEED',
+  'MILLRACE_SINK_DOWN_MS',
+])
+
+/**
+ * A Kubernetes service that is called `millrace`, or `millrace-…`, is announced to every container of its namespace as
+ * `MILLRACE_PORT=tcp://10.0.0.7:3000` and so on (https://kubernetes.io/docs/concepts/services-networking/service/, environment
+ * variables); a container that is linked in Docker as well.
+ */
+const SERVICE_LINK = /_SERVICE_(HOST|PORT)(_\w+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$/
+const SERVICE_ADDRESS = /^(tcp|udp|sctp):\/\//
+
+/** Shorter names are too near to others. */
+const MIN_LETTERS = 6
+
+export type Origin = 'default' | 'environment' | 'alias'
+
+export interface Setting {
+  /** undefined where it is not set, or empty. */
+  readonly text: string | undefined
+  readonly origin: Origin
+}
+
+/**
+ * What is set for a variable, under its name or its alias.
+ * @throws MillraceError CONFIG_INVALID where both are, to different values.
+ */
+export function settingOf(environment: NodeJS.ProcessEnv, name: string): Setting {
+  const alias = `${ALIAS_PREFIX}${name}`
+  const own = environment[name] || undefined
+  const other = isServiceLink(alias, environment[alias]) ? undefined : environment[alias] || undefined
+  if (own !== undefined && other !== undefined && own !== other) {
+    throw invalid(alias, `${name} is set as well, to another value: set one of the two`)
+  }
+  if (own !== undefined) return { text: own, origin: 'environment' }
+  return { text: other, origin: other === undefined ? 'default' : 'alias' }
+}
+
+/** The environment with another value for one variable, whatever it had. */
+export function withSetting(environment: NodeJS.ProcessEnv, name: string, text: string): NodeJS.ProcessEnv {
+  return { ...environment, [name]: text, [`${ALIAS_PREFIX}${name}`]: undefined }
+}
+
+/**
+ * @param known variables, without the prefix.
+ * @throws MillraceError CONFIG_INVALID for a variable with the prefix that is not known, with the nearest one that is.
+ */
+export function refuseUnknown(environment: NodeJS.ProcessEnv, known: readonly string[]): void {
+  const names = new Set(known)
+  for (const [alias, value] of Object.entries(environment)) {
+    if (!alias.startsWith(ALIAS_PREFIX) || OF_TOOLS.has(alias) || isServiceLink(alias, value)) continue
+    const name = alias.slice(ALIAS_PREFIX.length)
+    if (names.has(name)) continue
+    const near = nearestName(name, known)
+    const advice = near === undefined ? 'see millrace config' : `did you mean ${ALIAS_PREFIX}${near}?`
+    throw invalid(alias, `there is no such variable: ${advice}`)
+  }
+}
+
+/**
+ * A line for each name that is at most two letters from that of a variable which is not set: it may belong to something else,
+ * so it is no error.
+ */
+export function nearMissesOf(environment: NodeJS.ProcessEnv, known: readonly string[]): string[] {
+  const names = known.filter((name) => name.length >= MIN_LETTERS)
+  const isOurs = new Set(known)
+  return Object.keys(environment).flatMap((name) => {
+    if (name.length < MIN_LETTERS || isOurs.has(name) || name.startsWith(ALIAS_PREFIX)) return []
+    const near = nearestName(name, names)
+    if (near === undefined || settingOf(environment, near).text !== undefined) return []
+    return [`${name} is set, and is no variable of Millrace: did you mean ${near}?`]
+  })
+}
+
+function isServiceLink(name: string, value: string | undefined): boolean {
+  return SERVICE_LINK.test(name) || (name.endsWith('_PORT') && SERVICE_ADDRESS.test(value ?? ''))
+}

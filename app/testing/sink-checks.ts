@@ -1,0 +1,343 @@
+/**
+ * The contract of a sink (sinks/sink.ts) as checks: every sink of Millrace passes them, and users run them on their own.
+ *
+ *     import { test } from 'vitest' // or from 'node:test'
+ *     import { sinkChecks } from 'millrace/testing'
+ *     for (const { name, run } of sinkChecks(sinkUnderTest)) test(name, run)
+ */
+import assert from 'node:assert/strict'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Event } from '../event.ts'
+import type { Failure, Sink, SinkBatch } from '../sinks/sink.ts'
+import { batchOf } from './batch.ts'
+
+/** A sink and where it delivers to. Each check asks for a new one. */
+export interface OpenedSink {
+  readonly sink: Sink
+  /** The events that are there now; those with the same key in the order they came. */
+  delivered(): Promise<readonly Event[]>
+  /** Another sink to the same place, as after a restart. Left out: that is not checked. */
+  reopen?(): Promise<Sink>
+  /** From now on the place refuses the events with these ids for good. Left out: it never refuses single events. */
+  refuse?(ids: readonly string[]): void | Promise<void>
+  /** Nothing answers any more, or it answers again. Left out: that is not checked. */
+  setAway?(isAway: boolean): void | Promise<void>
+  /** From now on the place takes requests and answers none. Left out: that is not checked. */
+  hang?(): void | Promise<void>
+  /** Removes what was made for the check. */
+  dispose?(): void | Promise<void>
+}
+
+export interface SinkUnderTest {
+  open(): Promise<OpenedSink>
+  /**
+   * Whether an event that is written again, after a crash, is there once. Default: false; it may be there again, with the
+   * same `source` and `id`.
+   */
+  readonly isIdempotent?: boolean
+  /** For what is said to end soon, milliseconds. Default: 10000. */
+  readonly withinMs?: number
+}
+
+export interface SinkCheck {
+  /** As a behaviour: `the sink takes …`. */
+  readonly name: string
+  /** Rejects with what was expected and what was found. */
+  run(): Promise<void>
+}
+
+type Check = (opened: OpenedSink, options: Required<Omit<SinkUnderTest, 'open'>>) => Promise<void>
+
+const WITHIN_MS = 10_000
+/** A sink may ask for more at once than is needed to see that it takes full batches. */
+const MAX_FULL_BATCH_EVENTS = 2000
+const MAX_LANES = 8
+const POLL_MS = 20
+
+/** What is easily lost: white space in texts, other scripts, numbers at their limits, nothing at all, bytes. */
+const HARD_DATA: readonly object[] = [
+  { data: { text: ' a\tb\n"c" \\ ', nested: [{ deep: [[], {}] }], none: null, yes: true } },
+  { data: 'ä€𝄞 日本語 \u200f' },
+  { data: -1.5e-7 },
+  { data: 0 },
+  { data: '' },
+  { data: null },
+  { data: [] },
+  { data_base64: 'AAECA/8=', datacontenttype: 'application/octet-stream' },
+  { data: 1, subject: 's/1', tenant: 'x', attempt: 7, isnew: false, dataschema: 'https://example.com/schema#1' },
+]
+
+function eventsOf(prefix: string, count: number, key: (index: number) => string = () => 'k'): Event[] {
+  return Array.from({ length: count }, (_, index) =>
+    complete(`${prefix}-${index}`, { subject: key(index), data: index }),
+  )
+}
+
+function complete(id: string, parts: object): Event {
+  return { specversion: '1.0', id, source: '/checks', type: 'check', time: '2026-01-31T12:00:00Z', ...parts }
+}
+
+/** Each check opens a sink of its own, so they run in any order. Those for which `open` gives no means pass at once. */
+export function sinkChecks(subject: SinkUnderTest): SinkCheck[] {
+  const { isIdempotent = false, withinMs = WITHIN_MS } = subject
+  return Object.entries(CHECKS).map(([name, check]) => ({
+    name: `the sink ${name}`,
+    run: async () => {
+      const opened = await subject.open()
+      try {
+        await check(opened, { isIdempotent, withinMs })
+      } finally {
+        await opened.dispose?.()
+      }
+    },
+  }))
+}
+
+const CHECKS: Readonly<Record<string, Check>> = {
+  'says how many lanes it has and how many events it takes at once': async ({ sink }, { withinMs }) => {
+    assert.ok(Number.isSafeInteger(sink.concurrency) && sink.concurrency >= 1, `concurrency is ${sink.concurrency}`)
+    assert.ok(
+      Number.isSafeInteger(sink.maxBatchEvents) && sink.maxBatchEvents >= 1,
+      `maxBatchEvents is ${sink.maxBatchEvents}`,
+    )
+    await closeOf(sink, withinMs)
+  },
+
+  'delivers everything that is in an event': async (opened, { withinMs }) => {
+    const events = HARD_DATA.map((parts, index) => complete(`hard-${index}`, parts))
+    await deliver(opened.sink, events, withinMs)
+    const found = new Map((await opened.delivered()).map((event) => [event.id, event]))
+    for (const event of events)
+      assert.deepEqual(found.get(event.id), event, `event ${event.id} is not what was written`)
+    await closeOf(opened.sink, withinMs)
+  },
+
+  'takes batches as large as it says, and keeps their order': async (opened, { withinMs }) => {
+    const events = eventsOf('full', Math.min(opened.sink.maxBatchEvents, MAX_FULL_BATCH_EVENTS))
+    await deliver(opened.sink, events, withinMs)
+    assertInOrder(await opened.delivered(), events)
+    await closeOf(opened.sink, withinMs)
+  },
+
+  'keeps the order of a key over several batches': async (opened, { withinMs }) => {
+    const events = eventsOf('ordered', 30, (index) => `k${index % 3}`)
+    const size = Math.min(7, opened.sink.maxBatchEvents)
+    for (let from = 0; from < events.length; from += size) {
+      await write(opened.sink, batchOf(events.slice(from, from + size), from))
+    }
+    await confirm(opened.sink, withinMs)
+    assertInOrder(await opened.delivered(), events)
+    await closeOf(opened.sink, withinMs)
+  },
+
+  'takes a batch from each of its lanes at the same time': async (opened, { withinMs }) => {
+    const lanes = Math.min(opened.sink.concurrency, MAX_LANES)
+    const size = Math.min(5, opened.sink.maxBatchEvents)
+    const batches = Array.from({ length: lanes }, (_, lane) => eventsOf(`lane${lane}`, size, () => `k${lane}`))
+    await Promise.all(batches.map((events, lane) => write(opened.sink, batchOf(events, lane * size))))
+    await confirm(opened.sink, withinMs)
+    assertInOrder(await opened.delivered(), batches.flat())
+    await closeOf(opened.sink, withinMs)
+  },
+
+  'confirms nothing that is not there': async (opened, { withinMs }) => {
+    await confirm(opened.sink, withinMs) // with nothing written
+    for (const round of [1, 2, 3]) {
+      const events = eventsOf(`round${round}`, 3)
+      await deliver(opened.sink, events, withinMs)
+      assertInOrder(await opened.delivered(), events)
+    }
+    await closeOf(opened.sink, withinMs)
+  },
+
+  'loses nothing that was confirmed when it is closed, and goes on after a restart': async (opened, { withinMs }) => {
+    const [before, after] = [eventsOf('before', 5), eventsOf('after', 5)]
+    await deliver(opened.sink, before, withinMs)
+    await closeOf(opened.sink, withinMs)
+    assertInOrder(await opened.delivered(), before)
+    const next = await opened.reopen?.()
+    if (next === undefined) return
+    await deliver(next, after, withinMs, before.length)
+    assertInOrder(await opened.delivered(), [...before, ...after])
+    await closeOf(next, withinMs)
+  },
+
+  'takes events again that it had, as after a crash': async (opened, { withinMs, isIdempotent }) => {
+    const events = eventsOf('again', 5)
+    await deliver(opened.sink, events, withinMs)
+    await deliver(opened.sink, events, withinMs)
+    const delivered = await opened.delivered()
+    assertInOrder(delivered, events)
+    if (isIdempotent) assert.equal(delivered.length, events.length, 'events that were written twice are there twice')
+    await closeOf(opened.sink, withinMs)
+  },
+
+  'names the events that are refused for good, and delivers the others of their batch': async (
+    opened,
+    { withinMs },
+  ) => {
+    if (opened.refuse === undefined) return
+    const events = eventsOf('mixed', Math.min(5, opened.sink.maxBatchEvents), (index) => `k${index}`)
+    const refusedIds = events.filter((_, index) => index % 2 === 0).map(({ id }) => id)
+    await opened.refuse(refusedIds)
+    const named: string[] = []
+    opened.sink.onRefused = async (refused) => {
+      for (const { item, reason } of refused) {
+        assert.notEqual(reason, '', 'a refusal needs a reason: it is what an operator reads of a dead letter')
+        named.push(item.id)
+      }
+    }
+    const failures = await write(opened.sink, batchOf(events))
+    for (const { index, retryable } of failures) {
+      assert.equal(retryable, false, `the failure of event ${index} says that a retry helps`)
+      named.push(events[index]?.id ?? '')
+    }
+    await confirm(opened.sink, withinMs)
+    assert.deepEqual(named.sort(), refusedIds.sort(), 'the events named as refused are not those that were')
+    assertInOrder(
+      await opened.delivered(),
+      events.filter(({ id }) => !refusedIds.includes(id)),
+    )
+    await closeOf(opened.sink, withinMs)
+  },
+
+  'gives no event up while its place is away, and delivers them afterwards': async (opened, { withinMs }) => {
+    if (opened.setAway === undefined) return
+    const { sink } = opened
+    const events = eventsOf('away', Math.min(5, sink.maxBatchEvents))
+    await opened.setAway(true)
+    const failures = await writeUnlessAway(sink, batchOf(events), withinMs)
+    if (failures !== undefined) {
+      const givenUp = failures.filter(({ retryable }) => !retryable)
+      assert.deepEqual(givenUp, [], 'events are given up because their place is away')
+      if (failures.length === 0) {
+        assert.ok(sink.durable, 'events count as delivered while their place is away')
+        await until(() => sink.failure !== undefined, withinMs, 'failure never says that the place is away')
+      }
+    }
+    await opened.setAway(false)
+    await retryUntilTaken(sink, events, withinMs)
+    await confirm(sink, withinMs)
+    assertInOrder(await opened.delivered(), events)
+    assert.equal(sink.failure, undefined, 'failure stays after the place is back')
+    await closeOf(sink, withinMs)
+  },
+
+  'ends a write when its signal is aborted, and closes, whatever its place does': async (opened, { withinMs }) => {
+    if (opened.hang === undefined) return
+    await opened.hang()
+    const stop = new AbortController()
+    const writing = settledOf(opened.sink.write(batchOf(eventsOf('hanging', 1)), stop.signal))
+    await sleep(POLL_MS)
+    stop.abort()
+    const outcome = await within(writing, withinMs, 'write goes on after its signal was aborted')
+    if (outcome === 'resolved') assert.ok(opened.sink.durable, 'write says that a place took what it never answered')
+    await closeOf(opened.sink, withinMs)
+  },
+
+  'closes without having written anything': async ({ sink }, { withinMs }) => closeOf(sink, withinMs),
+}
+
+async function deliver(sink: Sink, events: readonly Event[], withinMs: number, firstOffset = 0): Promise<void> {
+  for (let from = 0; from < events.length; from += sink.maxBatchEvents) {
+    const batch = batchOf(events.slice(from, from + sink.maxBatchEvents), firstOffset + from)
+    const failures = await within(write(sink, batch), withinMs, 'write does not end')
+    assert.deepEqual(failures, [], 'events are refused that the place would take')
+  }
+  await confirm(sink, withinMs)
+}
+
+/** Writes, and checks what the sink says of it. */
+async function write(sink: Sink, batch: SinkBatch): Promise<readonly Failure[]> {
+  const failures = (await sink.write(batch, new AbortController().signal)) ?? []
+  const seen = new Set<number>()
+  for (const { index, reason, retryable } of failures) {
+    const isPlace = Number.isSafeInteger(index) && index >= 0 && index < batch.length
+    assert.ok(isPlace, `a failure has the index ${index} in a batch of ${batch.length}`)
+    assert.ok(!seen.has(index), `event ${index} has two failures`)
+    assert.ok(typeof reason === 'string' && reason !== '', `the failure of event ${index} has no reason`)
+    assert.equal(typeof retryable, 'boolean', `the failure of event ${index} does not say whether it is retryable`)
+    seen.add(index)
+  }
+  return failures
+}
+
+/** @returns undefined when the sink said that it is unavailable. */
+async function writeUnlessAway(
+  sink: Sink,
+  batch: SinkBatch,
+  withinMs: number,
+): Promise<readonly Failure[] | undefined> {
+  try {
+    return await within(write(sink, batch), withinMs, 'write does not end while the place is away')
+  } catch (error) {
+    if (error instanceof assert.AssertionError) throw error
+    assert.ok(error instanceof Error && error.message !== '', 'a sink that is unavailable gives no reason')
+    return undefined
+  }
+}
+
+/** As delivery does it: what failed is tried again. */
+async function retryUntilTaken(sink: Sink, events: readonly Event[], withinMs: number): Promise<void> {
+  const deadline = performance.now() + withinMs
+  for (let left = events; left.length > 0; ) {
+    assert.ok(performance.now() < deadline, `${left.length} events are not taken after their place is back`)
+    const failures = await writeUnlessAway(sink, batchOf(left), withinMs)
+    if (failures !== undefined) left = left.filter((_, index) => failures.some((failure) => failure.index === index))
+    if (left.length > 0) await sleep(POLL_MS)
+  }
+}
+
+/** What delivery waits for before it commits an offset. */
+async function confirm(sink: Sink, withinMs: number): Promise<void> {
+  const durable = sink.durable?.()
+  await within(sink.flush?.() ?? Promise.resolve(), withinMs, 'flush does not end')
+  if (durable !== undefined) await within(durable, withinMs, 'durable does not resolve')
+}
+
+async function closeOf(sink: Sink, withinMs: number): Promise<void> {
+  await within(sink.close(), withinMs, 'close does not end')
+}
+
+/** Each event is there; those of a key in order, by where each appears first. A repeat may stand anywhere behind. */
+function assertInOrder(delivered: readonly Event[], expected: readonly Event[]): void {
+  const wanted = new Map(expected.map((event) => [event.id, event]))
+  const firstOf = new Map<string, Event>()
+  for (const event of delivered) {
+    if (wanted.has(event.id) && !firstOf.has(event.id)) firstOf.set(event.id, event)
+  }
+  const missing = [...wanted.keys()].filter((id) => !firstOf.has(id))
+  assert.deepEqual(missing, [], 'events that were confirmed are not there')
+  const inOrder = (events: Iterable<Event>) => {
+    const groups = Object.groupBy(events, ({ subject = '' }) => subject)
+    return new Map(Object.entries(groups).map(([key, group = []]) => [key, group.map(({ id }) => id)]))
+  }
+  const [found, written] = [inOrder(firstOf.values()), inOrder(expected)]
+  for (const [key, ids] of written) assert.deepEqual(found.get(key), ids, `events of the key ${key} are out of order`)
+}
+
+async function settledOf(promise: Promise<unknown>): Promise<'resolved' | 'rejected'> {
+  return promise.then(
+    () => 'resolved',
+    () => 'rejected',
+  )
+}
+
+async function within<T>(promise: Promise<T>, ms: number, problem: string): Promise<T> {
+  const limit = new AbortController()
+  const late = sleep(ms, undefined, { signal: limit.signal }).then(() => assert.fail(`${problem} within ${ms} ms`))
+  late.catch(() => undefined) // aborted when the promise was first
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    limit.abort()
+  }
+}
+
+async function until(condition: () => boolean, ms: number, problem: string): Promise<void> {
+  const deadline = performance.now() + ms
+  while (!condition()) {
+    assert.ok(performance.now() < deadline, `${problem} within ${ms} ms`)
+    await sleep(POLL_MS)
+  }
+}
