@@ -145,6 +145,22 @@ test('a timer that a handler leaves behind on its thread and that throws ends no
   expect(await service.stop()).toBe(0)
 })
 
+test('on a thread that begins after its handler has left the config file, events become dead letters and none is dropped', async () => {
+  const project = copyProject()
+  project.handler('gone', '() => process.exit()') // ends the thread: the next one loads the file as it is by then
+  const service = await project.start({ HANDLERS: 'gone', HANDLER_THREADS: '1' })
+  writeFileSync(join(project.directory, CONFIG), 'export default {}\n')
+  await send(service.url, [{ id: 1, data: 1 }])
+  await noLag(service)
+  expect(idsIn(join(project.directory, 'data/delivered'))).toEqual([])
+  const letters = await project.millrace('dlq', 'list', '--json')
+  expect(JSON.parse(letters)).toMatchObject({
+    event: { id: '1' },
+    reason: expect.stringMatching(/handler gone is not in millrace\.config\.ts any more: start the service again/),
+  })
+  expect(await service.stop()).toBe(0)
+})
+
 test('routes of the config file: filtered, through their handlers, each with its own offsets', async () => {
   const project = copyProject()
   project.handler('stamp', '(event) => ({ ...event, stamped: true })')
