@@ -7,7 +7,7 @@
  */
 import { execFileSync } from 'node:child_process'
 import { hash } from 'node:crypto'
-import { chownSync, lstatSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs'
+import { chmodSync, chownSync, lstatSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, relative, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { HEALTH_CHECK, WORKING_DIRECTORY } from '../../infra/constructs/containers.ts'
@@ -147,7 +147,7 @@ describe.skipIf(reason)(`the image${reason ? ` (left out: ${reason})` : ''}`, ()
     expect(added.filter((path) => !/^\/app(\/|$)/.test(path))).toEqual([])
     const app = added.filter((path) => path.startsWith('/app/')).map((path) => path.slice('/app/'.length))
     expect(app.filter((path) => !path.includes('/')).sort()).toEqual(
-      ['LICENSE', 'app', 'data', 'node_modules', 'package.json'].sort(),
+      ['LICENSE', 'app', 'data', 'millrace.config.js', 'node_modules', 'package.json'].sort(),
     )
     const directory = temporaryDirectory()
     execFileSync(process.execPath, [join(PROJECT, 'scripts/build.ts'), directory])
@@ -213,6 +213,25 @@ describe.skipIf(reason)(`the image${reason ? ` (left out: ${reason})` : ''}`, ()
           .map(({ path }) => `${hash('sha256', readFileSync(join(root, 'app', path)))} ${path}`),
       )
     expect(await contents(imageOf(ELSEWHERE))).toEqual(await contents(imageOf(HERE)))
+  })
+
+  test('it has the config file of the project, without types, and takes a mounted one, with them', async () => {
+    const directory = temporaryDirectory()
+    const config = `import { defineConfig, type Handler } from 'millrace'
+const mine: Handler = (event) => event
+export default defineConfig({ handlers: { mine } })\n`
+    writeFileSync(join(directory, 'mine.ts'), config)
+    chmodSync(directory, 0o755)
+    const shown = async (...args: string[]) => {
+      const mount = ['--volume', `${directory}:/config:ro`, '--env', 'ALLOW_ANONYMOUS=true']
+      const run = ['run', UNWATCHED, '--rm', '--network=none', ...CONFINED, ...mount, imageOf(HERE), 'config', ...args]
+      const { code, stdout, stderr } = await containers.run('podman', run)
+      expect([code, stderr]).toEqual([0, ''])
+      return stdout.split('\n').filter((line) => line.startsWith('file '))
+    }
+    expect((await shown()).slice(0, 2)).toEqual(['file         millrace.config.js', 'file         handlers: sample'])
+    const mounted = await shown('--config', '/config/mine.ts')
+    expect(mounted.slice(0, 2)).toEqual(['file         /config/mine.ts', 'file         handlers: mine'])
   })
 
   test('without an API key it refuses to start, with one line that says what to do', async () => {
