@@ -5,7 +5,7 @@
  *
  * The last place is that of a clone, an image or a release, whatever directory it is started in. Node removes the types
  * of a `.ts` file itself, except below `node_modules`. What it does that with stays in memory, so `npm start` runs the file that
- * scripts/build.ts has made of the one in the working directory (docs/decisions/0032-config-file.md).
+ * scripts/build.ts has made of the one in the working directory (docs/decisions/0033-config-file.md).
  */
 import { statSync } from 'node:fs'
 import { registerHooks } from 'node:module'
