@@ -69,6 +69,7 @@ export async function livePage(
     return setInterval(publish, EVERY_MS)
   }
   app.get('/events', (request, reply) => {
+    if (request.method === 'HEAD') return reply.type('text/event-stream').send()
     if (viewers.size >= MAX_VIEWERS) throw new MillraceError('OVERLOADED', `${MAX_VIEWERS} pages watch already`)
     reply.hijack()
     reply.raw.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })

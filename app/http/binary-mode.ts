@@ -5,7 +5,7 @@ import { MillraceError } from '../errors.ts'
 import { writeEvent } from '../event/complete.ts'
 import { scanner } from '../event/names.ts'
 import { type Body, readEvents, type Wanted } from './checked-events.ts'
-import { requireUtf8, whereMalformed } from './json.ts'
+import { requireUtf8, whereMalformed, withoutByteOrderMark } from './json.ts'
 import type { MediaType } from './media-type.ts'
 
 /** The headers of a request: each once, and each with all that was sent under its name. */
@@ -49,10 +49,10 @@ export function readBinaryMode(body: Buffer, mediaType: MediaType, headers: Head
   if (body.length > 0) {
     if (mediaType.isUtf8 && (type === '' || JSON_TYPE.test(type))) {
       requireUtf8(body)
-      if (!scanner.scan(body, 'one', () => undefined).isSound) {
-        throw new MillraceError('MALFORMED', whereMalformed(body.toString()))
+      data = withoutByteOrderMark(body)
+      if (!scanner.scan(data, 'one', () => undefined).isSound) {
+        throw new MillraceError('MALFORMED', whereMalformed(data.toString()))
       }
-      data = body
     } else if (mediaType.isUtf8 && type.startsWith('text/') && isUtf8(body)) {
       data = Buffer.from(JSON.stringify(body.toString()))
     } else {

@@ -7,7 +7,7 @@ import { scanner } from '../event/names.ts'
 import type { Strictness } from '../event.ts'
 import { type Headers, isBinaryMode, readBinaryMode } from './binary-mode.ts'
 import { type Body, readEvents, type Wanted } from './checked-events.ts'
-import { requireUtf8, whereMalformed } from './json.ts'
+import { requireUtf8, whereMalformed, withoutByteOrderMark } from './json.ts'
 import { type MediaType, mediaType } from './media-type.ts'
 import { Refusal } from './problem.ts'
 
@@ -40,8 +40,8 @@ export function readBody(body: Buffer, headers: Headers, wanted: Wanted): Body {
   throw new Refusal('NO_VALID_EVENT', `event ${first.index}: ${first.reason}`, read.rejected)
 }
 
-function parseAs(mediaType: MediaType, body: Buffer, headers: Headers, wanted: Wanted): Body {
-  if (isBinaryMode(mediaType, headers.headers)) return readBinaryMode(body, mediaType, headers, wanted)
+function parseAs(mediaType: MediaType, received: Buffer, headers: Headers, wanted: Wanted): Body {
+  if (isBinaryMode(mediaType, headers.headers)) return readBinaryMode(received, mediaType, headers, wanted)
   const { type, isUtf8 } = mediaType
   const isNdjson = NDJSON_TYPES.has(type)
   if (!isNdjson && !(CONTENT_TYPES as readonly string[]).includes(type)) {
@@ -52,8 +52,9 @@ function parseAs(mediaType: MediaType, body: Buffer, headers: Headers, wanted: W
   if (!isUtf8) {
     throw new MillraceError('UNSUPPORTED_TYPE', `${type} has no charset but UTF-8 (RFC 8259): send that`)
   }
+  requireUtf8(received)
+  const body = withoutByteOrderMark(received)
   if (body.length === 0) throw new MillraceError('MALFORMED', 'the body is empty: send at least one event')
-  requireUtf8(body)
   if (isNdjson) return readLines(body, wanted)
   switch (type) {
     case 'application/cloudevents+json':

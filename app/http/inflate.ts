@@ -1,6 +1,9 @@
 /**
- * Content-Encoding (RFC 9110, section 8.4): one decoder a request, stopped as soon as the limit is passed. A body is decoded
- * to its last byte or refused: Node's decoders leave bytes behind the end of a stream unread, and say nothing of it.
+ * Content-Encoding (RFC 9110, section 8.4): a body is decoded to its last byte or refused. Node's decoders leave bytes
+ * behind the end of a stream unread, and do not report them.
+ *
+ *     Content-Encoding: gzip, br      the sender applied gzip first, then br
+ *     body ─br─▶ bytes ─gzip─▶ events    each stage stops as soon as its output passes the limit
  *
  * A few at once: a body of some bytes can make a decoder take 16 MiB for its window (brotli; zstd 8), and there are no
  * more threads for it.
@@ -65,37 +68,53 @@ const DECODERS: Readonly<Record<string, Decoder>> = {
   zstd: decompressZstd,
 }
 
-/** The one encoding that the header names; empty elements of its list and `identity` say nothing (RFC 9110, 5.6.1). */
-function encodingOf(header: string): string {
-  const names = header
+/** Each coding costs a decoder and a buffer as large as the limit. No client is known that applies more than two. */
+const MAX_CODINGS = 3
+
+/** Value of the header `Accept-Encoding` in an answer to a coding that is not supported (RFC 9110, section 15.5.16). */
+export const SUPPORTED_CODINGS = 'gzip, deflate, br, zstd'
+
+/** The codings in the order applied; empty elements of the list and `identity` mean nothing (RFC 9110, section 5.6.1). */
+function codingsOf(header: string): string[] {
+  return header
     .split(',')
     .map((name) => name.trim().toLowerCase())
     .filter((name) => name !== '' && name !== 'identity')
-  return names.join(', ')
+}
+
+/** @throws MillraceError UNSUPPORTED_ENCODING. */
+function decoderOf(name: string): Decoder {
+  const decode = Object.hasOwn(DECODERS, name) ? DECODERS[name] : undefined
+  if (decode !== undefined) return decode
+  const problem = `content encoding ${JSON.stringify(name.slice(0, 100))} is not supported: use ${SUPPORTED_CODINGS}`
+  throw new MillraceError('UNSUPPORTED_ENCODING', problem)
 }
 
 /**
- * @param header the value of `Content-Encoding`.
- * @param maxBytes limit of the inflated body.
- * @throws MillraceError UNSUPPORTED_ENCODING, BODY_TOO_LARGE (before more than the limit was inflated), MALFORMED.
+ * @param header the value of `Content-Encoding`: at most {@link MAX_CODINGS} codings, in the order applied.
+ * @param maxBytes limit of the output of each stage.
+ * @throws MillraceError UNSUPPORTED_ENCODING, BODY_TOO_LARGE (before a stage wrote more than the limit), MALFORMED.
  */
 export async function inflate(header: string, body: Buffer, maxBytes: number): Promise<Buffer> {
-  const name = encodingOf(header)
-  if (name === '') return body
-  const decode = Object.hasOwn(DECODERS, name) ? DECODERS[name] : undefined
-  if (decode === undefined) {
-    throw new MillraceError(
-      'UNSUPPORTED_ENCODING',
-      `content encoding ${JSON.stringify(name.slice(0, 100))} is not supported: use one of gzip, deflate, br, zstd`,
-    )
+  const names = codingsOf(header)
+  if (names.length > MAX_CODINGS) {
+    const problem = `${names.length} content encodings, the limit is ${MAX_CODINGS}: encode the body once`
+    throw new MillraceError('UNSUPPORTED_ENCODING', problem)
   }
+  const stages = names.map((name) => ({ name, decode: decoderOf(name) }))
+  let bytes = body
+  for (const { name, decode } of stages.reverse()) bytes = await runStage(name, decode, bytes, maxBytes)
+  return bytes
+}
+
+async function runStage(name: string, decode: Decoder, body: Buffer, maxBytes: number): Promise<Buffer> {
   try {
     return await inTurn(() => decode(body, { maxOutputLength: maxBytes }))
   } catch (error) {
     if (systemCode(error) === 'ERR_BUFFER_TOO_LARGE') {
       throw new MillraceError('BODY_TOO_LARGE', `the body inflates to more than ${maxBytes} bytes: send less at a time`)
     }
-    const fix = 'send it whole, and encoded once'
+    const fix = 'send it whole, with its codings in content-encoding in the order applied'
     throw new MillraceError('MALFORMED', `the body is not valid ${name} (${messageOf(error)}): ${fix}`, {
       cause: error,
     })

@@ -3,6 +3,14 @@ import { isUtf8 } from 'node:buffer'
 import { type ParseError, parse as parseTolerant, printParseErrorCode } from 'jsonc-parser'
 import { MillraceError } from '../errors.ts'
 
+const BYTE_ORDER_MARK = Buffer.from('\ufeff')
+
+/** Readers may ignore a byte order mark before JSON (RFC 8259, section 8.1); what is stored must not have one. */
+export function withoutByteOrderMark(body: Buffer): Buffer {
+  if (body[0] !== BYTE_ORDER_MARK[0] || !body.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK)) return body
+  return body.subarray(BYTE_ORDER_MARK.length)
+}
+
 /** @throws MillraceError MALFORMED with the first byte that is not UTF-8. */
 export function requireUtf8(body: Buffer): void {
   if (isUtf8(body)) return

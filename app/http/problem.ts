@@ -1,7 +1,11 @@
-/** Every error a client sees: RFC 9457 `application/problem+json`, with Retry-After on 429 and 503. */
+/**
+ * Every error a client sees: RFC 9457 `application/problem+json`, with Retry-After on 429 and 503, and Accept-Encoding for a
+ * coding that is not supported.
+ */
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { ERRORS, type ErrorCode, MillraceError } from '../errors.ts'
 import { makeLast } from './close-in-stages.ts'
+import { SUPPORTED_CODINGS } from './inflate.ts'
 
 const RETRY_AFTER_SECONDS = '1'
 export const PROBLEM_TYPE = 'application/problem+json'
@@ -51,6 +55,7 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   if (!request.raw.complete && (CLOSING.has(status) || !isRestShort(request))) makeLast(reply)
   if (problem !== undefined) {
     if (status === 429 || status === 503) reply.header('retry-after', RETRY_AFTER_SECONDS)
+    if (problem.code === 'UNSUPPORTED_ENCODING') reply.header('accept-encoding', SUPPORTED_CODINGS)
     return reply.code(status).type(PROBLEM_TYPE).send(problemOf(problem))
   }
   const isOurs = status >= 500

@@ -112,8 +112,8 @@ const retryAfter = { 'retry-after': { schema: { type: 'integer' }, description: 
 const events = {
   summary: 'Send events',
   description:
-    'Answers once every accepted event is durable. Content-Encoding: gzip, deflate, br or zstd; several gzip members or ' +
-    'zstd frames are one body. Text is UTF-8. With ce-* headers, the body is the data of one CloudEvent, of any type.',
+    'Answers once every accepted event is durable. Content-Encoding: gzip, deflate, br or zstd, or up to three of them in ' +
+    'the order applied; several gzip members or zstd frames are one body. Text is UTF-8. With ce-* headers, the body is the data of one CloudEvent, of any type.',
   tags: ['events'],
   body: {
     content: {
@@ -138,7 +138,9 @@ const events = {
     405: problem('Another method; Allow says which.', { allow: { schema: { type: 'string' } } }),
     408: problem('The request did not arrive in time.'),
     413: problem('Body too large, inflated too large, or too many events.'),
-    415: problem('Content type or encoding not supported.'),
+    415: problem('Content type or encoding not supported; for an encoding, Accept-Encoding says which are.', {
+      'accept-encoding': { schema: { type: 'string' } },
+    }),
     417: problem('An expectation other than 100-continue.'),
     422: problem('No event was acceptable; the reasons are listed.'),
     429: problem('This client is over its rate limit or quota.', retryAfter),

@@ -1,4 +1,7 @@
-/** 404 for a path that nothing is at; 405 with `Allow` for one that takes other methods (RFC 9110, section 15.5.6). */
+/**
+ * 404 for a path that nothing is at; 405 with `Allow` for one that takes other methods (RFC 9110, section 15.5.6). OPTIONS is
+ * answered for every path that takes anything, and for `*`, the listener as a whole (section 9.3.7).
+ */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { MillraceError } from '../errors.ts'
 
@@ -15,18 +18,26 @@ export function answerUnknownRoutes(app: FastifyInstance, see: string): void {
       .replace('*', '.*')
     routes.push({ path: new RegExp(`^${path}$`), methods: [method].flat() })
   })
+  const methodsAt = (path: string): string[] => {
+    const found = routes.filter((route) => path === '*' || route.path.test(path)).flatMap(({ methods }) => methods)
+    return found.length === 0 ? [] : [...new Set([...found, 'OPTIONS'])].sort()
+  }
   const refusal = ({ method, url }: FastifyRequest, reply: FastifyReply): MillraceError => {
-    const path = pathOf(url)
-    const allowed = new Set(routes.filter((route) => route.path.test(path)).flatMap(({ methods }) => methods))
-    if (allowed.size === 0 || allowed.has(method)) {
+    const allowed = methodsAt(pathOf(url))
+    if (allowed.length === 0 || allowed.includes(method)) {
       return new MillraceError('NOT_FOUND', `no ${method} ${url}: see ${see} for what there is`)
     }
-    const methods = [...allowed].sort().join(', ')
+    const methods = allowed.join(', ')
     reply.header('allow', methods)
     return new MillraceError('METHOD_NOT_ALLOWED', `no ${method} ${url}: use ${methods}`)
   }
   // Before the type of the body is looked at: that is not what is wrong.
-  app.addHook('onRequest', (request, reply, done) => done(request.is404 ? refusal(request, reply) : undefined))
+  app.addHook('onRequest', (request, reply, done) => {
+    if (!request.is404) return done()
+    const allowed = request.method === 'OPTIONS' ? methodsAt(pathOf(request.url)) : []
+    if (allowed.length === 0) return done(refusal(request, reply))
+    reply.code(204).header('allow', allowed.join(', ')).send()
+  })
   // For a route that finds nothing to serve.
   app.setNotFoundHandler((request, reply) => {
     throw refusal(request, reply)

@@ -123,3 +123,23 @@ test('quantiles: inside the bucket that holds them, and never above the last bou
   expect(quantile([...buckets.slice(0, 2), { upTo: Number.POSITIVE_INFINITY, count: 200 }], 0.99)).toBe(2)
   expect(quantile([], 0.99)).toBe(0)
 })
+
+test('HEAD of the stream of snapshots is answered at once, and is no viewer', async () => {
+  const { adminUrl } = await start()
+  for (let at = 0; at < 65; at++) {
+    const response = await fetch(`${adminUrl}/events`, { method: 'HEAD', signal: AbortSignal.timeout(5000) })
+    expect([response.status, response.headers.get('content-type')]).toEqual([200, 'text/event-stream'])
+  }
+})
+
+test.each([
+  ['/events', 'GET, HEAD, OPTIONS'],
+  ['/metrics', 'GET, HEAD, OPTIONS'],
+  ['/dead-letters/file/replay', 'OPTIONS, POST'],
+])('OPTIONS %s: Allow: %s, and no other origin is allowed anything', async (path, allow) => {
+  const { adminUrl } = await start()
+  const headers = { origin: 'https://page.example', 'access-control-request-method': 'POST' }
+  const response = await fetch(adminUrl + path, { method: 'OPTIONS', headers })
+  expect([response.status, response.headers.get('allow')]).toEqual([204, allow])
+  expect([...response.headers.keys()].filter((name) => name.startsWith('access-control'))).toEqual([])
+})

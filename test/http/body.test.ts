@@ -311,6 +311,46 @@ test.each(['x-ndjson', 'ndjson', 'jsonl', 'x-jsonl', 'jsonlines', 'x-jsonlines']
   },
 )
 
+describe('a byte order mark before the body is skipped and not stored', () => {
+  const mark = '\ufeff'
+  const complete = '{"specversion":"1.0","id":"a","source":"/s","type":"t","data":"\ufeff"}'
+
+  test.each([
+    ['application/json', '{"data":1}', '{"data":1}'],
+    ['application/json', '[{"data":1},{"data":2}]', '{"data":1}\n{"data":2}'],
+    ['application/x-ndjson', '{"data":1}\n{"data":2}\n', '{"data":1}\n{"data":2}'],
+    ['application/x-ndjson', '\r\n{"data":1}\r\n', '{"data":1}'],
+    ['application/jsonl', '{"data":1}', '{"data":1}'],
+    ['application/cloudevents+json', complete, complete],
+    ['application/cloudevents-batch+json', `[${complete}]`, complete],
+  ])('%s %j', (type, body, stored) => {
+    const got = read(mark + body, { 'content-type': type })
+    expect(got.lines).toEqual(stored.split('\n'))
+    expect(got).toEqual(read(body, { 'content-type': type }))
+  })
+
+  test('in binary mode, where the data is JSON; other data keeps its bytes', () => {
+    const ce = { 'ce-specversion': '1.0', 'ce-id': 'a', 'ce-source': '/s', 'ce-type': 't' }
+    const dataOf = (type: string) => JSON.parse(read(`${mark}[1]`, { ...ce, 'content-type': type }).lines.join()).data
+    expect([dataOf('application/json'), dataOf('text/plain')]).toEqual([[1], `${mark}[1]`])
+  })
+
+  test.each(['', '\r\n', '\ufeff{"data":1}'])('and then %j: no event', (body) => {
+    for (const type of ['application/json', 'application/x-ndjson']) {
+      expect(() => read(mark + body, { 'content-type': type })).toThrow(expect.objectContaining({ code: 'MALFORMED' }))
+    }
+  })
+
+  test('a mark of UTF-16 is not one: the body is not UTF-8', () => {
+    const utf16 = Buffer.from('\ufeff{"data":1}', 'utf16le')
+    expect(() => read(utf16, NDJSON)).toThrow(/not UTF-8: see byte 0/)
+  })
+
+  test('half a mark is no mark', () => {
+    expect(() => read(Buffer.from([0xef, 0xbb]), NDJSON)).toThrow(/not UTF-8/)
+  })
+})
+
 test('NDJSON: the place of a rejected event counts lines that are not blank', () => {
   const body = '\n{"data":1}\r\n \t\n{"bad":1}\n\n{"data":2}\n'
   expect(read(body, NDJSON)).toMatchObject({ count: 2, rejected: [{ index: 1 }] })

@@ -132,6 +132,7 @@ describe('accepted', () => {
     ['br', promisify(zlib.brotliCompress)],
     ['zstd', promisify(zlib.zstdCompress)],
     ['identity', async (body: Buffer) => body],
+    ['gzip, br', async (body: Buffer) => zlib.brotliCompressSync(zlib.gzipSync(body))],
   ] as [string, (body: Buffer) => Promise<Buffer<ArrayBuffer>>][])('encoded as %s', async (encoding, encode) => {
     const http = await startHttp()
     const body = await encode(Buffer.from('{"data":1}\n{"data":2}'))
@@ -161,7 +162,14 @@ describe('refused for good', () => {
       'unsupported-encoding',
       /gzip, deflate, br, zstd/,
     ],
-    ['two encodings', '{"data":1}', { 'content-encoding': 'gzip, br' }, 415, 'unsupported-encoding', /gzip, br/],
+    [
+      'two encodings that it has not',
+      '{"data":1}',
+      { 'content-encoding': 'gzip, br' },
+      400,
+      'malformed',
+      /not valid br/,
+    ],
     ['not what the encoding says', '{"data":1}', { 'content-encoding': 'gzip' }, 400, 'malformed', /not valid gzip/],
     ['constructor as encoding', '{"data":1}', { 'content-encoding': 'constructor' }, 415, 'unsupported-encoding', /./],
   ])('%s', async (_name, body, headers, status, code, detail) => {
@@ -238,6 +246,14 @@ describe('refused for good', () => {
       /inflates to more than 1048576/,
     )
     expect(process.memoryUsage.rss() - before).toBeLessThan(100 * 1024 * 1024)
+  })
+
+  test('an encoding that is not supported: the answer names those that are', async () => {
+    const http = await startHttp()
+    const response = await post(http, '{"data":1}', { 'content-encoding': 'compress' })
+    expect(response.headers.get('accept-encoding')).toBe('gzip, deflate, br, zstd')
+    await expectProblem(response, 415, 'unsupported-encoding', /use gzip, deflate, br, zstd/)
+    expect(await http.stored()).toEqual([])
   })
 
   test('a truncated encoding', async () => {

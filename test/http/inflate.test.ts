@@ -174,10 +174,62 @@ test.each([
   expect(await inflate(header, ENCODERS[name]?.(text) ?? text, MAX_BYTES)).toEqual(text)
 })
 
-test.each(['gzip, gzip', 'gzip, br', 'compress', 'aws-chunked', '__proto__', 'constructor'])(
-  'content-encoding %j is refused',
+test.each(['compress', 'aws-chunked', '__proto__', 'constructor', 'gzip, compress', 'constructor, br'])(
+  'content-encoding %j is refused, and nothing of the body is decoded',
   async (header) => {
-    const text = Buffer.from('{"data":1}')
-    await expect(inflate(header, text, MAX_BYTES)).rejects.toMatchObject({ code: 'UNSUPPORTED_ENCODING' })
+    await expect(inflate(header, zlib.brotliCompressSync('{"data":1}'), MAX_BYTES)).rejects.toMatchObject({
+      code: 'UNSUPPORTED_ENCODING',
+    })
   },
 )
+
+describe('several codings, in the order applied', () => {
+  const names = ['gzip', 'x-gzip', 'deflate', 'br', 'zstd']
+  const encode = (codings: readonly string[], text: Buffer) =>
+    codings.reduce((bytes, name) => (ENCODERS[name.replace('x-', '')] ?? zlib.gzipSync)(bytes), text)
+
+  test('property: one to three of them are undone from the last to the first', async () => {
+    const codings = fc.array(fc.constantFrom(...names, 'identity'), { minLength: 1, maxLength: 3 })
+    await fc.assert(
+      fc.asyncProperty(codings, fc.nat({ max: 50 }), async (chosen, count) => {
+        const text = lines(0, count)
+        const applied = chosen.filter((name) => name !== 'identity')
+        expect(await inflate(chosen.join(', '), encode(applied, text), MAX_BYTES)).toEqual(text)
+      }),
+      { numRuns: 60 },
+    )
+  })
+
+  test('in the wrong order: refused with the coding that does not fit', async () => {
+    const body = encode(['gzip', 'br'], lines(0, 3))
+    await expect(inflate('br, gzip', body, MAX_BYTES)).rejects.toThrow(/not valid gzip .* in the order applied/)
+  })
+
+  test('more than three: refused before any is decoded', async () => {
+    const four = ['gzip', 'gzip', 'gzip', 'gzip']
+    const refused = inflate(four.join(','), encode(four, lines(0, 3)), MAX_BYTES)
+    await expect(refused).rejects.toMatchObject({
+      code: 'UNSUPPORTED_ENCODING',
+      message: expect.stringMatching(/^4 content encodings, the limit is 3/),
+    })
+  })
+
+  test('the limit holds at each stage: a bomb inside small bytes, and a bomb whose content is small', async () => {
+    const bomb = encode(['gzip', 'br'], Buffer.alloc(64 * MAX_BYTES))
+    expect(bomb.length).toBeLessThan(MAX_BYTES / 16)
+    await expect(inflate('gzip, br', bomb, MAX_BYTES)).rejects.toMatchObject({ code: 'BODY_TOO_LARGE' })
+    // A gzip stream that is long itself, and holds nothing: empty members.
+    const hollow = zlib.brotliCompressSync(Buffer.concat(new Array(60_000).fill(zlib.gzipSync(''))))
+    expect(hollow.length).toBeLessThan(MAX_BYTES / 16)
+    await expect(inflate('gzip, br', hollow, MAX_BYTES)).rejects.toMatchObject({ code: 'BODY_TOO_LARGE' })
+  })
+
+  test('cut short at any byte: refused', async () => {
+    const body = encode(['zstd', 'gzip'], lines(0, 40))
+    for (let end = 0; end < body.length; end++) {
+      await expect(inflate('zstd, gzip', body.subarray(0, end), MAX_BYTES), `cut at ${end}`).rejects.toMatchObject({
+        code: 'MALFORMED',
+      })
+    }
+  })
+})

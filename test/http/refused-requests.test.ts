@@ -344,15 +344,15 @@ describe('what never becomes a request is answered with a problem document', () 
 })
 
 test.each([
-  ['GET', '/v1/events', 'POST'],
-  ['PUT', '/v1/events?x=1', 'POST'],
-  ['DELETE', '/health/ready', 'GET, HEAD'],
-  ['POST', '/openapi.json', 'GET, HEAD'],
-  ['POST', '/docs', 'GET, HEAD'],
-  ['POST', '/docs/static/index.html', 'GET, HEAD'],
-  ['GET', '/v1/%65vents', 'POST'],
-  ['QUERY', '/v1/events', 'POST'],
-  ['PROPFIND', '/v1/events', 'POST'],
+  ['GET', '/v1/events', 'OPTIONS, POST'],
+  ['PUT', '/v1/events?x=1', 'OPTIONS, POST'],
+  ['DELETE', '/health/ready', 'GET, HEAD, OPTIONS'],
+  ['POST', '/openapi.json', 'GET, HEAD, OPTIONS'],
+  ['POST', '/docs', 'GET, HEAD, OPTIONS'],
+  ['POST', '/docs/static/index.html', 'GET, HEAD, OPTIONS'],
+  ['GET', '/v1/%65vents', 'OPTIONS, POST'],
+  ['QUERY', '/v1/events', 'OPTIONS, POST'],
+  ['PROPFIND', '/v1/events', 'OPTIONS, POST'],
 ])('%s %s: 405, and Allow says %s', async (method, path, allow) => {
   const { url, counts } = await startHttp()
   const response = await fetch(url + path, { method })
@@ -361,13 +361,61 @@ test.each([
   expect(counts.refusedRequestsTotal.get('method_not_allowed')).toBe(1)
 })
 
+describe('HEAD and OPTIONS', () => {
+  const allowed = {
+    '/v1/events': 'OPTIONS, POST',
+    '/health/live': 'GET, HEAD, OPTIONS',
+    '/health/ready': 'GET, HEAD, OPTIONS',
+    '/openapi.json': 'GET, HEAD, OPTIONS',
+    '/docs': 'GET, HEAD, OPTIONS',
+    '/docs/static/index.html': 'GET, HEAD, OPTIONS',
+  }
+
+  test.each(Object.entries(allowed))('OPTIONS %s: 204, Allow: %s, and no key is asked for', async (path, allow) => {
+    const http = await startHttp({ API_KEYS: 'me:a-key-of-16-letters' })
+    const response = await fetch(http.url + path, { method: 'OPTIONS' })
+    expect([response.status, response.headers.get('allow'), await response.text()]).toEqual([204, allow, ''])
+    expect([...http.counts.refusedRequestsTotal].filter(([, count]) => count > 0)).toEqual([])
+  })
+
+  test.each(Object.keys(allowed).filter((path) => path !== '/v1/events'))(
+    'HEAD %s has the status and the type of GET, and no content',
+    async (path) => {
+      const { url } = await startHttp()
+      const [head, get] = [await fetch(url + path, { method: 'HEAD' }), await fetch(url + path)]
+      expect([head.status, head.headers.get('content-type')]).toEqual([200, get.headers.get('content-type')])
+      expect(await head.text()).toBe('')
+      expect((await get.text()).length).toBeGreaterThan(0)
+    },
+  )
+
+  test('HEAD of a path that only takes events: 405 with Allow, and no content', async () => {
+    const response = await fetch(`${(await startHttp()).url}/v1/events`, { method: 'HEAD' })
+    expect([response.status, response.headers.get('allow'), await response.text()]).toEqual([405, 'OPTIONS, POST', ''])
+  })
+
+  test('OPTIONS * is about the listener as a whole', async () => {
+    const http = await startHttp()
+    const answer = await raw(http, head(['OPTIONS * HTTP/1.1', 'Host: localhost', 'Connection: close']))
+    expect(answer).toMatch(/^HTTP\/1.1 204 .*^allow: GET, HEAD, OPTIONS, POST\r$/ims)
+  })
+
+  test('a preflight of a web page is granted nothing', async () => {
+    const response = await fetch(`${(await startHttp()).url}/v1/events`, {
+      method: 'OPTIONS',
+      headers: { origin: 'https://page.example', 'access-control-request-method': 'POST' },
+    })
+    expect([...response.headers.keys()].filter((name) => name.startsWith('access-control'))).toEqual([])
+  })
+})
+
 test('a target in absolute form has the methods of its path', async () => {
   const http = await startHttp()
   const answer = await raw(
     http,
     head(['GET http://localhost/v1/events HTTP/1.1', 'Host: localhost', 'Connection: close']),
   )
-  expect(read(answer)).toMatchObject({ status: 405, headers: expect.stringMatching(/^allow: POST$/im) })
+  expect(read(answer)).toMatchObject({ status: 405, headers: expect.stringMatching(/^allow: OPTIONS, POST$/im) })
 })
 
 test('what is not among the files of the docs is a problem document', async () => {
