@@ -11,7 +11,7 @@ const MINUTE_MS = 60 * SECOND_MS
 const PROCESSES = [
   'test/commands.test.ts',
   'test/cli/{admin,check,log-directory,output,send}.test.ts',
-  'test/http/threads.test.ts',
+  'test/http/{credentials,threads}.test.ts',
   'test/process/signals.test.ts',
 ]
 

@@ -18,6 +18,7 @@ import { backoffMs } from './delivery/backoff.ts'
 import { Delivery } from './delivery/delivery.ts'
 import { type CheckedRoute, checkRoutes, routesOfEnvironment } from './delivery/route.ts'
 import { pickFrom, startThreads } from './handlers/pick.ts'
+import { CredentialFiles } from './http/credentials.ts'
 import { createServer, type ServerOptions } from './http/server.ts'
 import { HttpThreads } from './http/threads.ts'
 import { groupCommit } from './log/group-commit.ts'
@@ -42,6 +43,8 @@ export interface App {
    * @param drainMs how long sinks may go on. Default: SHUTDOWN_DRAIN_MS.
    */
   close(graceMs: number, drainMs?: number): Promise<boolean>
+  /** Reads certificate and key files again. @returns whether anything has changed; what is not valid is only logged. */
+  reload(): boolean
 }
 
 interface AppParts {
@@ -70,6 +73,7 @@ export async function startApp(
   const handlerThreads = await startThreads(role === 'ingest' ? 0 : config.HANDLER_THREADS, file, observer.onWarning)
   const routes = role === 'ingest' ? [] : checkRoutes(config, file, pickFrom(file, handlerThreads))
   await checkDirectories(config, routes)
+  const credentialFiles = new CredentialFiles(config, logger)
 
   const log = await openLog(config, observer)
   metrics.restore(log.committedEvents)
@@ -81,6 +85,7 @@ export async function startApp(
   const phase = new Phase(log)
   const listener = await openListener(role, {
     ...{ config, logger, sender, version, tracing, counts: metrics.ingest, keyed: log.keyed },
+    credentials: credentialFiles.credentials,
     deduplicates: window !== undefined,
     filesOfSinks: routes.reduce((sum, route) => sum + filesOf(route), 0),
     notReady: () => phase.notReady,
@@ -97,6 +102,7 @@ export async function startApp(
   const adminUrl = await listen(admin, config.ADMIN_HOST, config.ADMIN_PORT, 'ADMIN_')
 
   const close = async (graceMs: number, drainMs = config.SHUTDOWN_DRAIN_MS) => {
+    credentialFiles.close()
     await phase.grace(graceMs) // readiness fails: load balancers look elsewhere while requests are still served
     phase.drain()
     await listener?.close() // no new connections; requests in hand are answered
@@ -111,7 +117,7 @@ export async function startApp(
     await tracing?.stop()
     return finished.every(Boolean) && metrics.ingest.inFlightTotal === 0
   }
-  return { url, adminUrl, close }
+  return { url, adminUrl, close, reload: () => credentialFiles.reload() }
 }
 
 /** What an instance may be asked to do, from its start to its end: serving ─▶ grace ─▶ draining. */

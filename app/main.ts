@@ -60,6 +60,7 @@ export async function serve(
   let stopSignal: StopSignal | undefined
   let isStopping = false
   let starting: Promise<App> | undefined
+  let running: App | undefined
 
   const { close } = closeWithGrace(
     {
@@ -93,7 +94,10 @@ export async function serve(
       logger.error(`second ${signal}: stopping at once, exit code 1`)
       process.exit(1)
     },
-    onIgnored: (signal) => logger.info(`${signal}: there is no terminal, so the service goes on; SIGTERM stops it`),
+    onReload: () => {
+      logger.info('SIGHUP: there is no terminal, so the service goes on; SIGTERM stops it')
+      if (running?.reload() === false) logger.info('SIGHUP: certificate and keys are what they were')
+    },
   })
 
   try {
@@ -106,6 +110,7 @@ export async function serve(
     starting = startApp(config, logger, onFailure, { tracing, file })
     const app = await starting
     if (isStopping) return
+    running = app
     const does = app.url === undefined ? 'delivering' : `send events to ${app.url}/v1/events · docs ${app.url}/docs`
     logger.info(`ready: ${does} · live page ${app.adminUrl} · metrics ${app.adminUrl}/metrics`)
   } catch (error) {

@@ -53,7 +53,7 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: MAX_BODY_BYTES,
     forceCloseConnections: true,
-    clientErrorHandler: answerParserErrors(notCounted),
+    clientErrorHandler: answerParserErrors(notCounted, logger),
   })
   app.setErrorHandler(sendProblem)
   refuseForeignMethods(app.server, notCounted)

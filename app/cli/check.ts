@@ -10,6 +10,7 @@ import { backoffMs } from '../delivery/backoff.ts'
 import { type CheckedRoute, checkRoutes } from '../delivery/route.ts'
 import { MillraceError, systemCode } from '../errors.ts'
 import { pickFrom } from '../handlers/pick.ts'
+import { readCredentials } from '../http/credentials.ts'
 import { findIdentity, lockHolder, unusable } from '../log/embedded/directory.ts'
 import { nodeFiles } from '../log/embedded/files.ts'
 import { openDeadLetters, openLog } from '../log/open.ts'
@@ -47,6 +48,7 @@ export async function checkConfiguration(environment: NodeJS.ProcessEnv, configF
 async function checkStart(config: Config, file: ConfigFile, onNote: (message: string) => void): Promise<void> {
   const routes = config.ROLE === 'ingest' ? [] : checkRoutes(config, file, pickFrom(file))
   await checkDirectories(config, routes)
+  readCredentials(config, onNote)
   const holder = await checkLogs(config, routes, onNote)
   for (const route of routes) await checkSink(route, onNote)
   if (holder !== undefined || (await isRunning(config))) {

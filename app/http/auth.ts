@@ -3,6 +3,7 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import bearerAuth from '@fastify/bearer-auth'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { MillraceError } from '../errors.ts'
+import type { CredentialSet, Credentials } from './credentials.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -11,17 +12,20 @@ declare module 'fastify' {
   }
 }
 
-/** @param apiKeys client name → SHA-256 of its key, in hex; empty lets everyone in. */
-export async function requireKey(app: FastifyInstance, apiKeys: ReadonlyMap<string, string>): Promise<void> {
+/** Without keys everyone is let in. */
+export async function requireKey(app: FastifyInstance, credentials: Credentials): Promise<void> {
   app.decorateRequest('client', '')
-  if (apiKeys.size === 0) {
+  if (credentials.current.keys.size === 0) {
     app.addHook('onRequest', (request, _reply, done) => {
       request.client = request.ip
       done()
     })
     return
   }
-  const clients = [...apiKeys].map(([name, hex]) => ({ name, hash: Buffer.from(hex, 'hex') }))
+  let clients = clientsOf(credentials.current)
+  credentials.onReplaced((now) => {
+    clients = clientsOf(now)
+  })
   await app.register(bearerAuth, {
     keys: [],
     addHook: false,
@@ -44,6 +48,10 @@ export async function requireKey(app: FastifyInstance, apiKeys: ReadonlyMap<stri
       done(new MillraceError('UNAUTHORIZED', 'send "Authorization: Bearer <key>" with one of the keys of API_KEYS'))
     })
   })
+}
+
+function clientsOf({ keys }: CredentialSet): { readonly name: string; readonly hash: Buffer }[] {
+  return [...keys].map(([name, hex]) => ({ name, hash: Buffer.from(hex, 'hex') }))
 }
 
 function sha256(text: string): Buffer {

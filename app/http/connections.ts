@@ -22,10 +22,12 @@ export function limitConnections(app: FastifyInstance, filesOfSinks: number, ser
   }
 
   const open = new LinkedList<Socket>()
-  server.on('connection', (socket: Socket) => {
+  const add = (socket: Socket) => {
     const entry = open.add(socket)
     socket.once('close', () => open.remove(entry))
-  })
+  }
+  server.on('connection', add)
+  server.on('secureConnection', add) // of TLS; its bytes are those of requests alone
   app.addHook('preClose', (done) => {
     // Node closes what is idle between two requests, and would wait for what has never sent a byte, such as the spare
     // connections of a load balancer.

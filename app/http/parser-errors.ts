@@ -1,6 +1,7 @@
 /** What never becomes a request: errors of the HTTP parser, expectations, tunnels. Answered as problem documents, too. */
 import { type IncomingMessage, METHODS, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
+import type { FastifyBaseLogger } from 'fastify'
 import { ERRORS, type ErrorCode, MillraceError, systemCode } from '../errors.ts'
 import { closeInStages, closeInStagesWhenAnswered, isEnding, takeNoMore } from './close-in-stages.ts'
 import { PROBLEM_TYPE, problemOf } from './problem.ts'
@@ -26,9 +27,16 @@ const BY_CODE: Readonly<Record<string, MillraceError>> = {
   HPE_PAUSED_H2_UPGRADE: NO_SUCH_VERSION, // "PRI", which begins HTTP/2
 }
 
-/** For Fastify's `clientErrorHandler`. */
-export function answerParserErrors(refused: Refused) {
+/**
+ * For Fastify's `clientErrorHandler`.
+ * @param logger gets why a TLS connection was not made, at level debug: nothing can be answered there.
+ */
+export function answerParserErrors(refused: Refused, logger: Pick<FastifyBaseLogger, 'debug'>) {
   return (error: Error, socket: Socket): void => {
+    if (/^ERR_(SSL|TLS)_/.test(systemCode(error) ?? '')) {
+      logger.debug({ err: error }, 'a TLS connection failed')
+      return void socket.destroy()
+    }
     // Reset, or closed before it has sent anything, such as a spare connection of a load balancer: nobody asks.
     const isNobodys = systemCode(error) === 'ECONNRESET' || !socket.writable || socket.bytesRead === 0
     if (isNobodys) return void socket.destroy()

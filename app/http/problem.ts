@@ -1,6 +1,6 @@
 /**
- * Every error a client sees: RFC 9457 `application/problem+json`, with Retry-After on 429 and 503, and Accept-Encoding for a
- * coding that is not supported.
+ * Every error a client sees: RFC 9457 `application/problem+json`, with Retry-After on 429 and 503, and Accept-Encoding
+ * for a coding that is not supported.
  */
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { ERRORS, type ErrorCode, MillraceError } from '../errors.ts'

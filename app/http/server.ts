@@ -4,7 +4,16 @@
  * Time-outs, for a load balancer that keeps idle connections for 60 s: idle there (60) < keepAliveTimeout (72) <
  * headersTimeout (75), so that it is never the server that closes a connection just as a request is sent on it.
  */
-import { type FastifyBaseLogger, type FastifyError, type FastifyInstance, fastify, LogController } from 'fastify'
+import type { Server } from 'node:http'
+import type { Server as TlsServer } from 'node:tls'
+import {
+  type FastifyBaseLogger,
+  type FastifyError,
+  type FastifyHttpOptions,
+  type FastifyInstance,
+  fastify,
+  LogController,
+} from 'fastify'
 import type { Sender } from '../channel/channel.ts'
 import type { Config } from '../config.ts'
 import { type ErrorCode, MillraceError } from '../errors.ts'
@@ -18,6 +27,7 @@ import { requireKey } from './auth.ts'
 import { BodyScheduler } from './body-scheduler.ts'
 import { isEnding } from './close-in-stages.ts'
 import { limitConnections } from './connections.ts'
+import type { Credentials } from './credentials.ts'
 import { docsRoutes } from './docs.ts'
 import { eventsRoute } from './events.ts'
 import { checkFraming } from './framing.ts'
@@ -27,6 +37,7 @@ import { answerExpectations, answerParserErrors, refuseForeignMethods } from './
 import { sendProblem, toProblem } from './problem.ts'
 import { type EventQuota, Quota } from './quota.ts'
 import { SharedQuota, sharedStore } from './shared-limits.ts'
+import { contextOf, serverOptionsOf } from './tls.ts'
 import { traceIdOf, traceparentOf } from './trace.ts'
 import { answerUnknownRoutes } from './unknown-routes.ts'
 
@@ -39,6 +50,8 @@ export interface ServerOptions {
   readonly config: Config
   readonly logger: FastifyBaseLogger
   readonly sender: Sender<Write>
+  /** Certificate and keys; those that take their place are used from then on. */
+  readonly credentials: Credentials
   /** Whether the log spreads events by key. */
   readonly keyed: boolean
   /** Whether events that are in the log already are left out. */
@@ -83,8 +96,10 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
   return app
 }
 
-function openFastify({ config, logger, counts }: ServerOptions, refused: (code: ErrorCode) => void): FastifyInstance {
-  return fastify({
+function openFastify(options: ServerOptions, refused: (code: ErrorCode) => void): FastifyInstance {
+  const { config, logger, counts, credentials } = options
+  const app = fastify({
+    ...serverOptions(credentials),
     schemaController: NO_SCHEMAS,
     // Not as its own logger: with one, Fastify times each request, which nobody reads, and has listeners on each response.
     // Lines about a request can be found by its trace. One that is not traced needs no logger of its own.
@@ -96,12 +111,7 @@ function openFastify({ config, logger, counts }: ServerOptions, refused: (code: 
     bodyLimit: config.MAX_BODY_BYTES,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     requestTimeout: REQUEST_TIMEOUT_MS,
-    http: {
-      headersTimeout: HEADERS_TIMEOUT_MS,
-      joinDuplicateHeaders: true, // of two, none is left out without a word
-      requireHostHeader: false, // Node would answer without a problem document: framing.ts
-    },
-    clientErrorHandler: answerParserErrors(refused),
+    clientErrorHandler: answerParserErrors(refused, logger),
     forceCloseConnections: 'idle',
     // The grace of a shutdown still serves; what arrives after it is refused by the route, as a problem document.
     return503OnClosing: false,
@@ -110,6 +120,20 @@ function openFastify({ config, logger, counts }: ServerOptions, refused: (code: 
       return sendProblem(error, request, reply)
     },
   })
+  credentials.onReplaced(({ tls }) => {
+    if (tls) (app.server as Server & TlsServer).setSecureContext(contextOf(tls)) // connections that are open keep theirs
+  })
+  return app
+}
+
+/** What Node's server is made with. Fastify has another type for servers with TLS, with the same methods. */
+function serverOptions({ current: { tls } }: Credentials): Pick<FastifyHttpOptions<Server>, 'http'> {
+  const http = {
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    joinDuplicateHeaders: true, // of two, none is left out without a word
+    requireHostHeader: false, // Node would answer without a problem document: framing.ts
+  }
+  return tls === undefined ? { http } : ({ https: { ...http, ...serverOptionsOf(tls) } } as object)
 }
 
 /** Here nobody is asked for a key and no body is counted: what is sent to a route that takes none stays unread. */
@@ -143,7 +167,7 @@ function checkEveryRequest(app: FastifyInstance, config: Config): void {
 /** `POST /v1/events`, behind keys, limits and the bound of what is in progress, in this order. */
 async function takeEvents(scope: FastifyInstance, options: ServerOptions): Promise<void> {
   const { config, sender, counts, keyed, deduplicates, isDraining, tracing, limits } = options
-  await requireKey(scope, config.apiKeys)
+  await requireKey(scope, options.credentials)
   if (config.RATE_LIMIT_REQUESTS_PER_SECOND > 0) {
     await limitRequests(scope, config.RATE_LIMIT_REQUESTS_PER_SECOND, limits)
   }

@@ -9,6 +9,7 @@
 import type { Config } from '../config.ts'
 import { ERRORS, type ErrorCode, MillraceError, messageOf, systemCode } from '../errors.ts'
 import { type Known, type Lost, NOTHING_LOST, type Write } from '../write.ts'
+import type { CredentialSet } from './credentials.ts'
 import type { SharedLimits } from './server.ts'
 
 /** What a thread is started with. */
@@ -21,6 +22,7 @@ export interface ThreadStart {
   readonly version: string
   readonly logLevel: string
   readonly traced: boolean
+  readonly credentials: CredentialSet
   /** Memory of its counts (counts.ts), and of the limits that all threads share. */
   readonly counts: SharedArrayBuffer
   readonly limits: SharedLimits
@@ -49,6 +51,7 @@ export interface Outcome {
 export type ToThread =
   | { readonly kind: 'listen'; readonly host: string; readonly port: number }
   | { readonly kind: 'ready'; readonly notReady: string | undefined }
+  | { readonly kind: 'credentials'; readonly credentials: CredentialSet }
   | { readonly kind: 'close' }
   | Outcome
 

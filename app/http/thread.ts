@@ -18,6 +18,7 @@ import { channel } from '../channel/channel.ts'
 import { ThreadCounts } from '../observability/counts.ts'
 import { startTracing } from '../observability/tracing.ts'
 import { knownOfAll, type Write } from '../write.ts'
+import { Credentials } from './credentials.ts'
 import { createServer } from './server.ts'
 import { type FromThread, pack, settleGroup, type ThreadStart, type ToThread } from './thread-messages.ts'
 
@@ -43,11 +44,13 @@ const { sender, receiver } = channel<Write>(config.CHANNEL_CAPACITY_EVENTS, {
 let notReady: string | undefined
 let draining = false
 
+const credentials = new Credentials(start.credentials)
 const tracing = start.traced ? await startTracing(process.env, version) : undefined
 const server = await createServer({
   config,
   logger: pino({ level: start.logLevel, base: null }, { write: (line: string) => post({ kind: 'logged', line }) }),
   sender,
+  credentials,
   keyed,
   deduplicates,
   counts,
@@ -72,6 +75,9 @@ parentPort?.on('message', (message: ToThread) => {
       break
     case 'ready':
       notReady = message.notReady
+      break
+    case 'credentials':
+      credentials.replace(message.credentials)
       break
     case 'listen':
       void listen(message.host, message.port)

@@ -87,6 +87,9 @@ export class HttpThreads implements ThreadsView {
     this.#part = partOf(options.config)
     const limits = { requests: limitMemory(), events: limitMemory() }
     this.#threads = Array.from({ length: options.config.WORKERS }, () => this.#start(limits))
+    options.credentials.onReplaced((credentials) => {
+      for (const { worker } of this.#threads) postTo(worker, { kind: 'credentials', credentials })
+    })
     const timers = [
       setInterval(() => this.#postReadiness(), POST_READINESS_EVERY_MS),
       setInterval(() => this.#measureLoops(), MEASURE_LOOPS_EVERY_MS),
@@ -136,13 +139,14 @@ export class HttpThreads implements ThreadsView {
 
   #start(limits: SharedLimits): Thread {
     const { keyed, deduplicates, filesOfSinks, version, logger, tracing, counts: total } = this.#options
+    const credentials = this.#options.credentials.current
     const counts = new ThreadCounts()
     total.include(counts)
     const logLevel = logger.level
     const traced = tracing !== undefined
     const workerData: ThreadStart = {
       ...{ config: this.#part, keyed, deduplicates, filesOfSinks, version, logLevel, traced },
-      ...{ counts: counts.memory, limits },
+      ...{ counts: counts.memory, limits, credentials },
     }
     const worker = new Worker(new URL('./thread.ts', import.meta.url), { workerData })
     const ended = Promise.withResolvers<void>()

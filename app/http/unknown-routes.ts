@@ -1,6 +1,6 @@
 /**
- * 404 for a path that nothing is at; 405 with `Allow` for one that takes other methods (RFC 9110, section 15.5.6). OPTIONS is
- * answered for every path that takes anything, and for `*`, the listener as a whole (section 9.3.7).
+ * 404 for a path that nothing is at; 405 with `Allow` for one that takes other methods (RFC 9110, section 15.5.6).
+ * OPTIONS is answered for every path that takes anything, and for `*`, the listener as a whole (section 9.3.7).
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { MillraceError } from '../errors.ts'

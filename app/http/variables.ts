@@ -40,7 +40,19 @@ export const HTTP_VARIABLES = {
   API_KEYS: names(
     'Bearer keys that may send, `name:key` separated by commas; the name appears in logs, the key never does. `name:sha256:HEX` is a key by its SHA-256, so that it stands nowhere in clear.',
   ),
-  API_KEYS_FILE: text('', 'File with one `name:key` a line, instead of `API_KEYS`.'),
+  API_KEYS_FILE: text(
+    '',
+    'File with one `name:key` a line, instead of `API_KEYS`. Read again when it changes, and at SIGHUP.',
+  ),
+  TLS_CERT_FILE: text(
+    '',
+    'PEM file of the certificate chain, own certificate first: then the public listener speaks HTTPS only. Read again when it changes, and at SIGHUP.',
+  ),
+  TLS_KEY_FILE: text('', 'PEM file of the key of that certificate, without a passphrase. Read again with it.'),
+  TLS_CLIENT_CA_FILE: text(
+    '',
+    'PEM file of authorities: each client, health checks too, then needs a certificate signed by one of them. Read again when it changes.',
+  ),
   ALLOW_ANONYMOUS: flag(false, 'Lets anyone send when no key is set although `HOST` is not loopback.'),
   RATE_LIMIT_REQUESTS_PER_SECOND: integer(
     0,
@@ -63,12 +75,14 @@ export function checkHttp(
   },
   apiKeys: ReadonlyMap<string, string>,
 ): void {
-  if (apiKeys.size === 0 && !isLoopback(config.HOST) && !config.ALLOW_ANONYMOUS) {
+  const knowsClients = apiKeys.size > 0 || config.TLS_CLIENT_CA_FILE !== ''
+  if (!knowsClients && !isLoopback(config.HOST) && !config.ALLOW_ANONYMOUS) {
     throw invalid(
       'HOST',
       `${config.HOST} is open to others and no key is set: set API_KEYS or API_KEYS_FILE, or ALLOW_ANONYMOUS=true`,
     )
   }
+  checkTlsFiles(config)
   for (const name of ['CHANNEL_CAPACITY_BYTES', 'IN_PROGRESS_MAX_BYTES'] as const) {
     const each = config.WORKERS === 1 ? '' : ` in each of WORKERS=${config.WORKERS} threads`
     if (config[name] < config.WORKERS * config.MAX_BODY_BYTES) {
@@ -81,6 +95,18 @@ export function checkHttp(
       `${config.CHANNEL_CAPACITY_EVENTS} are less than WORKERS=${config.WORKERS}`,
     )
   }
+}
+
+function checkTlsFiles(config: ValuesOf<typeof HTTP_VARIABLES>): void {
+  const needs = (
+    name: 'TLS_CERT_FILE' | 'TLS_KEY_FILE',
+    other: 'TLS_KEY_FILE' | 'TLS_CERT_FILE' | 'TLS_CLIENT_CA_FILE',
+  ) => {
+    if (config[name] === '' && config[other] !== '') throw invalid(other, `it needs ${name} as well: set both`)
+  }
+  needs('TLS_CERT_FILE', 'TLS_KEY_FILE')
+  needs('TLS_KEY_FILE', 'TLS_CERT_FILE')
+  needs('TLS_CERT_FILE', 'TLS_CLIENT_CA_FILE')
 }
 
 /** @returns client name → SHA-256 of its key, in hex: the keys themselves are kept nowhere. */

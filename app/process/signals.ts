@@ -3,8 +3,9 @@
  *
  *     SIGTERM, SIGINT   stop; again after a second: at once. Within that second it is the same one: npm hands on to its script what the
  *                       terminal has sent to both, so Ctrl-C arrives twice
- *     SIGHUP            a terminal went away: stop, if there is one. Without one (nohup, a process manager) the service stays. Whether the
- *                       signal was ignored by whoever started it cannot be asked: Node sets that back before anything of ours runs
+ *     SIGHUP            a terminal went away: stop, if there is one. Without one (nohup, a process manager) the service
+ *                       goes on, and reads its certificate and keys again. Whether the signal was ignored by whoever
+ *                       started it cannot be asked: Node sets that back before anything of ours runs
  */
 import { isatty } from 'node:tty'
 
@@ -19,17 +20,17 @@ export interface StopListeners {
   readonly onStop: (signal: StopSignal) => void
   /** The one who asked does not want to wait. */
   readonly onAgain: (signal: StopSignal) => void
-  /** A SIGHUP that means nothing here. */
-  readonly onIgnored?: (signal: StopSignal) => void
+  /** A SIGHUP without a terminal. */
+  readonly onReload?: () => void
 }
 
 /** @returns what takes the listeners away. */
-export function onStopSignal({ onStop, onAgain, onIgnored }: StopListeners): () => void {
+export function onStopSignal({ onStop, onAgain, onReload }: StopListeners): () => void {
   const hasTerminal = [0, 1, 2].some((fd) => isatty(fd))
   let firstAt: number | undefined
   const listener = (signal: NodeJS.Signals) => {
     const stopSignal = signal as StopSignal
-    if (signal === 'SIGHUP' && !hasTerminal) return onIgnored?.(stopSignal)
+    if (signal === 'SIGHUP' && !hasTerminal) return onReload?.()
     if (firstAt === undefined) {
       firstAt = performance.now()
       return onStop(stopSignal)

@@ -82,6 +82,11 @@ const SETTINGS: Readonly<Record<string, Setting>> = {
     names: 'POSTGRES_SINK_CA_FILE',
   },
   'a bucket that is none': { env: { SINKS: 's3', S3_SINK_BUCKET: 'A' }, names: 'S3_SINK_BUCKET' },
+  'a certificate that is not there': {
+    env: { TLS_CERT_FILE: './none', TLS_KEY_FILE: './none' },
+    names: 'TLS_CERT_FILE',
+  },
+  'a certificate without its key': { env: { TLS_CERT_FILE: './none' }, names: 'TLS_CERT_FILE' },
   'a file of keys that is not there': { env: { API_KEYS_FILE: './none' }, names: 'API_KEYS_FILE' },
 }
 

@@ -1,6 +1,7 @@
 import { pino } from 'pino'
 import { afterAll, expect, test } from 'vitest'
 import { loadConfig } from '../../app/config.ts'
+import { Credentials } from '../../app/http/credentials.ts'
 import { createServer } from '../../app/http/server.ts'
 import { CLOUDWATCH } from '../../app/observability/cloudwatch.ts'
 import { TIMING } from '../../infra/timing.ts'
@@ -28,6 +29,7 @@ test('an idle connection is closed by the load balancer first, then by the app, 
     config,
     logger: pino({ level: 'silent' }),
     sender: unused,
+    credentials: new Credentials({ keys: new Map(), tls: undefined }),
     keyed: false,
     deduplicates: false,
     filesOfSinks: 0,

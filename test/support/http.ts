@@ -8,6 +8,7 @@ import { onTestFinished } from 'vitest'
 import { channel } from '../../app/channel/channel.ts'
 import { loadConfig } from '../../app/config.ts'
 import type { Headers } from '../../app/http/binary-mode.ts'
+import { CredentialFiles } from '../../app/http/credentials.ts'
 import { createServer } from '../../app/http/server.ts'
 import { EmbeddedLog } from '../../app/log/embedded/embedded-log.ts'
 import { groupCommit } from '../../app/log/group-commit.ts'
@@ -53,10 +54,13 @@ export async function startHttp(
   const counts = new IngestCounts(new Histogram({ name: 'w', help: 'w', registers: [new Registry()] }))
   const logged: string[] = []
   const state: Harness['state'] = { notReady: undefined, draining: false }
+  const logger = pino({ level: 'trace' }, { write: (line: string) => void logged.push(line) })
+  const credentialFiles = new CredentialFiles(config, logger)
   const server = await createServer({
     config,
-    logger: pino({ level: 'trace' }, { write: (line: string) => void logged.push(line) }),
+    logger,
     sender,
+    credentials: credentialFiles.credentials,
     keyed: true,
     deduplicates: false,
     counts,
@@ -67,6 +71,7 @@ export async function startHttp(
   })
   const url = await server.listen({ host: '127.0.0.1', port: 0 })
   onTestFinished(async () => {
+    credentialFiles.close()
     server.server.closeAllConnections()
     await server.close()
     sender.close()

@@ -24,6 +24,8 @@ export interface LoadOptions {
   readonly dataLength?: number
   /** Pause of each connection after an answer. */
   readonly pauseMs?: number
+  /** What its connections are made with, such as one for TLS. Default: HTTP, kept alive. */
+  readonly agent?: Agent
   /** false keeps no ids: for loads that run for minutes. Default: true. */
   readonly remember?: boolean
 }
@@ -31,7 +33,7 @@ export interface LoadOptions {
 /** Runs until stopped. The number in `data.seq` of one subject only rises. */
 export function startLoad(url: string, options: LoadOptions): Load {
   const { connections, batch, prefix = 'e', subjects = 10, dataLength = 0, pauseMs = 0, remember = true } = options
-  const agent = new Agent({ keepAlive: true, maxSockets: connections })
+  const agent = options.agent ?? new Agent({ keepAlive: true, maxSockets: connections })
   const padding = 'x'.repeat(dataLength)
   let next = 0
   let stopped = false

@@ -12,7 +12,7 @@ const START_ENVIRONMENT = Object.fromEntries(
   packageJson.scripts.start.matchAll(/(\w+)=(\S+) /g).map(([, name, value]) => [name, value]),
 )
 export const CLI = fileURLToPath(new URL('../../app/cli.ts', import.meta.url))
-const READY = /ready: (?:send events to (http:\S+)\/v1\/events|delivering) .* metrics (http:\S+)\/metrics/
+const READY = /ready: (?:send events to (https?:\S+)\/v1\/events|delivering) .* metrics (http:\S+)\/metrics/
 const START_TIMEOUT_MS = 10_000
 
 export interface Service {

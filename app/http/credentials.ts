@@ -1,0 +1,112 @@
+/**
+ * The certificate of the public listener and the keys of its clients, which can be replaced while it runs.
+ *
+ *     files ─▶ CredentialFiles ─▶ Credentials ─▶ the server, or each of its threads
+ *
+ * A file that is not valid changes nothing: a line of the log says why, and what was there before stays in use.
+ */
+import type { FastifyBaseLogger } from 'fastify'
+import type { Config } from '../config.ts'
+import { messageOf } from '../errors.ts'
+import { FileWatch } from '../process/file-watch.ts'
+import { describeCertificate, readTls, type TlsFiles } from './tls.ts'
+import { readKeys } from './variables.ts'
+
+export interface CredentialSet {
+  /** Client name → SHA-256 of its key, in hex. */
+  readonly keys: ReadonlyMap<string, string>
+  /** Undefined: the listener speaks HTTP without TLS. */
+  readonly tls: TlsFiles | undefined
+}
+
+/** What is in use now. */
+export class Credentials {
+  #current: CredentialSet
+  readonly #onReplaced: ((now: CredentialSet) => void)[] = []
+
+  constructor(first: CredentialSet) {
+    this.#current = first
+  }
+
+  get current(): CredentialSet {
+    return this.#current
+  }
+
+  /** @param listener called with each set that takes the place of another. */
+  onReplaced(listener: (now: CredentialSet) => void): void {
+    this.#onReplaced.push(listener)
+  }
+
+  replace(next: CredentialSet): void {
+    this.#current = next
+    for (const listener of this.#onReplaced) listener(next)
+  }
+}
+
+/** @throws MillraceError CONFIG_INVALID, naming the variable. */
+export function readCredentials(config: Config, onWarning: (message: string) => void): CredentialSet {
+  return { keys: keysOf(config), tls: readTls(config, onWarning) }
+}
+
+/** Keys that are in no file do not change. */
+function keysOf({ API_KEYS_FILE, apiKeys }: Config): CredentialSet['keys'] {
+  return API_KEYS_FILE === '' ? apiKeys : readKeys([], API_KEYS_FILE)
+}
+
+/** Keeps {@link Credentials} as the files say. */
+export class CredentialFiles {
+  readonly credentials: Credentials
+  readonly #config: Config
+  readonly #logger: Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>
+  readonly #watch: FileWatch
+
+  /** @throws MillraceError CONFIG_INVALID when a file is not valid now. */
+  constructor(config: Config, logger: Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>) {
+    this.#config = config
+    this.#logger = logger
+    const { TLS_CERT_FILE, TLS_KEY_FILE, TLS_CLIENT_CA_FILE, API_KEYS_FILE } = config
+    const paths = [TLS_CERT_FILE, TLS_KEY_FILE, TLS_CLIENT_CA_FILE, API_KEYS_FILE].filter((path) => path !== '')
+    this.#watch = new FileWatch(paths, () => void this.reload())
+    try {
+      this.credentials = new Credentials(readCredentials(config, this.#warn))
+    } catch (error) {
+      this.#watch.close()
+      throw error
+    }
+  }
+
+  /** Reads the files again, each for itself. @returns whether anything has changed; never throws. */
+  reload(): boolean {
+    const { keys, tls } = this.credentials.current
+    const next = {
+      keys: this.#read('the keys from before stay in use', () => keysOf(this.#config)) ?? keys,
+      tls: this.#read('the certificate from before stays in use', () => readTls(this.#config, this.#warn)) ?? tls,
+    }
+    const hasNewKeys = !isSame(next.keys, keys)
+    const hasNewTls = next.tls !== undefined && !isSame(Object.entries(next.tls), Object.entries(tls ?? {}))
+    if (!hasNewKeys && !hasNewTls) return false
+    this.credentials.replace(next)
+    if (hasNewKeys) this.#logger.info(`API_KEYS_FILE: new keys are in use: ${[...next.keys.keys()].join(', ')}`)
+    if (hasNewTls && next.tls) this.#logger.info(`TLS_CERT_FILE: new connections get ${describeCertificate(next.tls)}`)
+    return true
+  }
+
+  close(): void {
+    this.#watch.close()
+  }
+
+  readonly #warn = (message: string): void => this.#logger.warn(message)
+
+  #read<T>(consequence: string, read: () => T): T | undefined {
+    try {
+      return read()
+    } catch (error) {
+      this.#logger.error(`${messageOf(error)}; ${consequence}`)
+      return undefined
+    }
+  }
+}
+
+function isSame(one: Iterable<readonly unknown[]>, other: Iterable<readonly unknown[]>): boolean {
+  return JSON.stringify([...one]) === JSON.stringify([...other])
+}
