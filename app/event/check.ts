@@ -193,15 +193,20 @@ function faultOfOdd(text: Buffer, places: Places, head: number, strictness: Stri
   const attributes = new Map<string, unknown>()
   const first = firstMember(head)
   const start = startOf(places, head)
+  let escaped: string | undefined
   for (let member = first; member < first + membersOf(places, head) * MEMBER_STEP; member += MEMBER_STEP) {
     const valueText = () => text.toString('utf8', valueAt(places, member) - start, valueEnd(places, member) - start)
     const name = nameText(text, -start, places, member)
     // Of two, each reader would take another one (RFC 7493, section 2.3). Within data that is not ours to judge.
     if (attributes.has(name)) return `${describe(name)} is there twice: send it once`
+    if (isOddName(places, member) && Object.hasOwn(NUMBER, name)) escaped = name
     // A number stays its digits, so any will do here, however long it is.
     const isNumbered = name === 'id' && isWholeNumber(valueText())
     attributes.set(name, name === 'data' ? '' : isNumbered ? 0 : JSON.parse(valueText()))
   }
   const fault = validate(Object.fromEntries(attributes), strictness)
-  return fault ?? ((marks & Mark.TOO_DEEP) === 0 ? undefined : TOO_DEEP)
+  if (fault !== undefined) return fault
+  if ((marks & Mark.TOO_DEEP) !== 0) return TOO_DEEP
+  // Attributes are found by their bytes: in another spelling one would count as absent, and be filled in beside it.
+  return escaped && `the name ${describe(escaped)} is written with escapes: write its letters`
 }

@@ -10,7 +10,6 @@ import {
   marksOf,
   nameOf,
   nextHead,
-  OTHER_NAME,
   type Places,
   startOf,
   valueAt,
@@ -217,15 +216,14 @@ export class Item {
   }
 
   /** Every member, in order: its name, the JSON text of its value, and whether it is an extension. */
-  *members(): Generator<readonly [name: string, text: Buffer, isOther: boolean]> {
+  *members(): Generator<readonly [name: string, text: Buffer, isExtension: boolean]> {
     const { block, index } = this
     const { lines, places } = block
     const head = block.headOf(index)
     for (let member = firstMember(head); member < nextHead(places, head); member += MEMBER_STEP) {
       const text = lines.subarray(valueAt(places, member), valueEnd(places, member))
-      const number = nameOf(places, member)
-      const isOther = number === OTHER_NAME || number === NUMBER.traceparent
-      yield [nameText(lines, 0, places, member), text, isOther]
+      const isExtension = nameOf(places, member) >= NUMBER.traceparent // without a number: OTHER_NAME, which is more
+      yield [nameText(lines, 0, places, member), text, isExtension]
     }
   }
 

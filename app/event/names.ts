@@ -14,7 +14,11 @@ export const NUMBER = {
   dataschema: 7,
   data: 8,
   data_base64: 9,
+  // Extensions, last: the service itself may put them into events.
   traceparent: 10,
+  authtype: 11,
+  authid: 12,
+  authclaims: 13,
 } as const
 type Name = keyof typeof NUMBER
 
