@@ -18,6 +18,7 @@ import { backoffMs } from './delivery/backoff.ts'
 import { Delivery } from './delivery/delivery.ts'
 import { type CheckedRoute, checkRoutes, routesOfEnvironment } from './delivery/route.ts'
 import { pickFrom, startThreads } from './handlers/pick.ts'
+import { needsCredentials } from './http/auth.ts'
 import { CredentialFiles } from './http/credentials.ts'
 import { createServer, type ServerOptions } from './http/server.ts'
 import { HttpThreads } from './http/threads.ts'
@@ -270,7 +271,7 @@ function openAdmin({ config, logger, metrics, view, notReady, url }: AdminParts)
     host: config.ADMIN_HOST,
     token: config.ADMIN_TOKEN,
     scrape: () => metrics.scrape(),
-    live: { source: { version, role, metrics, view }, url, needsKey: config.apiKeys.size > 0 },
+    live: { source: { version, role, metrics, view }, url, needsKey: needsCredentials(config) },
     status: () => ({ name: 'millrace', version, role, sinks: deliveries.map(describe) }),
     sinks: deliveries.map(({ sink }) => sink),
     deadLetters: async (sink, limit) => ((await delivery(sink)?.deadLetters(limit)) ?? []).map(({ text }) => text),

@@ -6,7 +6,8 @@
 import { ADMIN_VARIABLES } from './admin/variables.ts'
 import { DELIVERY_VARIABLES } from './delivery/variables.ts'
 import { nearMissesOf, type Origin, refuseUnknown, settingOf } from './environment.ts'
-import { checkHttp, HTTP_VARIABLES, readKeys } from './http/variables.ts'
+import { type ApiKey, readKeys } from './http/api-keys.ts'
+import { checkHttp, HTTP_VARIABLES } from './http/variables.ts'
 import { checkLog, LOG_VARIABLES } from './log/variables.ts'
 import { OBSERVABILITY_VARIABLES } from './observability/variables.ts'
 import { checkSinks, SINK_VARIABLES } from './sinks/variables.ts'
@@ -48,8 +49,8 @@ export const VARIABLES: Readonly<Record<string, Variable>> = SCHEMA
 type Values = ValuesOf<typeof SCHEMA>
 
 export type Config = Values & {
-  /** Client name → SHA-256 of its key, in hex. */
-  readonly apiKeys: ReadonlyMap<string, string>
+  /** By the name of the client. */
+  readonly apiKeys: ReadonlyMap<string, ApiKey>
   /** Where each value came from. */
   readonly origins: Readonly<Record<keyof Values, Origin>>
 }
@@ -102,7 +103,7 @@ export function withOptions(config: Config, options: Partial<Config>): Config {
 }
 
 /** What no single variable can get wrong. */
-function checkTogether(config: Values, apiKeys: ReadonlyMap<string, string>): void {
+function checkTogether(config: Values, apiKeys: ReadonlyMap<string, ApiKey>): void {
   if (config.ROLE !== 'all' && config.LOG_ENGINE !== 'kafka') {
     throw invalid('ROLE', `${config.ROLE} shares its log with other processes: that needs LOG_ENGINE=kafka`)
   }

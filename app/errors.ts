@@ -16,8 +16,9 @@ interface Definition {
 export const ERRORS = {
   // The request
   MALFORMED: { status: 400, retryable: false, title: 'Malformed request' },
-  UNAUTHORIZED: { status: 401, retryable: false, title: 'API key missing or unknown' },
+  UNAUTHORIZED: { status: 401, retryable: false, title: 'API key or token missing or invalid' },
   FORBIDDEN: { status: 403, retryable: false, title: 'Not allowed from here' },
+  OUT_OF_SCOPE: { status: 403, retryable: false, title: 'Not allowed for this client' },
   NOT_FOUND: { status: 404, retryable: false, title: 'No such resource' },
   METHOD_NOT_ALLOWED: { status: 405, retryable: false, title: 'Method not allowed' },
   REQUEST_TIMEOUT: { status: 408, retryable: true, title: 'Request not received in time' },
@@ -32,6 +33,7 @@ export const ERRORS = {
   UNSUPPORTED_TRANSFER_CODING: { status: 501, retryable: false, title: 'Transfer coding not supported' },
   UNSUPPORTED_HTTP_VERSION: { status: 505, retryable: false, title: 'HTTP version not supported' },
   OVERLOADED: { status: 503, retryable: true, title: 'Too many requests in progress' },
+  AUTH_UNAVAILABLE: { status: 503, retryable: true, title: 'Tokens cannot be checked' },
   // The pipeline
   CHANNEL_CLOSED: { status: 503, retryable: true, title: 'The channel is closed' },
   CHANNEL_FULL: { status: 503, retryable: true, title: 'The channel is full' },

@@ -88,8 +88,8 @@ describe('configuration', () => {
     for (const environment of [{ API_KEYS: 'till:fedcba9876543210,shop:0123456789abcdef' }, { API_KEYS_FILE: path }]) {
       const config = loadConfig({ ...environment, HOST: '0.0.0.0' })
       expect([...config.apiKeys]).toEqual([
-        ['till', hash('sha256', 'fedcba9876543210')],
-        ['shop', hash('sha256', '0123456789abcdef')],
+        ['till', { sha256: hash('sha256', 'fedcba9876543210') }],
+        ['shop', { sha256: hash('sha256', '0123456789abcdef') }],
       ])
       expect(JSON.stringify(config)).not.toContain('0123456789abcdef')
     }

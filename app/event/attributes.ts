@@ -1,5 +1,5 @@
 /** Attributes of a scanned event, read from its bytes. `base` is where in the bytes places are counted from. */
-import { DEFAULT_SOURCE, numberText } from '../event.ts'
+import { DEFAULT_SOURCE, DEFAULT_TYPE, numberText } from '../event.ts'
 import {
   firstMember,
   isOddName,
@@ -23,6 +23,7 @@ const LOWER_N = 0x6e
 const IDENTITY = bitOf('id')
 const SUBJECT = bitOf('subject')
 const SOURCE = bitOf('source')
+const TYPE = bitOf('type')
 
 /** The name of a member. */
 export function nameText(bytes: Buffer, base: number, places: Places, member: number): string {
@@ -75,19 +76,26 @@ export function valueText(bytes: Buffer, base: number, places: Places, member: n
 export function keyOfReceived(bytes: Buffer, base: number, places: Places, head: number): string {
   const marks = marksOf(places, head)
   const subject = (marks & SUBJECT) === 0 ? undefined : attribute(bytes, base, places, head, NUMBER.subject)
-  return subject ?? sourceOf(bytes, base, places, head)
+  return subject ?? sourceOfReceived(bytes, base, places, head)
 }
 
 /** What makes it the same event as another (CloudEvents 1.0, section 3.1): source and id; undefined without an id. */
 export function identityOfReceived(bytes: Buffer, base: number, places: Places, head: number): string | undefined {
   if ((marksOf(places, head) & IDENTITY) === 0) return undefined
   const id = attribute(bytes, base, places, head, NUMBER.id)
-  return id === undefined ? undefined : `${sourceOf(bytes, base, places, head)}\0${id}` // neither can hold \0
+  return id === undefined ? undefined : `${sourceOfReceived(bytes, base, places, head)}\0${id}` // neither can hold \0
 }
 
-function sourceOf(bytes: Buffer, base: number, places: Places, head: number): string {
+/** That of a short event before it is completed. */
+export function sourceOfReceived(bytes: Buffer, base: number, places: Places, head: number): string {
   const has = (marksOf(places, head) & SOURCE) !== 0
   return (has ? attribute(bytes, base, places, head, NUMBER.source) : undefined) ?? DEFAULT_SOURCE
+}
+
+/** The same of its type. */
+export function typeOfReceived(bytes: Buffer, base: number, places: Places, head: number): string {
+  const has = (marksOf(places, head) & TYPE) !== 0
+  return (has ? attribute(bytes, base, places, head, NUMBER.type) : undefined) ?? DEFAULT_TYPE
 }
 
 function attribute(bytes: Buffer, base: number, places: Places, head: number, name: number): string | undefined {

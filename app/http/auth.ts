@@ -1,21 +1,51 @@
-/** Bearer API keys: kept as hashes, compared in constant time, each with the name that logs and limits use. */
+/**
+ * Who sends: API keys, kept as hashes and compared in constant time, and tokens of an issuer (tokens.ts). Each client has
+ * a name, for logs and limits, and perhaps a grant that says what it may send.
+ */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import bearerAuth from '@fastify/bearer-auth'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify'
+import type { Config } from '../config.ts'
 import { MillraceError } from '../errors.ts'
 import type { CredentialSet, Credentials } from './credentials.ts'
+import type { Grant } from './identity.ts'
+import type { Tokens } from './tokens.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Name of the API key, or the address when no keys are configured. */
+    /** Name of the API key, `jwt:` and the name in a token, or the address when neither is configured. */
     client: string
+    /** Undefined for an API key without a scope: nothing is asked then. */
+    grant: Grant | undefined
   }
 }
 
-/** Without keys everyone is let in. */
-export async function requireKey(app: FastifyInstance, credentials: Credentials): Promise<void> {
+/** Half of what Node takes as headers. */
+const MAX_TOKEN_LENGTH = 8192
+
+interface KeyClient {
+  readonly name: string
+  readonly hash: Buffer
+  readonly grant: Grant | undefined
+}
+
+export interface AuthOptions {
+  readonly config: Config
+  readonly credentials: Credentials
+  readonly logger: FastifyBaseLogger
+}
+
+/** Whether requests need a key or a token. */
+export function needsCredentials({ apiKeys, AUTH_JWKS_URL }: Config): boolean {
+  return apiKeys.size > 0 || AUTH_JWKS_URL !== ''
+}
+
+/** Without keys and without an issuer everyone is let in. */
+export async function requireCredentials(app: FastifyInstance, options: AuthOptions): Promise<void> {
+  const { config, credentials } = options
   app.decorateRequest('client', '')
-  if (credentials.current.keys.size === 0) {
+  app.decorateRequest('grant', undefined)
+  if (!needsCredentials(config)) {
     app.addHook('onRequest', (request, _reply, done) => {
       request.client = request.ip
       done()
@@ -26,32 +56,73 @@ export async function requireKey(app: FastifyInstance, credentials: Credentials)
   credentials.onReplaced((now) => {
     clients = clientsOf(now)
   })
+  const tokens = await openTokens(options)
   await app.register(bearerAuth, {
     keys: [],
     addHook: false,
     specCompliance: 'rfc6749', // the scheme's case does not matter
     verifyErrorLogLevel: 'debug',
-    auth: (key: string, request: FastifyRequest) => {
-      const hash = sha256(key)
+    auth: (given: string, request: FastifyRequest) => {
+      const hash = sha256(given)
       // Every key is compared, so that the time tells nothing about which one was close.
       const found = clients.filter((client) => timingSafeEqual(client.hash, hash))[0]
-      if (found) request.client = found.name
-      return found !== undefined
+      if (found === undefined) return tokens === undefined ? false : verifyToken(tokens, given, request)
+      request.client = found.name
+      if (found.grant !== undefined) request.grant = found.grant
+      return true
     },
   })
+  answerUnauthorized(app, tokens !== undefined)
+}
+
+function answerUnauthorized(app: FastifyInstance, takesTokens: boolean): void {
+  const token = takesTokens ? ', or a token of AUTH_ISSUER' : ''
+  const fix = `send "Authorization: Bearer <key>" with one of the keys of API_KEYS${token}`
   app.addHook('onRequest', (request, reply, done) => {
     const verify = app.verifyBearerAuth
     if (verify === undefined) throw new Error('@fastify/bearer-auth is not registered')
     verify(request, reply, (error) => {
       if (error === undefined) return done()
-      reply.header('www-authenticate', 'Bearer realm="millrace"')
-      done(new MillraceError('UNAUTHORIZED', 'send "Authorization: Bearer <key>" with one of the keys of API_KEYS'))
+      if (error instanceof MillraceError && error.code !== 'UNAUTHORIZED') return done(error)
+      const isToken = error instanceof MillraceError
+      const about = isToken ? `, error="invalid_token", error_description="${quotable(error.message)}"` : ''
+      reply.header('www-authenticate', `Bearer realm="millrace"${about}`)
+      done(isToken ? error : new MillraceError('UNAUTHORIZED', fix))
     })
   })
 }
 
-function clientsOf({ keys }: CredentialSet): { readonly name: string; readonly hash: Buffer }[] {
-  return [...keys].map(([name, hex]) => ({ name, hash: Buffer.from(hex, 'hex') }))
+/** What a description may hold (RFC 6750, section 3). */
+function quotable(text: string): string {
+  return text.replaceAll(/[^\x20-\x7e]|["\\]/g, "'")
+}
+
+async function openTokens({ config, logger }: AuthOptions): Promise<Tokens | undefined> {
+  if (config.AUTH_JWKS_URL === '') return undefined
+  const { Tokens } = await import('./tokens.ts')
+  return new Tokens(config, logger)
+}
+
+/** @returns false for what is no token at all. @throws MillraceError with what is wrong with it. */
+async function verifyToken(tokens: Tokens, given: string, request: FastifyRequest): Promise<boolean> {
+  if (!isToken(given)) return false
+  const { client, grant } = await tokens.verify(given)
+  request.client = client
+  request.grant = grant
+  return true
+}
+
+/** Three parts, as every signed JWT has (RFC 7515, section 7.1). */
+function isToken(text: string): boolean {
+  return text.length <= MAX_TOKEN_LENGTH && /^[\w-]+\.[\w-]+\.[\w-]*$/.test(text)
+}
+
+function clientsOf({ keys }: CredentialSet): KeyClient[] {
+  return [...keys].map(([name, { sha256: hex, scope }]) => ({
+    name,
+    hash: Buffer.from(hex, 'hex'),
+    grant: scope && { scope, principal: undefined },
+  }))
 }
 
 function sha256(text: string): Buffer {

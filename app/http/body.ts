@@ -31,7 +31,7 @@ const WHITE_SPACE = new Set([0x20, 0x09, 0x0a, 0x0d])
 /**
  * @param body already inflated and within its limit.
  * @returns no events at all only for an empty array, which is a valid batch.
- * @throws MillraceError MALFORMED, UNSUPPORTED_TYPE, TOO_MANY_EVENTS, NO_VALID_EVENT (with the reasons).
+ * @throws MillraceError MALFORMED, UNSUPPORTED_TYPE, TOO_MANY_EVENTS, OUT_OF_SCOPE, NO_VALID_EVENT (with the reasons).
  */
 export function readBody(body: Buffer, headers: Headers, wanted: Wanted): Body {
   const read = parseAs(mediaType(headers.headers['content-type']), body, headers, wanted)

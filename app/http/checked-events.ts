@@ -10,6 +10,7 @@ import { scanner } from '../event/names.ts'
 import type { Strictness } from '../event.ts'
 import { endOf, type Form, MALFORMED, membersOf, nextHead, type Scanned, startOf } from '../json/scanner.ts'
 import { Known } from '../write.ts'
+import { faultOfRestricted, type Restrictions } from './identity.ts'
 import { whereMalformed } from './json.ts'
 import type { Rejected } from './problem.ts'
 
@@ -33,6 +34,8 @@ export interface Wanted {
   /** Whether the log spreads events by key, and whether it leaves out what it has. */
   readonly keys: boolean
   readonly identities: boolean
+  /** What this client may not send. Default: nothing. */
+  readonly restrictions?: Restrictions | undefined
 }
 
 /** A body whose events were looked at. */
@@ -45,7 +48,7 @@ export interface Read extends Body {
 /**
  * @param bytes valid UTF-8.
  * @returns undefined when they are no JSON in this form.
- * @throws MillraceError TOO_MANY_EVENTS.
+ * @throws MillraceError TOO_MANY_EVENTS, OUT_OF_SCOPE.
  */
 export function readEvents(bytes: Buffer, form: Form, strictness: Strictness, wanted: Wanted): Read | undefined {
   const found = new Found(bytes, strictness, wanted)
@@ -75,16 +78,19 @@ class Found {
   }
 
   take({ places, head: first, texts, base }: Scanned): void {
-    const { keys, identities, maxEvents } = this.#wanted
+    const { keys, identities, maxEvents, restrictions } = this.#wanted
     const bytes = this.#bytes
     let head = first
     for (let text = 0; text < texts; text++) {
       const index = this.#texts++
       if (index >= maxEvents) return // refused as a whole
-      const reason =
+      let reason =
         membersOf(places, head) === MALFORMED
           ? this.#whereMalformed(base + startOf(places, head), base + endOf(places, head))
           : faultOfText(bytes, base, places, head, this.#strictness)
+      if (restrictions !== undefined && reason === undefined) {
+        reason = faultOfRestricted(restrictions, bytes, base, places, head, index)
+      }
       if (reason === undefined) {
         this.#places.push(base + startOf(places, head), base + endOf(places, head))
         if (!isComplete(places, head)) this.#isComplete = false

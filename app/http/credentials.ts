@@ -9,12 +9,12 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Config } from '../config.ts'
 import { messageOf } from '../errors.ts'
 import { FileWatch } from '../process/file-watch.ts'
+import { type ApiKey, readKeys } from './api-keys.ts'
 import { describeCertificate, readTls, type TlsFiles } from './tls.ts'
-import { readKeys } from './variables.ts'
 
 export interface CredentialSet {
-  /** Client name → SHA-256 of its key, in hex. */
-  readonly keys: ReadonlyMap<string, string>
+  /** By the name of the client. */
+  readonly keys: ReadonlyMap<string, ApiKey>
   /** Undefined: the listener speaks HTTP without TLS. */
   readonly tls: TlsFiles | undefined
 }

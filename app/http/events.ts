@@ -8,6 +8,7 @@ import { type Lost, NOTHING_LOST, type OnSettled, Write } from '../write.ts'
 import { readBody } from './body.ts'
 import type { BodyScheduler } from './body-scheduler.ts'
 import type { Body, Wanted } from './checked-events.ts'
+import { type Principal, restrictionsOf, stamped } from './identity.ts'
 import { inflate } from './inflate.ts'
 import { Refusal, type Rejected } from './problem.ts'
 import type { EventQuota } from './quota.ts'
@@ -33,6 +34,8 @@ export interface EventsOptions {
   readonly keyed: boolean
   /** Whether events that are there already are left out. */
   readonly deduplicates: boolean
+  /** Whether each event says who sent it. */
+  readonly stampsClient: boolean
   readonly isDraining: () => boolean
   /** The trace that a request belongs to, for its events. */
   readonly traceparentOf: (request: FastifyRequest) => string | undefined
@@ -73,7 +76,7 @@ interface Received {
 function accept(received: Received, options: EventsOptions): void {
   const { body, request, reply } = received
   const { counts, quota, ack } = options
-  const read = countInvalid(counts, () => readBody(body, request.raw, wantedBy(options)))
+  const read = countInvalid(counts, () => readBody(body, request.raw, wantedBy(request, options)))
   const { count, rejected } = read
   if (count === 0) {
     reply.code(202).type(ANSWER_TYPE).send('{"accepted":0}')
@@ -104,17 +107,23 @@ function accept(received: Received, options: EventsOptions): void {
   if (ack === 'memory') answer(received, write, NOTHING_LOST, rejected, options)
 }
 
-function wantedBy({ keyed: keys, deduplicates: identities, maxRequestEvents: maxEvents }: EventsOptions): Wanted {
-  return { maxEvents, keys, identities }
+function wantedBy({ grant }: FastifyRequest, options: EventsOptions): Wanted {
+  const { keyed: keys, deduplicates: identities, maxRequestEvents: maxEvents, stampsClient } = options
+  return { maxEvents, keys, identities, restrictions: restrictionsOf(grant, stampsClient) }
 }
 
-/** The events as they are stored, with the trace of the request. @throws MillraceError BODY_TOO_LARGE. */
+/** The events as they are stored, with who sent them and the trace of the request. @throws MillraceError BODY_TOO_LARGE. */
 function payloadOf(read: Body, request: FastifyRequest, options: EventsOptions): Buffer {
-  const { maxBodyBytes, maxLogBytes, traceparentOf } = options
+  const { maxBodyBytes, maxLogBytes, traceparentOf, stampsClient } = options
   const maxStoredBytes = Math.min(MAX_GROWTH * maxBodyBytes, maxLogBytes)
-  if (read.payload.length > maxStoredBytes) throw tooLarge(read.payload.length, maxStoredBytes)
+  const payload = stampsClient ? stamped(read.payload, principalOf(request)) : read.payload
+  if (payload.length > maxStoredBytes) throw tooLarge(payload.length, maxStoredBytes)
   const trace = traceparentOf(request)
-  return trace === undefined ? read.payload : withTraceparent(read.payload, trace, maxBodyBytes)
+  return trace === undefined ? payload : withTraceparent(payload, trace, maxBodyBytes)
+}
+
+function principalOf({ grant, client }: FastifyRequest): Principal {
+  return grant?.principal ?? { authtype: 'api_key', authid: client }
 }
 
 /** @throws MillraceError when the channel does not take it; the client has its quota back then. */

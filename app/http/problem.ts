@@ -9,6 +9,8 @@ import { SUPPORTED_CODINGS } from './inflate.ts'
 
 const RETRY_AFTER_SECONDS = '1'
 export const PROBLEM_TYPE = 'application/problem+json'
+/** RFC 6750, section 3.1. */
+const INSUFFICIENT_SCOPE = 'Bearer realm="millrace", error="insufficient_scope"'
 /** After these the rest of the body is not read as one: it is too large, or nobody knows where it ends. */
 const CLOSING = new Set([400, 413, 501, 505])
 
@@ -55,6 +57,7 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   if (!request.raw.complete && (CLOSING.has(status) || !isRestShort(request))) makeLast(reply)
   if (problem !== undefined) {
     if (status === 429 || status === 503) reply.header('retry-after', RETRY_AFTER_SECONDS)
+    if (problem.code === 'OUT_OF_SCOPE') reply.header('www-authenticate', INSUFFICIENT_SCOPE)
     if (problem.code === 'UNSUPPORTED_ENCODING') reply.header('accept-encoding', SUPPORTED_CODINGS)
     return reply.code(status).type(PROBLEM_TYPE).send(problemOf(problem))
   }

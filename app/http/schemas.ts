@@ -133,8 +133,8 @@ const events = {
   response: {
     202: Type.Ref('Accepted'),
     400: problem('The body is malformed.'),
-    401: problem('API key missing or unknown.'),
-    403: problem('Without API keys, only this machine may send.'),
+    401: problem('API key or token missing or invalid.', { 'www-authenticate': { schema: { type: 'string' } } }),
+    403: problem('An event is outside of the scope of this client; without API keys, only this machine may send.'),
     405: problem('Another method; Allow says which.', { allow: { schema: { type: 'string' } } }),
     408: problem('The request did not arrive in time.'),
     413: problem('Body too large, inflated too large, or too many events.'),
@@ -146,7 +146,10 @@ const events = {
     429: problem('This client is over its rate limit or quota.', retryAfter),
     431: problem('Headers too large.'),
     501: problem('A transfer coding other than chunked.'),
-    503: problem('Channel, log or disk is full, or shutting down: nothing of the request was kept.', retryAfter),
+    503: problem(
+      'Channel, log or disk is full, tokens cannot be checked, or shutting down: nothing of the request was kept.',
+      retryAfter,
+    ),
     505: problem('An HTTP version other than 1.1 and 1.0.'),
   },
 }

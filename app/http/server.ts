@@ -23,7 +23,7 @@ import type { Tracing } from '../observability/tracing.ts'
 import { isLoopback } from '../process/listen.ts'
 import type { Write } from '../write.ts'
 import { boundRequestsInProgress } from './admission.ts'
-import { requireKey } from './auth.ts'
+import { needsCredentials, requireCredentials } from './auth.ts'
 import { BodyScheduler } from './body-scheduler.ts'
 import { isEnding } from './close-in-stages.ts'
 import { limitConnections } from './connections.ts'
@@ -90,7 +90,7 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
   answerUnknownRoutes(app, '/docs')
 
   if (tracing) await app.register(tracing.plugin)
-  docsRoutes(app, { version, needsKey: config.apiKeys.size > 0 })
+  docsRoutes(app, { version, needsKey: needsCredentials(config) })
   healthRoutes(app, notReady)
   await app.register((scope) => takeEvents(scope, options))
   return app
@@ -155,7 +155,7 @@ function answerErrors(app: FastifyInstance, counts: Counts): void {
 
 /** What no route may be asked with. */
 function checkEveryRequest(app: FastifyInstance, config: Config): void {
-  const isOpenToThisMachine = config.apiKeys.size === 0 && isLoopback(config.HOST) && !config.ALLOW_ANONYMOUS
+  const isOpenToThisMachine = !needsCredentials(config) && isLoopback(config.HOST) && !config.ALLOW_ANONYMOUS
   const framing = { refusesDomains: isOpenToThisMachine }
   app.addHook('onRequest', ({ raw }, reply, done) => {
     if (isEnding(raw.socket)) return void reply.hijack()
@@ -167,7 +167,7 @@ function checkEveryRequest(app: FastifyInstance, config: Config): void {
 /** `POST /v1/events`, behind keys, limits and the bound of what is in progress, in this order. */
 async function takeEvents(scope: FastifyInstance, options: ServerOptions): Promise<void> {
   const { config, sender, counts, keyed, deduplicates, isDraining, tracing, limits } = options
-  await requireKey(scope, options.credentials)
+  await requireCredentials(scope, options)
   if (config.RATE_LIMIT_REQUESTS_PER_SECOND > 0) {
     await limitRequests(scope, config.RATE_LIMIT_REQUESTS_PER_SECOND, limits)
   }
@@ -178,6 +178,7 @@ async function takeEvents(scope: FastifyInstance, options: ServerOptions): Promi
     ...{ scheduler, sender, counts, keyed, deduplicates, isDraining },
     quota: config.QUOTA_EVENTS_PER_SECOND > 0 ? openQuota(config.QUOTA_EVENTS_PER_SECOND, limits) : undefined,
     ack: config.ACK,
+    stampsClient: config.STAMP_CLIENT === 'authid',
     maxBodyBytes: config.MAX_BODY_BYTES,
     maxLogBytes: config.LOG_ENGINE === 'embedded' ? config.LOG_MAX_BYTES - LOG_HEADERS_BYTES : Number.POSITIVE_INFINITY,
     maxRequestEvents: Math.min(config.MAX_REQUEST_EVENTS, config.CHANNEL_CAPACITY_EVENTS),

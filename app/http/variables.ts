@@ -1,7 +1,4 @@
 /** Variables of the public listener: where it listens, who may send, how much. */
-import { hash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
-import { messageOf } from '../errors.ts'
 import { isLoopback } from '../process/listen.ts'
 import { choice, flag, GIB, integer, invalid, KIB, MIB, names, text, type ValuesOf } from '../variable.ts'
 
@@ -38,11 +35,32 @@ export const HTTP_VARIABLES = {
     'Bytes of all request bodies in progress, by their Content-Length (without one, `MAX_BODY_BYTES`); beyond that requests get 503.',
   ),
   API_KEYS: names(
-    'Bearer keys that may send, `name:key` separated by commas; the name appears in logs, the key never does. `name:sha256:HEX` is a key by its SHA-256, so that it stands nowhere in clear.',
+    'Bearer keys that may send, `name:key` separated by commas; the name appears in logs, the key never does. `name:sha256:HEX` is a key by its SHA-256, so that it stands nowhere in clear. Behind it, after spaces: `type=PATTERN` and `source=PATTERN` that it may send.',
   ),
   API_KEYS_FILE: text(
     '',
     'File with one `name:key` a line, instead of `API_KEYS`. Read again when it changes, and at SIGHUP.',
+  ),
+  AUTH_JWKS_URL: text(
+    '',
+    'URL of the JWK Set of an OpenID Connect or OAuth issuer, https (http on loopback): its tokens (JWT) may send as well.',
+  ),
+  AUTH_ISSUER: text('', 'What `iss` of a token must be.'),
+  AUTH_AUDIENCE: text('', 'What `aud` of a token must be, or hold.'),
+  AUTH_CLIENT_CLAIM: text('sub', 'Claim of a token that names the client, for limits, the log and `STAMP_CLIENT`.'),
+  AUTH_CLIENT_TYPE: choice(
+    ['service_account', 'user', 'app_user'],
+    'service_account',
+    'What the clients with tokens are: `authtype` of their events.',
+  ),
+  AUTH_SCOPE_CLAIM: text(
+    '',
+    'Claim with words `type=PATTERN` and `source=PATTERN`: what a token may send; without one, nothing. Empty: tokens may send all.',
+  ),
+  STAMP_CLIENT: choice(
+    ['none', 'authid'],
+    'none',
+    '`authid`: each event says who sent it, in `authtype` and `authid` (CloudEvents auth context); one that says so itself is rejected.',
   ),
   TLS_CERT_FILE: text(
     '',
@@ -73,16 +91,21 @@ export function checkHttp(
     readonly CHANNEL_CAPACITY_EVENTS: number
     readonly CHANNEL_CAPACITY_BYTES: number
   },
-  apiKeys: ReadonlyMap<string, string>,
+  apiKeys: ReadonlyMap<string, unknown>,
 ): void {
-  const knowsClients = apiKeys.size > 0 || config.TLS_CLIENT_CA_FILE !== ''
+  const needsCredentials = apiKeys.size > 0 || config.AUTH_JWKS_URL !== ''
+  const knowsClients = needsCredentials || config.TLS_CLIENT_CA_FILE !== ''
   if (!knowsClients && !isLoopback(config.HOST) && !config.ALLOW_ANONYMOUS) {
     throw invalid(
       'HOST',
       `${config.HOST} is open to others and no key is set: set API_KEYS or API_KEYS_FILE, or ALLOW_ANONYMOUS=true`,
     )
   }
+  if (config.STAMP_CLIENT !== 'none' && !needsCredentials) {
+    throw invalid('STAMP_CLIENT', 'nobody says who they are: set API_KEYS, API_KEYS_FILE or AUTH_JWKS_URL')
+  }
   checkTlsFiles(config)
+  checkIssuer(config)
   for (const name of ['CHANNEL_CAPACITY_BYTES', 'IN_PROGRESS_MAX_BYTES'] as const) {
     const each = config.WORKERS === 1 ? '' : ` in each of WORKERS=${config.WORKERS} threads`
     if (config[name] < config.WORKERS * config.MAX_BODY_BYTES) {
@@ -109,30 +132,18 @@ function checkTlsFiles(config: ValuesOf<typeof HTTP_VARIABLES>): void {
   needs('TLS_CERT_FILE', 'TLS_CLIENT_CA_FILE')
 }
 
-/** @returns client name → SHA-256 of its key, in hex: the keys themselves are kept nowhere. */
-export function readKeys(inline: readonly string[], path: string): Map<string, string> {
-  if (inline.length > 0 && path !== '') throw invalid('API_KEYS_FILE', 'API_KEYS is set as well: use one of them')
-  const name = path === '' ? 'API_KEYS' : 'API_KEYS_FILE'
-  let entries = inline
-  if (path !== '') {
-    try {
-      entries = readFileSync(path, 'utf8')
-        .split('\n')
-        .map((line) => line.trim())
-        .filter((line) => line !== '' && !line.startsWith('#'))
-    } catch (error) {
-      throw invalid(name, `cannot read it (${messageOf(error)})`)
-    }
-    if (entries.length === 0) throw invalid(name, `${path} holds no key: write one "name:key" a line`)
+function checkIssuer(config: ValuesOf<typeof HTTP_VARIABLES>): void {
+  const { AUTH_JWKS_URL } = config
+  if (AUTH_JWKS_URL === '') return
+  const url = URL.parse(AUTH_JWKS_URL)
+  const isPrivate = url?.protocol === 'http:' && isLoopback(url.hostname.replace(/^\[|\]$/g, ''))
+  if (url?.protocol !== 'https:' && !isPrivate) {
+    throw invalid('AUTH_JWKS_URL', 'it must begin with https://, or with http:// on this machine')
   }
-  const keys = new Map<string, string>()
-  for (const [at, entry] of entries.entries()) {
-    const [, client, key] = /^([\w-]{1,64}):([\x21-\x7e]{16,512})$/.exec(entry) ?? []
-    if (client === undefined || key === undefined) {
-      throw invalid(name, `entry ${at + 1} is not "name:key" with a key of 16 to 512 printable characters`)
-    }
-    if (keys.has(client)) throw invalid(name, `entry ${at + 1} repeats the name ${client}`)
-    keys.set(client, (/^sha256:([\da-f]{64})$/i.exec(key)?.[1] ?? hash('sha256', key)).toLowerCase())
+  if (url.username !== '' || url.password !== '') {
+    throw invalid('AUTH_JWKS_URL', 'it holds a user or a password, which no request can carry: leave it out')
   }
-  return keys
+  for (const name of ['AUTH_ISSUER', 'AUTH_AUDIENCE', 'AUTH_CLIENT_CLAIM'] as const) {
+    if (config[name] === '') throw invalid(name, 'AUTH_JWKS_URL needs it: tokens for others would be taken')
+  }
 }

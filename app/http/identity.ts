@@ -1,0 +1,75 @@
+/**
+ * What it means for events who sends them: those outside of the scope of their client are refused, and with
+ * `STAMP_CLIENT=authid` each says who sent it, in the auth context extension of CloudEvents
+ * (https://github.com/cloudevents/spec/blob/main/cloudevents/extensions/authcontext.md).
+ */
+import { MillraceError } from '../errors.ts'
+import { sourceOfReceived, typeOfReceived } from '../event/attributes.ts'
+import { withMembers } from '../event/members.ts'
+import { bitOf, NUMBER } from '../event/names.ts'
+import { marksOf, type Places } from '../json/scanner.ts'
+import { isAllowed, type Scope } from './scope.ts'
+
+/** Of a client that has a scope, or has sent a token. */
+export interface Grant {
+  /** Undefined: any event. */
+  readonly scope: Scope | undefined
+  /** Undefined: that of an API key. */
+  readonly principal: Principal | undefined
+}
+
+export interface Principal {
+  readonly authtype: string
+  /** At most 256 characters without control characters. */
+  readonly authid: string
+}
+
+/** What events of a request may not be, beside what makes them none. */
+export interface Restrictions {
+  readonly scope: Scope | undefined
+  /** Whether the service says who sent an event, so that the event may not. */
+  readonly stamps: boolean
+}
+
+const STAMPED = bitOf('authtype', 'authid', 'authclaims')
+const STAMPED_FAULT = 'authtype, authid and authclaims are set by this service (STAMP_CLIENT): leave them out'
+
+/** @returns undefined where nothing is restricted, as nearly everywhere. */
+export function restrictionsOf(grant: Grant | undefined, stamps: boolean): Restrictions | undefined {
+  const scope = grant?.scope
+  return scope === undefined && !stamps ? undefined : { scope, stamps }
+}
+
+/**
+ * Why an event is rejected, in the words of who sent it; undefined when it is not.
+ * @throws MillraceError OUT_OF_SCOPE, and nothing of the request is stored.
+ */
+export function faultOfRestricted(
+  { scope, stamps }: Restrictions,
+  bytes: Buffer,
+  base: number,
+  places: Places,
+  head: number,
+  index: number,
+): string | undefined {
+  if (scope !== undefined) {
+    requireAllowed('type', scope.types, typeOfReceived(bytes, base, places, head), index)
+    requireAllowed('source', scope.sources, sourceOfReceived(bytes, base, places, head), index)
+  }
+  return stamps && (marksOf(places, head) & STAMPED) !== 0 ? STAMPED_FAULT : undefined
+}
+
+function requireAllowed(name: 'type' | 'source', patterns: readonly string[], text: string, index: number): void {
+  if (isAllowed(patterns, text)) return
+  const problem = `event ${index}: this client may not send the ${name} ${JSON.stringify(text)}, only ${patterns.join(', ')}`
+  throw new MillraceError('OUT_OF_SCOPE', problem)
+}
+
+/** The events with who sent them. @param payload JSON objects without these attributes, one a line. */
+export function stamped(payload: Buffer, { authtype, authid }: Principal): Buffer {
+  const members = new Map([
+    [NUMBER.authtype, `"authtype":${JSON.stringify(authtype)},`],
+    [NUMBER.authid, `"authid":${JSON.stringify(authid)},`],
+  ])
+  return withMembers(payload, members)
+}
