@@ -33,7 +33,7 @@ export function isAllowed(patterns: readonly string[], text: string): boolean {
   return patterns.length === 0 || patterns.some((pattern) => matches(pattern, text))
 }
 
-/** In time that grows with the lengths and no faster, whatever the pattern: a regular expression would not promise that. */
+/** Takes at worst the product of both lengths, whatever the pattern; a regular expression would not promise that. */
 function matches(pattern: string, text: string): boolean {
   const [first = '', ...others] = pattern.split('*')
   const last = others.pop()
