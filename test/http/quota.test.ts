@@ -51,3 +51,14 @@ test('what is given back can be taken again, and no more than that', () => {
   quota.giveBack('b', 30) // never seen: its bucket is full
   expect(() => quota.take('b', BURST + 1, 0)).toThrow(expect.objectContaining({ code: 'TOO_MANY_EVENTS' }))
 })
+
+test('names without end: 10,000 are remembered, and the one that was idle for longest goes', () => {
+  const quota = new Quota(1)
+  quota.take('first', 10, 0)
+  quota.take('second', 10, 0)
+  for (let at = 0; at < 9998; at++) quota.take(`client-${at}`, 1, 0)
+  expect(() => quota.take('first', 1, 0)).toThrow(/over 1 events a second/) // used: now the second was idle for longest
+  quota.take('one more', 1, 0)
+  expect(() => quota.take('first', 1, 0)).toThrow(/over 1 events a second/)
+  quota.take('second', 10, 0) // forgotten: begins with all of it
+})
