@@ -9,22 +9,7 @@
 import { isIPv6 } from 'node:net'
 import { isTime } from './event/time.ts'
 
-/** Attributes beside these are CloudEvents extensions: lower-case letters and digits, scalar values. */
-export interface Event<Data = unknown> {
-  readonly specversion: '1.0'
-  readonly id: string
-  readonly source: string
-  readonly type: string
-  readonly subject?: string
-  /** RFC 3339. */
-  readonly time?: string
-  readonly datacontenttype?: string
-  readonly dataschema?: string
-  readonly data?: Data
-  /** Binary data, base64 (RFC 4648); never together with `data`. */
-  readonly data_base64?: string
-  readonly [extension: string]: unknown
-}
+export type { Event } from './event/cloud-event.ts'
 
 /** A validated but perhaps incomplete event, as it was received. */
 type ReceivedEvent = Readonly<Record<string, unknown>>

@@ -1,0 +1,299 @@
+/**
+ * What was tracked and is not answered yet: bounded in memory, in order, as the bytes that requests send.
+ *
+ *     add(line) ─▶ page ─full, old, or flush─▶ sealed ─▶ waiting ─take()─▶ being sent ─▶ settle()
+ *                                                │          ▲                 │
+ *                                                ▼          └── putBack() ◀───┤
+ *                                              store                          └─▶ replace() by smaller parts
+ *
+ * - Memory holds at most `maxEvents` and `maxBytes`; what the store has taken and is waiting leaves memory, and is read
+ *   back when it is sent. A page is of a fixed size and used again, so a small batch is as large as what is in it.
+ * - A sealed batch may be sent in parts. Its origin is settled, and removed from the store, with the last part.
+ * - Without a store an old page waits while batches are waiting before it: nobody would send it sooner, and it fills.
+ */
+import type { Body, Store, StoredBatch } from './store.ts'
+
+export interface QueueOptions {
+  readonly maxEvents: number
+  readonly maxBytes: number
+  readonly maxBatchEvents: number
+  readonly maxBatchBytes: number
+  /** How long an event waits for others, milliseconds. */
+  readonly maxBatchAgeMs: number
+  readonly store: Store | undefined
+  /** Called when there may be something to take. */
+  readonly onReady: () => void
+  readonly onStoreFailure: (error: unknown) => void
+}
+
+/** A sealed batch, in however many parts it is sent. */
+interface Origin {
+  readonly number: number
+  parts: number
+  key?: unknown
+}
+
+/** What one request sends. */
+export interface Part {
+  readonly origin: Origin
+  readonly events: number
+  readonly bytes: number
+  /** undefined while only the store has it. */
+  body: Body | undefined
+  /** Whether it is counted against the limits of memory. */
+  isInMemory: boolean
+  /** Whether it is the batch as it was sealed. */
+  readonly isWhole: boolean
+}
+
+interface Waiter {
+  /** Origins up to this number. */
+  readonly number: number
+  readonly resolve: () => void
+}
+
+const NEWLINE = 0x0a
+const encoder = new TextEncoder()
+
+export class Queue {
+  readonly #options: QueueOptions
+  readonly #page: Body
+  #pageBytes = 0
+  #pageEvents = 0
+  #isPageDue = false
+  #timer: ReturnType<typeof setTimeout> | undefined
+  readonly #waiting: Part[] = []
+  /** In the order of their numbers. */
+  readonly #origins = new Set<Origin>()
+  #lastNumber = 0
+  #waiters: Waiter[] = []
+  #memory = { events: 0, bytes: 0 }
+  #stored = { events: 0, bytes: 0 }
+  /** Work of the store, one after the other. */
+  #storing: Promise<void> = Promise.resolve()
+
+  constructor(options: QueueOptions) {
+    this.#options = options
+    this.#page = new Uint8Array(options.maxBatchBytes)
+  }
+
+  /** Tracked and not answered, wherever it is. */
+  get events(): number {
+    return this.#memory.events + this.#stored.events
+  }
+
+  get bytes(): number {
+    return this.#memory.bytes + this.#stored.bytes
+  }
+
+  get memoryBytes(): number {
+    return this.#memory.bytes
+  }
+
+  /** Takes what an earlier run has left in the store. @returns how many events. */
+  async restore(): Promise<number> {
+    const loading = this.#load()
+    this.#storing = loading.then(() => undefined)
+    const parts = (await loading).map(({ key, events, bytes }): Part => {
+      this.#stored.events += events
+      this.#stored.bytes += bytes
+      return { origin: this.#newOrigin(key), events, bytes, body: undefined, isInMemory: false, isWhole: true }
+    })
+    this.#waiting.unshift(...parts)
+    return parts.reduce((sum, { events }) => sum + events, 0)
+  }
+
+  /** @param line one event without its newline. */
+  add(line: string): 'queued' | 'full' | 'too-large' {
+    const { maxEvents, maxBytes, maxBatchEvents } = this.#options
+    if (this.#memory.events >= maxEvents) return 'full'
+    let bytes = this.#write(line)
+    if (bytes === undefined && this.#pageEvents > 0) {
+      this.#seal()
+      bytes = this.#write(line)
+    }
+    const alone = bytes === undefined ? encoder.encode(`${line}\n`) : undefined
+    const size = alone?.length ?? bytes ?? 0
+    if (size > maxBytes) return 'too-large'
+    if (this.#memory.bytes + size > maxBytes) return 'full'
+    this.#memory.events += 1
+    this.#memory.bytes += size
+    if (alone) this.#append(alone, 1)
+    else {
+      this.#pageBytes += size
+      this.#pageEvents += 1
+      if (this.#pageEvents === 1) this.#timer = setTimeout(() => this.#age(), this.#options.maxBatchAgeMs)
+      if (this.#pageEvents === maxBatchEvents) this.#seal()
+    }
+    return 'queued'
+  }
+
+  /** The next part to send; whoever takes it settles it, replaces it or puts it back. */
+  take(): Part | undefined {
+    if (this.#waiting.length === 0 && this.#isPageDue) this.#seal()
+    return this.#waiting.shift()
+  }
+
+  /** @throws whatever the store throws when it cannot read its own. */
+  async bodyOf(part: Part): Promise<Body> {
+    part.body ??= await this.#options.store?.read(part.origin.key)
+    if (part.body === undefined) throw new Error('a batch that is not in memory needs a store')
+    return part.body
+  }
+
+  /** To the front: it was not sent, or not answered. */
+  putBack(part: Part): void {
+    // The store has batches as they were sealed: what is left of one is only here.
+    if (!part.isInMemory && part.isWhole) part.body = undefined
+    this.#waiting.unshift(part)
+  }
+
+  /** These bodies are sent instead, before all others. Each has some events of the part, no two the same; settled is the rest. */
+  replace(part: Part, bodies: readonly { readonly body: Body; readonly events: number }[]): void {
+    const count = this.#countOf(part)
+    part.origin.parts += bodies.length
+    const parts = bodies.map(({ body, events }): Part => {
+      count.events += events
+      count.bytes += body.length
+      return { origin: part.origin, events, bytes: body.length, body, isInMemory: part.isInMemory, isWhole: false }
+    })
+    this.#waiting.unshift(...parts)
+    this.settle(part)
+  }
+
+  /** Answered or given up: nothing is to be done with it any more. */
+  settle(part: Part): void {
+    const count = this.#countOf(part)
+    count.events -= part.events
+    count.bytes -= part.bytes
+    const { origin } = part
+    origin.parts -= 1
+    if (origin.parts > 0) return
+    this.#origins.delete(origin)
+    this.#forget(origin)
+    this.#answerWaiters()
+  }
+
+  /** Ends the page, and resolves once all that was added before is settled. */
+  flush(): Promise<void> {
+    this.sealPage()
+    return new Promise((resolve) => {
+      this.#waiters.push({ number: this.#lastNumber, resolve })
+      this.#answerWaiters()
+    })
+  }
+
+  sealPage(): void {
+    if (this.#pageEvents > 0) this.#seal()
+  }
+
+  /** Takes out what only memory has, and closes the store. @returns the bodies that are lost with it. */
+  async close(): Promise<readonly Body[]> {
+    this.sealPage()
+    await this.#storing
+    const lost = this.#waiting.filter(({ origin }) => origin.key === undefined)
+    for (const part of lost) this.settle(part)
+    await this.#storing
+    await this.#options.store?.close()
+    return lost.flatMap(({ body }) => body ?? [])
+  }
+
+  /** @returns the bytes of the line in the page; undefined when it does not fit. The page ends where it did before. */
+  #write(line: string): number | undefined {
+    const room = this.#page.subarray(this.#pageBytes)
+    const { read, written } = encoder.encodeInto(line, room)
+    if (read < line.length || written === room.length) return undefined
+    room[written] = NEWLINE
+    return written + 1
+  }
+
+  #age(): void {
+    this.#isPageDue = true
+    if (this.#options.store) this.#seal()
+    else this.#options.onReady()
+  }
+
+  #seal(): void {
+    const body = this.#page.slice(0, this.#pageBytes)
+    const events = this.#pageEvents
+    clearTimeout(this.#timer)
+    this.#pageBytes = 0
+    this.#pageEvents = 0
+    this.#isPageDue = false
+    this.#append(body, events)
+  }
+
+  #append(body: Body, events: number): void {
+    // An event that is a batch of its own comes after those before it.
+    if (this.#pageEvents > 0) this.#seal()
+    const part: Part = { origin: this.#newOrigin(), events, bytes: body.length, body, isInMemory: true, isWhole: true }
+    this.#waiting.push(part)
+    this.#options.onReady()
+    this.#keep(part, body)
+  }
+
+  #newOrigin(key?: unknown): Origin {
+    this.#lastNumber += 1
+    const origin: Origin = { number: this.#lastNumber, parts: 1, key }
+    this.#origins.add(origin)
+    return origin
+  }
+
+  #keep(part: Part, body: Body): void {
+    const { store, onStoreFailure } = this.#options
+    if (!store) return
+    const { origin, events } = part
+    this.#storing = this.#storing.then(async () => {
+      if (origin.parts === 0) return // answered before it was its turn
+      try {
+        origin.key = await store.add(body, events)
+      } catch (error) {
+        return onStoreFailure(error)
+      }
+      if (origin.parts === 0) await this.#remove(origin.key)
+      else if (this.#waiting.includes(part)) this.#leaveMemory(part)
+    })
+  }
+
+  async #load(): Promise<readonly StoredBatch[]> {
+    try {
+      return (await this.#options.store?.load()) ?? []
+    } catch (error) {
+      this.#options.onStoreFailure(error)
+      return []
+    }
+  }
+
+  #leaveMemory(part: Part): void {
+    part.body = undefined
+    part.isInMemory = false
+    this.#memory.events -= part.events
+    this.#memory.bytes -= part.bytes
+    this.#stored.events += part.events
+    this.#stored.bytes += part.bytes
+  }
+
+  #countOf({ isInMemory }: Part): { events: number; bytes: number } {
+    return isInMemory ? this.#memory : this.#stored
+  }
+
+  #forget({ key }: Origin): void {
+    if (key !== undefined) this.#storing = this.#storing.then(() => this.#remove(key))
+  }
+
+  async #remove(key: unknown): Promise<void> {
+    try {
+      await this.#options.store?.remove(key)
+    } catch (error) {
+      this.#options.onStoreFailure(error)
+    }
+  }
+
+  #answerWaiters(): void {
+    if (this.#waiters.length === 0) return
+    const [oldest] = this.#origins
+    const isSettled = ({ number }: Waiter) => oldest === undefined || oldest.number > number
+    for (const waiter of this.#waiters) if (isSettled(waiter)) waiter.resolve()
+    this.#waiters = this.#waiters.filter((waiter) => !isSettled(waiter))
+  }
+}

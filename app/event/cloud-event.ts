@@ -1,0 +1,21 @@
+/** What the service and `millrace/client` both call an event; nothing else, so that a browser can have the type. */
+
+/**
+ * A CloudEvent 1.0 (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md). Attributes beside these are
+ * extensions: lower-case letters and digits, scalar values.
+ */
+export interface Event<Data = unknown> {
+  readonly specversion: '1.0'
+  readonly id: string
+  readonly source: string
+  readonly type: string
+  readonly subject?: string
+  /** RFC 3339. */
+  readonly time?: string
+  readonly datacontenttype?: string
+  readonly dataschema?: string
+  readonly data?: Data
+  /** Binary data, base64 (RFC 4648); never together with `data`. */
+  readonly data_base64?: string
+  readonly [extension: string]: unknown
+}
