@@ -44,11 +44,12 @@ const SUITES: Readonly<Record<string, Suite>> = {
   },
   /** Process tests that are short in `unit`, for longer, and those that start many processes. */
   long: {
-    include: ['test/service.test.ts', 'test/observability/metrics.test.ts', ...PROCESSES],
+    include: ['test/service.test.ts', 'test/observability/metrics.test.ts', 'test/client/memory.test.ts', ...PROCESSES],
     testTimeout: 20 * SECOND_MS,
     maxWorkers: 2,
     env: {
       MILLRACE_SINK_DOWN_MS: '60000',
+      MILLRACE_SERVICE_DOWN_MS: '60000',
       MILLRACE_OVERLOAD_SECONDS: '60',
       MILLRACE_COUNTED_EVENTS: '100000',
     },
@@ -59,12 +60,14 @@ const SUITES: Readonly<Record<string, Suite>> = {
       'test/faults/{clock,disk,durable,kills,stopped-sink}.test.ts',
       'test/log/embedded/{model,corruption}.test.ts',
       'test/delivery/freshness.test.ts',
+      'test/client/{kills,queue}.test.ts',
     ],
     testTimeout: MINUTE_MS,
     fileParallelism: false,
     env: {
       MILLRACE_PROGRAM_SECONDS: '60',
       MILLRACE_KILLS: '200',
+      MILLRACE_CLIENT_KILLS: '50',
     },
   },
   /** More than it can do, and clients that mean no good: a clock judges, so nothing else should run beside it. */
