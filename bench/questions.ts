@@ -2,6 +2,7 @@
 import { backlog } from './backlog.ts'
 import { capacityBench } from './capacity.ts'
 import { channelBench } from './channel.ts'
+import { clientBench } from './client.ts'
 import { cpu } from './cpu.ts'
 import { kafkaBench } from './kafka.ts'
 import { latency } from './latency.ts'
@@ -32,4 +33,11 @@ export const QUESTIONS: readonly Question[] = [
 ]
 
 /** Asked while something was decided, and run by name: their figures are in docs/decisions and docs/scaling.md. */
-export const BY_NAME: readonly Question[] = [metricsBench, kafkaBench, postgresBench, s3Bench, capacityBench]
+export const BY_NAME: readonly Question[] = [
+  metricsBench,
+  kafkaBench,
+  postgresBench,
+  s3Bench,
+  capacityBench,
+  clientBench,
+]

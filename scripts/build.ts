@@ -12,9 +12,9 @@ import { stripTypeScriptTypes } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
 
 const PROJECT = resolve(import.meta.dirname, '..')
-/** What the WebAssembly is made from, and its types. */
-const NOT_RUN = /^app\/json\/assembly\/|\.d\.ts$/
-/** A module that is named by where it lies: in an import, in `exports`, or for a thread. */
+/** What the WebAssembly is made from, and what only a compiler reads. */
+const NOT_RUN = /^app\/json\/assembly\/|\.d\.ts$|\/tsconfig\.json$/
+/** A module that is named by where it lies: in an import, for a thread, or in `exports`. */
 const LOCAL_MODULE = /(['"])(\.{1,2}\/[^'"\n]+)\.ts\1/g
 const CONFIG_FILE = /^millrace\.config\.(ts|js|mjs)$/
 const LOCAL_IMPORT = /\b(?:from|import)\s*\(?\s*(['"])(\.{1,2}\/[^'"\n]+)\1/g
