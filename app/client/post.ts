@@ -45,7 +45,6 @@ export async function post({ body, isGzip }: Encoded, target: Target, stop: Abor
       body,
       keepalive: outlives,
       redirect: 'manual', // a POST would become a GET of something else
-      credentials: 'omit',
       signal: ending.signal,
     })
     return await judge(response)

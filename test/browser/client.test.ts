@@ -42,15 +42,20 @@ interface Shop {
   stored(): Promise<string[]>
 }
 
-/** The page and its modules as they are built, and the service behind the same origin. */
-async function openShop(): Promise<Shop> {
+/**
+ * The page and its modules as they are built, and the service behind the same origin.
+ * @param delayMs how long events wait in the proxy. It forgets a request that its client has given up by then.
+ */
+async function openShop(delayMs = 0): Promise<Shop> {
   const directory = temporaryDirectory()
   const built = temporaryDirectory()
   execFileSync(process.execPath, [join(PROJECT, 'scripts/build.ts'), built])
   const [port] = await freePorts(1)
-  const proxy = createServer((request, response) => {
+  const proxy = createServer(async (request, response) => {
     const { url = '/', method, headers } = request
     if (url === '/v1/events') {
+      await sleep(delayMs)
+      if (response.destroyed) return
       const passed = send({ host: '127.0.0.1', port, path: url, method, headers }, (answer) => {
         response.writeHead(answer.statusCode ?? 502, answer.headers)
         pipeline(answer, response, () => undefined)
@@ -156,7 +161,7 @@ describe.skipIf(reason)(`the client in a page${reason ? ` (left out: ${reason})`
   })
 
   test('a tab that is closed sends what it has tracked, also without a store', async () => {
-    const shop = await openShop()
+    const shop = await openShop(500)
     const service = await shop.start()
     const context = await newContext()
     const page = await openPage(context, shop)
