@@ -21,6 +21,7 @@ try {
   console.error(`1 of 3: copy the files of ${name}`)
   for (const file of FILES) cpSync(join(PROJECT, file), join(root, file))
   execFileSync(process.execPath, [join(PROJECT, 'scripts/build.ts'), root])
+  execFileSync(process.execPath, [join(PROJECT, 'scripts/declarations.ts'), root])
   rmSync(join(root, '.made-of')) // for the next build, and there is none
   console.error('2 of 3: install what production needs')
   // The optional dependency is Node itself, which comes with the machine. Nothing that is installed needs a script.

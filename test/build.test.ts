@@ -2,8 +2,8 @@
  * What `scripts/build.ts` makes, as `npm start` and the image run it. Signals, image and package have tests of their
  * own.
  */
-import { execFileSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { temporaryDirectory } from './support/temporary.ts'
@@ -59,4 +59,52 @@ test('once more: nothing is made while it is of the same sources, and what has n
   writeFileSync(stamp, 'of others')
   build(directory)
   expect([readFileSync(kept, 'utf8'), existsSync(gone)]).toEqual([expect.stringMatching(/^\/\*\*\n/), false])
+})
+
+/** A project that has the built package installed. */
+function consumer(directory: string): string {
+  const project = temporaryDirectory()
+  mkdirSync(join(project, 'node_modules'))
+  symlinkSync(directory, join(project, 'node_modules/millrace'))
+  writeFileSync(join(project, 'package.json'), '{"type":"module"}')
+  return project
+}
+
+test('a program that has it installed sends with millrace/client, and nothing else of it can be imported', () => {
+  const project = consumer(built())
+  const program = `import { createClient } from 'millrace/client'
+    import { openSpool } from 'millrace/client/spool'
+    import { openIndexedDb } from 'millrace/client/indexed-db'
+    const other = await import('millrace/app/main.js').catch(({ code }) => code)
+    console.log(typeof createClient, typeof openSpool, typeof openIndexedDb, other)`
+  const stdout = execFileSync(process.execPath, ['--input-type=module', '--eval', program], { cwd: project })
+  expect(stdout.toString()).toBe('function function function ERR_PACKAGE_PATH_NOT_EXPORTED\n')
+})
+
+test('a program is compiled against the types of the client, as strictly as it likes', () => {
+  const directory = built()
+  execFileSync(process.execPath, [join(PROJECT, 'scripts/declarations.ts'), directory])
+  const project = consumer(directory)
+  writeFileSync(
+    join(project, 'program.ts'),
+    `import { createClient, type Problem, type TrackedEvent } from 'millrace/client'
+import { openIndexedDb } from 'millrace/client/indexed-db'
+import { openSpool } from 'millrace/client/spool'
+const onRejected = (events: readonly TrackedEvent[], { detail }: Problem) => [events.length, detail]
+export const client = createClient({ url: 'http://localhost:3000', store: openSpool({ directory: 'spool' }), onRejected })
+createClient({ url: '/', store: openIndexedDb() })
+export const id: string | undefined = client.track({ type: 'order.created', data: { total: 1 } })
+client.track({ type: 7 })
+createClient({ uri: '/' })
+`,
+  )
+  const strict = ['--strict', '--exactOptionalPropertyTypes', '--noUncheckedIndexedAccess', '--noEmit']
+  const options = ['--module', 'nodenext', '--target', 'es2022', '--lib', 'es2022,dom', '--types', '']
+  const compiler = join(PROJECT, 'node_modules/typescript/bin/tsc')
+  const { stdout } = spawnSync(process.execPath, [compiler, ...strict, ...options, 'program.ts'], {
+    cwd: project,
+    encoding: 'utf8',
+  })
+  const errors = [...stdout.matchAll(/^(\S+)\((\d+),\d+\): error (TS\d+)/gm)].map(([, file, line]) => `${file}:${line}`)
+  expect(errors, stdout).toEqual(['program.ts:8', 'program.ts:9'])
 })
