@@ -85,6 +85,9 @@ class QueueingClient implements Client {
   readonly #unwatch: () => void
   readonly #ended = new AbortController()
   readonly #counts = { tracked: 0, restored: 0, sent: 0, duplicates: 0, rejected: 0, dropped: 0, retries: 0 }
+  /** As text it costs as much as half of the rest of an event; many are of the same millisecond. */
+  #nowMs = 0
+  #now = ''
   #restored: Promise<void> = Promise.resolve()
   #closing: Promise<boolean> | undefined
 
@@ -137,8 +140,9 @@ class QueueingClient implements Client {
     let line: string
     try {
       if (typeof event !== 'object' || event === null || Array.isArray(event)) return this.#drop([event], 'invalid')
-      id = event.id ?? uuidv7()
-      line = JSON.stringify(this.#complete(event, id))
+      const nowMs = Date.now()
+      id = event.id ?? uuidv7(nowMs)
+      line = JSON.stringify(this.#complete(event, id, nowMs))
     } catch {
       return this.#drop([event], 'invalid')
     }
@@ -180,14 +184,18 @@ class QueueingClient implements Client {
     if (!this.#ended.signal.aborted) this.#sender.start()
   }
 
-  #complete<Data>(event: TrackedEvent<Data>, id: string): Event {
+  #complete<Data>(event: TrackedEvent<Data>, id: string, nowMs: number): Event {
+    if (nowMs !== this.#nowMs) {
+      this.#nowMs = nowMs
+      this.#now = new Date(nowMs).toISOString()
+    }
     return {
       ...event,
       specversion: '1.0',
       id,
       source: event.source ?? this.#source,
       type: event.type ?? DEFAULT_TYPE,
-      time: event.time ?? new Date().toISOString(),
+      time: event.time ?? this.#now,
       traceparent: event.traceparent ?? this.#options.traceparent?.(),
     }
   }

@@ -1,4 +1,9 @@
-/** Ids of events: UUIDs of version 7 (RFC 9562, section 5.7), rising also within a millisecond and when the clock steps back. */
+/**
+ * Ids of events: UUIDs of version 7 (RFC 9562, section 5.7), rising also within a millisecond and when the clock steps
+ * back.
+ *
+ *     time, 48 bits │ 7 │ counter, 12 bits │ variant, 2 bits │ random, 62 bits
+ */
 
 /** Eight are in the id, two begin the counter. */
 const RANDOM_BYTES = 10
@@ -14,6 +19,8 @@ const COUNTER_SEED_MASK = 0x7ff
 
 let lastMs = 0
 let counter = 0
+/** Of `lastMs`, with the version. */
+let head = ''
 
 /** @param nowMs milliseconds since 1970. */
 export function uuidv7(nowMs: number = Date.now()): string {
@@ -24,21 +31,28 @@ export function uuidv7(nowMs: number = Date.now()): string {
   const at = poolAt
   poolAt += RANDOM_BYTES
   if (nowMs > lastMs) {
-    lastMs = nowMs
     counter = ((byteAt(at + 8) << 8) | byteAt(at + 9)) & COUNTER_SEED_MASK
+    moveTo(nowMs)
   } else if (counter === MAX_COUNTER) {
-    lastMs += 1
     counter = 0
+    moveTo(lastMs + 1)
   } else counter += 1
-  const time = lastMs.toString(16).padStart(12, '0')
-  const variant = 0x80 | (byteAt(at) & 0x3f)
-  let node = ''
-  for (let index = at + 2; index < at + 8; index++) node += HEX[byteAt(index)]
-  const high = HEX[variant] as string
-  const low = HEX[byteAt(at + 1)] as string
-  return `${time.slice(0, 8)}-${time.slice(8)}-7${counter.toString(16).padStart(3, '0')}-${high}${low}-${node}`
+  const count = `${(counter >> 8).toString(16)}${HEX[counter & 0xff]}`
+  const variant = HEX[0x80 | (byteAt(at) & 0x3f)]
+  const node = `${hexAt(at + 2)}${hexAt(at + 3)}${hexAt(at + 4)}${hexAt(at + 5)}${hexAt(at + 6)}${hexAt(at + 7)}`
+  return `${head}${count}-${variant}${hexAt(at + 1)}-${node}`
+}
+
+function moveTo(ms: number): void {
+  lastMs = ms
+  const time = ms.toString(16).padStart(12, '0')
+  head = `${time.slice(0, 8)}-${time.slice(8)}-7`
 }
 
 function byteAt(index: number): number {
   return pool[index] as number
+}
+
+function hexAt(index: number): string {
+  return HEX[byteAt(index)] as string
 }
