@@ -13,6 +13,7 @@ const OF_TOOLS: ReadonlySet<string> = new Set([
   'MILLRACE_BENCH_DIR',
   'MILLRACE_BENCH_ROUNDS',
   'MILLRACE_BENCH_SECONDS',
+  'MILLRACE_CLIENT_KILLS',
   'MILLRACE_COUNTED_EVENTS',
   'MILLRACE_FUZZ_RUNS',
   'MILLRACE_KAFKA_EVENTS',
@@ -21,7 +22,9 @@ const OF_TOOLS: ReadonlySet<string> = new Set([
   'MILLRACE_PROGRAMS',
   'MILLRACE_PROGRAM_SECONDS',
   'MILLRACE_PYTHON',
+  'MILLRACE_RECORD_OPERATIONS',
   'MILLRACE_SEED',
+  'MILLRACE_SERVICE_DOWN_MS',
   'MILLRACE_SINK_DOWN_MS',
 ])
 
@@ -32,6 +35,9 @@ const OF_TOOLS: ReadonlySet<string> = new Set([
  */
 const SERVICE_LINK = /_SERVICE_(HOST|PORT)(_\w+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$/
 const SERVICE_ADDRESS = /^(tcp|udp|sctp):\/\//
+
+/** Read by OpenSSL, Node and others, and near to a variable: for nobody a slip. */
+const OF_OTHERS: ReadonlySet<string> = new Set(['SSL_CERT_FILE'])
 
 /** Shorter names are too near to others. */
 const MIN_LETTERS = 6
@@ -88,7 +94,7 @@ export function nearMissesOf(environment: NodeJS.ProcessEnv, known: readonly str
   const names = known.filter((name) => name.length >= MIN_LETTERS)
   const isOurs = new Set(known)
   return Object.keys(environment).flatMap((name) => {
-    if (name.length < MIN_LETTERS || isOurs.has(name) || name.startsWith(ALIAS_PREFIX)) return []
+    if (name.length < MIN_LETTERS || isOurs.has(name) || OF_OTHERS.has(name) || name.startsWith(ALIAS_PREFIX)) return []
     const near = nearestName(name, names)
     if (near === undefined || settingOf(environment, near).text !== undefined) return []
     return [`${name} is set, and is no variable of Millrace: did you mean ${near}?`]

@@ -3,8 +3,8 @@ import { setFlagsFromString } from 'node:v8'
 import closeWithGrace from 'close-with-grace'
 import packageJson from '../package.json' with { type: 'json' }
 import { type App, ownOutput, startApp } from './app.ts'
-import { type Config, loadConfig, nearMisses } from './config.ts'
-import { type ConfigFile, loadConfigFile } from './config-file/load.ts'
+import { loadConfig, nearMisses } from './config.ts'
+import { loadConfigFile } from './config-file/load.ts'
 import { MillraceError } from './errors.ts'
 import { createLogger } from './observability/logger.ts'
 import { startTracing } from './observability/tracing.ts'
@@ -44,16 +44,7 @@ export async function serve(
   setMemoryFlags()
   // Without a listener, a reader of the output that went away would end the process.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
-  let config: Config
-  let file: ConfigFile
-  let output: ReturnType<typeof ownOutput>
-  try {
-    config = loadConfig(environment)
-    file = await loadConfigFile({ named: configFile })
-    output = ownOutput(config, file)
-  } catch (error) {
-    return refuseToStart(error)
-  }
+  const { config, file, output } = await configure(environment, configFile).catch(refuseToStart)
   const logger = await createLogger(config.LOG_LEVEL, output)
   for (const warning of nearMisses(environment)) logger.warn(warning)
   let failed: Error | undefined
@@ -118,6 +109,13 @@ export async function serve(
   }
 }
 
+/** Both halves of the configuration, checked: variables of operators, and the file of developers. */
+async function configure(environment: NodeJS.ProcessEnv, named: string | undefined) {
+  const config = loadConfig(environment)
+  const file = await loadConfigFile({ named })
+  return { config, file, output: ownOutput(config, file) }
+}
+
 /** What it has become by now, without waiting for it. */
 async function settledNow<T>(promise: Promise<T> | undefined): Promise<T | undefined> {
   const unsettled = new Promise<undefined>((resolve) => setImmediate(() => resolve(undefined)))
@@ -125,7 +123,7 @@ async function settledNow<T>(promise: Promise<T> | undefined): Promise<T | undef
 }
 
 /** What the operator can fix gets one line and exit code 2; anything else is a bug and keeps its stack. */
-function refuseToStart(error: unknown): void {
+function refuseToStart(error: unknown): never {
   console.error(error instanceof MillraceError ? `millrace: ${printable(error.message)}` : error)
   process.exit(error instanceof MillraceError ? 2 : 1)
 }
