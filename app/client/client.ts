@@ -137,7 +137,7 @@ class QueueingClient implements Client {
     this.#counts.tracked += 1
     if (this.#closing) return this.#drop([event], 'closed')
     let id: string
-    let line: string
+    let line: string | undefined
     try {
       if (typeof event !== 'object' || event === null || Array.isArray(event)) return this.#drop([event], 'invalid')
       const nowMs = Date.now()
@@ -146,6 +146,7 @@ class QueueingClient implements Client {
     } catch {
       return this.#drop([event], 'invalid')
     }
+    if (line === undefined) return this.#drop([event], 'invalid') // a `toJSON` that returns nothing
     const outcome = this.#queue.add(line)
     return outcome === 'queued' ? id : this.#drop([event], outcome)
   }

@@ -21,7 +21,8 @@ export interface Encoded {
 }
 
 export async function encode(body: Body, { gzipMinBytes }: Target): Promise<Encoded> {
-  if (body.length < gzipMinBytes) return { body, isGzip: false }
+  const isPlain = body.length < gzipMinBytes || typeof CompressionStream === 'undefined'
+  if (isPlain) return { body, isGzip: false }
   const stream = new Blob([body]).stream().pipeThrough(new CompressionStream('gzip'))
   return { body: new Uint8Array(await new Response(stream).arrayBuffer()), isGzip: true }
 }

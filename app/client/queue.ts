@@ -11,6 +11,7 @@
  * - A sealed batch may be sent in parts. Its origin is settled, and removed from the store, with the last part.
  * - Without a store an old page waits while batches are waiting before it: nobody would send it sooner, and it fills.
  */
+import { LineBuffer, lineOf } from './line-buffer.ts'
 import type { Body, Store, StoredBatch } from './store.ts'
 
 export interface QueueOptions {
@@ -52,14 +53,9 @@ interface Waiter {
   readonly resolve: () => void
 }
 
-const NEWLINE = 0x0a
-const encoder = new TextEncoder()
-
 export class Queue {
   readonly #options: QueueOptions
-  readonly #page: Body
-  #pageBytes = 0
-  #pageEvents = 0
+  readonly #page: LineBuffer
   #isPageDue = false
   #timer: ReturnType<typeof setTimeout> | undefined
   readonly #waiting: Part[] = []
@@ -74,7 +70,7 @@ export class Queue {
 
   constructor(options: QueueOptions) {
     this.#options = options
-    this.#page = new Uint8Array(options.maxBatchBytes)
+    this.#page = new LineBuffer(options.maxBatchBytes)
   }
 
   /** Tracked and not answered, wherever it is. */
@@ -107,12 +103,12 @@ export class Queue {
   add(line: string): 'queued' | 'full' | 'too-large' {
     const { maxEvents, maxBytes, maxBatchEvents } = this.#options
     if (this.#memory.events >= maxEvents) return 'full'
-    let bytes = this.#write(line)
-    if (bytes === undefined && this.#pageEvents > 0) {
+    let bytes = this.#page.write(line)
+    if (bytes === undefined && this.#page.lines > 0) {
       this.#seal()
-      bytes = this.#write(line)
+      bytes = this.#page.write(line)
     }
-    const alone = bytes === undefined ? encoder.encode(`${line}\n`) : undefined
+    const alone = bytes === undefined ? lineOf(line) : undefined
     const size = alone?.length ?? bytes ?? 0
     if (size > maxBytes) return 'too-large'
     if (this.#memory.bytes + size > maxBytes) return 'full'
@@ -120,10 +116,9 @@ export class Queue {
     this.#memory.bytes += size
     if (alone) this.#append(alone, 1)
     else {
-      this.#pageBytes += size
-      this.#pageEvents += 1
-      if (this.#pageEvents === 1) this.#timer = setTimeout(() => this.#age(), this.#options.maxBatchAgeMs)
-      if (this.#pageEvents === maxBatchEvents) this.#seal()
+      this.#page.keep(size)
+      if (this.#page.lines === 1) this.#timer = setTimeout(() => this.#age(), this.#options.maxBatchAgeMs)
+      if (this.#page.lines === maxBatchEvents) this.#seal()
     }
     return 'queued'
   }
@@ -184,7 +179,7 @@ export class Queue {
   }
 
   sealPage(): void {
-    if (this.#pageEvents > 0) this.#seal()
+    if (this.#page.lines > 0) this.#seal()
   }
 
   /** Takes out what only memory has, and closes the store. @returns the bodies that are lost with it. */
@@ -198,15 +193,6 @@ export class Queue {
     return lost.flatMap(({ body }) => body ?? [])
   }
 
-  /** @returns the bytes of the line in the page; undefined when it does not fit. The page ends where it did before. */
-  #write(line: string): number | undefined {
-    const room = this.#page.subarray(this.#pageBytes)
-    const { read, written } = encoder.encodeInto(line, room)
-    if (read < line.length || written === room.length) return undefined
-    room[written] = NEWLINE
-    return written + 1
-  }
-
   #age(): void {
     this.#isPageDue = true
     if (this.#options.store) this.#seal()
@@ -214,18 +200,13 @@ export class Queue {
   }
 
   #seal(): void {
-    const body = this.#page.slice(0, this.#pageBytes)
-    const events = this.#pageEvents
+    const events = this.#page.lines
     clearTimeout(this.#timer)
-    this.#pageBytes = 0
-    this.#pageEvents = 0
     this.#isPageDue = false
-    this.#append(body, events)
+    this.#append(this.#page.take(), events)
   }
 
   #append(body: Body, events: number): void {
-    // An event that is a batch of its own comes after those before it.
-    if (this.#pageEvents > 0) this.#seal()
     const part: Part = { origin: this.#newOrigin(), events, bytes: body.length, body, isInMemory: true, isWhole: true }
     this.#waiting.push(part)
     this.#options.onReady()

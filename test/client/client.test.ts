@@ -285,7 +285,19 @@ test('track never throws, whatever it is given and whatever the callbacks do', a
       throw new Error('getter')
     },
   }
-  const odd = [{ data: cycle }, { data: 1n }, throwing, null, undefined, 'text', 7, [], () => 1, Symbol('s')]
+  const odd = [
+    { data: cycle },
+    { data: 1n },
+    { toJSON: () => undefined },
+    throwing,
+    null,
+    undefined,
+    'text',
+    7,
+    [],
+    () => 1,
+    Symbol('s'),
+  ]
   for (const event of odd) expect(client.track(event as object)).toBeUndefined()
   expect(onDropped).toHaveBeenCalledTimes(odd.length)
   expect(onDropped.mock.calls.map(([, reason]: unknown[]) => reason)).toEqual(odd.map(() => 'invalid'))

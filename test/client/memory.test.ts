@@ -12,8 +12,8 @@ import { startTracking } from '../support/tracking.ts'
 const DOWN_MS = Number(process.env.MILLRACE_SERVICE_DOWN_MS ?? 4000)
 const MIB = 1024 * 1024
 const QUEUE_MIB = 8
-/** Node, the client, and the garbage of as many events as a core can make. */
-const ELSE_MIB = 130
+/** Node, the client, and the garbage of as many events as a core can make: 100 to 135 were seen. */
+const ELSE_MIB = 190
 
 test('while the service is down memory stays bounded, what has no room is counted, and the rest arrives', async () => {
   const [port] = await freePorts(1)
