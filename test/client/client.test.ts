@@ -185,7 +185,7 @@ test('the right key is sent; with a wrong one everything comes back with the rea
   await wrong.client.flush()
   const [rejection] = wrong.heard.rejected
   expect(rejection?.events.map(({ id }) => id)).toEqual(ids)
-  expect(rejection?.problem).toMatchObject({ status: 401, title: 'API key missing or unknown' })
+  expect(rejection?.problem).toMatchObject({ status: 401, title: 'API key or token missing or invalid' })
   expect(JSON.stringify(wrong.heard)).not.toContain('wrong-horse')
 })
 
