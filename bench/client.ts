@@ -1,7 +1,7 @@
 /**
- * What `millrace/client` costs whoever sends: the same events through it, and as batches that a program makes itself and
- * posts with undici. Both give each event an id and a time, and both run in this process against the same service.
- * Its CPU time says it without the noise of a machine that others use, too.
+ * What `millrace/client` costs whoever sends: the same events through it, and as batches that a program makes itself
+ * and posts with undici. Both give each event an id and a time, and both run in this process against the same
+ * service. Its CPU time says it without the noise of a machine that others use, too.
  */
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'

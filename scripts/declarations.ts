@@ -1,6 +1,6 @@
 /**
- * `node scripts/declarations.ts <directory>`: the types of `millrace/client` beside its built modules, for whoever compiles
- * against the package. Only a package needs them: the service itself is never compiled against.
+ * `node scripts/declarations.ts <directory>`: the types of `millrace/client` beside its built modules, for whoever
+ * compiles against the package. Only a package needs them: the service itself is never compiled against.
  */
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'

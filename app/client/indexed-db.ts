@@ -1,11 +1,11 @@
 /**
- * `millrace/client/indexed-db`: keeps batches in the browser, over the end of the page. What a page leaves behind is sent
- * by the next page of the same origin that opens the same name.
+ * `millrace/client/indexed-db`: keeps batches in the browser, over the end of the page. What a page leaves behind is
+ * sent by the next page of the same origin that opens the same name.
  *
- * Pages that are open side by side share the database. Each holds a Web Lock with its own name as long as it lives, and
- * takes over only batches whose page holds none. Without Web Locks (they need a secure context) each new page takes over
- * everything, and another one may send the same batch: the events are the same ones then, for a service that
- * deduplicates.
+ * Pages that are open side by side share the database. Each holds a Web Lock with its own name as long as it lives,
+ * and takes over only batches whose page holds none. Without Web Locks (they need a secure context) each new page
+ * takes over everything, and another one may send the same batch: the events are the same ones then, for a service
+ * that deduplicates.
  */
 import type { Body, Store, StoredBatch } from './store.ts'
 import { uuidv7 } from './uuid.ts'

@@ -1,9 +1,9 @@
 /**
  * What only a page has: it can go away at any moment, and a network comes back. Elsewhere nothing of it is there.
  *
- * A request of a page ends with the page, unless it says `keepalive`. The bodies of all such requests under way may have
- * 64 KiB together (https://fetch.spec.whatwg.org/#http-network-or-cache-fetch). `sendBeacon` has the same limit, and
- * cannot send a key or a content type that other origins allow: `fetch` does both.
+ * A request of a page ends with the page, unless it says `keepalive`. The bodies of all such requests under way may
+ * have 64 KiB together (https://fetch.spec.whatwg.org/#http-network-or-cache-fetch). `sendBeacon` has the same limit,
+ * and cannot send a key or a content type that other origins allow: `fetch` does both.
  */
 
 const KEEPALIVE_BYTES = 64 * 1024

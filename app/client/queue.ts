@@ -6,8 +6,9 @@
  *                                                ▼          └── putBack() ◀───┤
  *                                              store                          └─▶ replace() by smaller parts
  *
- * - Memory holds at most `maxEvents` and `maxBytes`; what the store has taken and is waiting leaves memory, and is read
- *   back when it is sent. A page is of a fixed size and used again, so a small batch is as large as what is in it.
+ * - Memory holds at most `maxEvents` and `maxBytes`; what the store has taken and is waiting leaves memory, and is
+ *   read back when it is sent. A page is of a fixed size and used again, so a small batch is as large as what is in
+ *   it.
  * - A sealed batch may be sent in parts. Its origin is settled, and removed from the store, with the last part.
  * - Without a store an old page waits while batches are waiting before it: nobody would send it sooner, and it fills.
  */
@@ -143,7 +144,7 @@ export class Queue {
     this.#waiting.unshift(part)
   }
 
-  /** These bodies are sent instead, before all others. Each has some events of the part, no two the same; settled is the rest. */
+  /** These bodies are sent instead, before all others. Each has other events of the part; the rest of it is settled. */
   replace(part: Part, bodies: readonly { readonly body: Body; readonly events: number }[]): void {
     const count = this.#countOf(part)
     part.origin.parts += bodies.length

@@ -3,11 +3,13 @@
  *
  *     <directory>/<UUIDv7>.ndjson   events, one a line: appended to, and emptied, by one process
  *
- * - Once each of its batches is answered, the file that is being written is emptied, and an older one is removed. After
- *   a crash all events of the files are sent again: they have their ids, so a service that deduplicates stores none twice.
+ * - Once each of its batches is answered, the file that is being written is emptied, and an older one is removed.
+ *   After a crash all events of the files are sent again: they have their ids, so a service that deduplicates stores
+ *   none twice.
  * - What a crash has cut off in the middle of a line is left out.
  * - `sync: 'batch'`: a batch counts as kept once `fdatasync` has returned, so a power cut takes only what came after.
- *   `sync: 'none'`: it is in the hands of the system; the end of the process costs nothing, a power cut the last seconds.
+ *   `sync: 'none'`: it is in the hands of the system; the end of the process costs nothing, a power cut the last
+ *   seconds.
  *
  * A directory belongs to one process.
  */

@@ -1,6 +1,6 @@
 /**
- * Events of an AWS Lambda function. The client outlives an invocation, but between two of them the process is frozen, and
- * may never go on: so each invocation ends with a flush, with a time that leaves room for its answer.
+ * Events of an AWS Lambda function. The client outlives an invocation, but between two of them the process is frozen,
+ * and may never go on: so each invocation ends with a flush, with a time that leaves room for its answer.
  */
 import { createClient } from 'millrace/client'
 

@@ -1,6 +1,7 @@
 /**
- * A process with a client, for tests that kill it or weigh it. It tracks events of `dataLength` characters, `perTurn` of
- * them in each turn of the event loop, `total` in all. A message `report` is answered with a Report, `close` too, after close.
+ * A process with a client, for tests that kill it or weigh it. It tracks events of `dataLength` characters, `perTurn`
+ * of them in each turn of the event loop, `total` in all. A message `report` is answered with a Report, `close` too,
+ * after close.
  */
 import { type ClientStats, createClient } from '../../app/client/client.ts'
 import { openSpool } from '../../app/client/spool.ts'
