@@ -115,13 +115,8 @@ function checkAccount(account: Account): void {
 function checkQuotas({ quotas }: Account, environments: readonly Environment[]): void {
   checkWhole('account.quotas.elasticIps', quotas?.elasticIps, 0, 1_000_000)
   checkWhole('account.quotas.fargateVcpus', quotas?.fargateVcpus, 0, 1_000_000)
-  const addresses = environments.reduce(
-    (sum, { natGateways, zones }) => sum + (natGateways === 'per-zone' ? zones.length : 1),
-    0,
-  )
-  const vcpus = environments
-    .flatMap((environment) => servicesOf(environment))
-    .reduce((sum, { tasks }) => sum + (tasks.maxTasks * tasks.cpu) / 1024, 0)
+  const addresses = environments.reduce((sum, environment) => sum + addressesOf(environment), 0)
+  const vcpus = environments.reduce((sum, environment) => sum + vcpusOf(environment), 0)
   const more = (code: string) => `ask AWS for more (Service Quotas, ${code}), and write what you have`
   if (addresses > quotas.elasticIps) {
     fail('account.quotas.elasticIps', `the NAT gateways need ${addresses} addresses`, more('L-0263D0A3'))
@@ -130,6 +125,16 @@ function checkQuotas({ quotas }: Account, environments: readonly Environment[]):
     const problem = `all tasks at their most need ${vcpus} vCPUs`
     fail('account.quotas.fargateVcpus', problem, `lower maxTasks, or ${more('L-3032A538')}`)
   }
+}
+
+/** Elastic IPs that its NAT gateways have. */
+export function addressesOf({ natGateways, zones }: Environment): number {
+  return natGateways === 'per-zone' ? zones.length : 1
+}
+
+/** Of all its tasks, at their most. */
+export function vcpusOf(environment: Environment): number {
+  return servicesOf(environment).reduce((sum, { tasks }) => sum + (tasks.maxTasks * tasks.cpu) / 1024, 0)
 }
 
 function checkEnvironment(environment: Environment): void {

@@ -15,9 +15,12 @@ import { account, environments } from './config.ts'
 import type { Environment } from './environment.ts'
 import { requireLogToStay } from './former-log.ts'
 import { stackNames } from './names.ts'
+import { preflight } from './preflight.ts'
 import { requireTerraform, synthesiseStacks, TerraformError, TerraformStack } from './terraform.ts'
 
 const USAGE = `usage: npm run <synth|plan|deploy|destroy> -- <bootstrap|${environments.map(({ name }) => name).join('|')}> [options]
+
+       npm run deploy -- check <target>    what would stop a deployment, and what to do; changes nothing
 
   --auto-approve         deploy, destroy: do not ask (for CI)
   --migrate-state        deploy: after bootstrapState was changed to 'bucket'
@@ -38,6 +41,7 @@ async function main(): Promise<number> {
   const { values, positionals } = parse()
   const [command, target, ...others] = positionals
   if (command === 'synth') return run(['synth'], [])
+  if (command === 'deploy' && target === 'check') return check(others)
   if (target === undefined || others.length > 0) throw new UsageError(USAGE)
   checkConfig(account, environments)
   const stacks = stacksOf(target)
@@ -87,6 +91,24 @@ async function checkDeployed(environment: Environment): Promise<void> {
 function stacksOf(target: string): readonly string[] {
   if (target === 'bootstrap') return ['bootstrap']
   return stackNames(findEnvironment(environments, target))
+}
+
+/** @returns 1 when something has to be done first. */
+async function check(targets: readonly string[]): Promise<number> {
+  const [target] = targets
+  if (target === undefined || targets.length > 1) throw new UsageError(USAGE)
+  checkConfig(account, environments)
+  requireAccount(account)
+  const environment = target === 'bootstrap' ? undefined : findEnvironment(environments, target)
+  let toDo = 0
+  for await (const { text, fix } of preflight(account, environment)) {
+    console.log(fix === undefined ? `✓ ${text}` : `✗ ${text}\n  → ${fix}`)
+    if (fix !== undefined) toDo += 1
+  }
+  console.log(
+    toDo === 0 ? `Nothing stops a deployment of ${target}.` : `${toDo} to do before a deployment of ${target}.`,
+  )
+  return toDo === 0 ? 0 : 1
 }
 
 /** cdktf plans one stack at a time. */

@@ -34,7 +34,7 @@ export interface GithubRolesOptions extends State {
   readonly repositoryArn: string
 }
 
-const ISSUER = 'token.actions.githubusercontent.com'
+export const GITHUB_ISSUER = 'token.actions.githubusercontent.com'
 const AUDIENCE = 'sts.amazonaws.com'
 const MAX_SESSION_SECONDS = 2 * 60 * 60
 
@@ -58,8 +58,9 @@ export class GithubRoles extends Construct {
   /** The one of the account: a second one cannot be made. */
   #provider(): string {
     const { id, github } = this.#account
-    if (github.oidcProvider === 'existing') return `arn:aws:iam::${id}:oidc-provider/${ISSUER}`
-    return new IamOpenidConnectProvider(this, 'provider', { url: `https://${ISSUER}`, clientIdList: [AUDIENCE] }).arn
+    if (github.oidcProvider === 'existing') return `arn:aws:iam::${id}:oidc-provider/${GITHUB_ISSUER}`
+    return new IamOpenidConnectProvider(this, 'provider', { url: `https://${GITHUB_ISSUER}`, clientIdList: [AUDIENCE] })
+      .arn
   }
 
   /** Terraform refreshes every resource it manages; reading is all this can do, and no data: not objects, not secrets. */
@@ -133,7 +134,7 @@ export class GithubRoles extends Construct {
             Effect: 'Allow',
             Principal: { Federated: this.#providerArn },
             Action: 'sts:AssumeRoleWithWebIdentity',
-            Condition: { StringEquals: { [`${ISSUER}:aud`]: AUDIENCE, [`${ISSUER}:sub`]: subjects } },
+            Condition: { StringEquals: { [`${GITHUB_ISSUER}:aud`]: AUDIENCE, [`${GITHUB_ISSUER}:sub`]: subjects } },
           },
         ],
       }),

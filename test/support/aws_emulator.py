@@ -24,7 +24,7 @@ from moto.efs.models import efs_backends
 from moto.ecs.responses import EC2ContainerServiceResponse
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.iam.access_control import IAMPolicyStatement, PermissionResult
-from moto.iam.models import iam_backends
+from moto.iam.models import SERVICE_NAME_CONVERSION, iam_backends
 from moto.kms.models import kms_backends
 from moto.route53 import models as route53_models
 from moto.resourcegroupstaggingapi.models import resourcegroupstaggingapi_backends
@@ -134,6 +134,11 @@ def hosted_zone_has_an_id_as_in_aws():
     route53_models.create_route53_zone_id = lambda *args, **named: "Z" + make(*args, **named)[1:]
 
 
+def service_linked_roles_have_their_names():
+    """IAM: moto writes most services as they are in their address."""
+    SERVICE_NAME_CONVERSION.update({"ecs": "ECS", "kafka": "Kafka"})
+
+
 def delete_marker_can_be_deleted():
     """S3: moto disposes of every version that DeleteObjects names, and a delete marker has nothing to dispose of."""
     FakeDeleteMarker.dispose = lambda marker, garbage=False: None
@@ -206,6 +211,26 @@ class Budgets:
                     if notification["NotificationType"] == body["Notification"]["NotificationType"]]
             return answer({"Subscribers": same[0] if same else []})
         return answer({"__type": "UnknownOperation", "Message": f"not emulated: {action}"}, 501)
+
+
+class ServiceQuotas:
+    """service-quotas: moto knows those of networks only. A new account's, and what is asked for is given at once."""
+
+    def __init__(self):
+        self.quotas = {"L-0263D0A3": 5.0, "L-3032A538": 6.0}
+
+    def __call__(self, request):
+        service, _, action = request.headers.get("X-Amz-Target", "").partition(".")
+        if service != "ServiceQuotasV20190624":
+            return None
+        body = request.get_json(force=True)
+        code = body["QuotaCode"]
+        if action == "RequestServiceQuotaIncrease":
+            self.quotas[code] = body["DesiredValue"]
+            return answer({"RequestedQuota": {"QuotaCode": code, "DesiredValue": self.quotas[code]}})
+        if code not in self.quotas:
+            return answer({"__type": "NoSuchResourceException", "Message": "no such quota"}, 400)
+        return answer({"Quota": {"QuotaCode": code, "Value": self.quotas[code]}})
 
 
 class AlertManager:
@@ -431,7 +456,7 @@ class Emulator:
 
     def __init__(self):
         self.moto = DomainDispatcherApplication(create_backend_app)
-        self.additions = [Permissions(), AutoscalingTags(), FileSystems(), AlertManager(), Budgets(), Kafka()]
+        self.additions = [Permissions(), AutoscalingTags(), FileSystems(), ServiceQuotas(), AlertManager(), Budgets(), Kafka()]
         self.one_at_a_time = threading.Lock()
         self.answered = {}
 
@@ -476,6 +501,7 @@ def main():
     service_remembers_how_it_was_created()
     service_is_steady_or_goes_back()
     hosted_zone_has_an_id_as_in_aws()
+    service_linked_roles_have_their_names()
     delete_marker_can_be_deleted()
     # Reading all of AWS's managed policies takes seconds: a first call that waits for it is repeated by its client.
     iam_backends[DEFAULT_ACCOUNT_ID]["aws"].managed_policies
