@@ -102,12 +102,11 @@ async function check(targets: readonly string[]): Promise<number> {
   const environment = target === 'bootstrap' ? undefined : findEnvironment(environments, target)
   let toDo = 0
   for await (const { text, fix } of preflight(account, environment)) {
-    console.log(fix === undefined ? `✓ ${text}` : `✗ ${text}\n  → ${fix}`)
+    process.stdout.write(fix === undefined ? `✓ ${text}\n` : `✗ ${text}\n  → ${fix}\n`)
     if (fix !== undefined) toDo += 1
   }
-  console.log(
-    toDo === 0 ? `Nothing stops a deployment of ${target}.` : `${toDo} to do before a deployment of ${target}.`,
-  )
+  const verdict = toDo === 0 ? 'Nothing stops' : `${toDo} to do before`
+  process.stdout.write(`${verdict} a deployment of ${target}.\n`)
   return toDo === 0 ? 0 : 1
 }
 
