@@ -107,8 +107,8 @@ export class Monitoring extends AwsStack {
   }
 
   /** What a bad release of a service that only delivers shows first. */
-  get lagAlarm(): string {
-    return this.#nameOf('deliver-lag')
+  lagAlarmOf(role: Role): string {
+    return this.#nameOf(`${role}-lag`)
   }
 
   #nameOf(alarm: string): string {

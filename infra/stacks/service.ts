@@ -106,7 +106,7 @@ export class Service extends AwsStack {
         ...(logVolume ? [{ securityGroupId: logVolume.securityGroupId, port: NFS_PORT, what: 'log' }] : []),
         ...(kafka ? [{ securityGroupId: kafka.securityGroupId, port: KAFKA_IAM_PORT, what: 'kafka' }] : []),
       ],
-      rollbackAlarms: listens ? this.#rollbackAlarms() : isDraining ? [] : [this.#monitoring.lagAlarm],
+      rollbackAlarms: listens ? this.#rollbackAlarms() : [this.#monitoring.lagAlarmOf(role)],
       dependsOn: [this.#capacity, ...(listens ? [this.#apiKey.value, this.#edge.listener] : [])],
     })
     if (tasks.maxTasks === 1) return

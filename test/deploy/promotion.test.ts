@@ -173,13 +173,11 @@ describe.skipIf(reason)(`staging and production behind the gate${reason ? ` (lef
     expectNothingRefused()
   })
 
-  test('drift is looked for by the plan role', { concurrent: true }, async () => {
+  test('production: no drift, and no destruction until its protection is taken away', {
+    concurrent: true,
+  }, async () => {
     const found = await runPipeline(await sessionOf(aws, 'plan'), projects.prod, 'drift', 'prod')
     expect([found.code, found.outputs.drift], found.output.slice(-2000)).toEqual([0, 'false'])
-    expectNothingRefused()
-  })
-
-  test('production refuses to be destroyed until its protection is taken away', { concurrent: true }, async () => {
     const apply = await sessionOf(aws, 'apply-prod', 'prod')
     const stack = '-chdir=cdktf.out/stacks/prod-foundation'
     const { code } = await apply.run(projects.prod, 'terraform', stack, 'plan', '-destroy', '-input=false')

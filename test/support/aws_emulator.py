@@ -21,6 +21,7 @@ from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
 from moto.core.utils import camelcase_to_underscores
 from moto.efs.models import efs_backends
+from moto.ecs.models import ecs_backends
 from moto.ecs.responses import EC2ContainerServiceResponse
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.iam.access_control import IAMPolicyStatement, PermissionResult
@@ -204,6 +205,10 @@ class Budgets:
         if action == "CreateNotification":
             known["notifications"].append((body["Notification"], body["Subscribers"]))
             return answer({})
+        if action == "DeleteNotification":
+            gone = body["Notification"]["NotificationType"]
+            known["notifications"] = [each for each in known["notifications"] if each[0]["NotificationType"] != gone]
+            return answer({})
         if action == "DescribeNotificationsForBudget":
             return answer({"Notifications": [notification for notification, _ in known["notifications"]]})
         if action == "DescribeSubscribersForNotification":
@@ -343,6 +348,11 @@ class Kafka:
             details = body.get("provisioned", body)
             self.clusters[arn] = {"name": body["clusterName"], "details": details, "tags": body.get("tags", {})}
             return answer({"clusterArn": arn, "clusterName": body["clusterName"], "state": "CREATING"})
+        found = re.fullmatch(r"/(?:api/v2|v1)/operations/(arn:.+)", path)
+        if found:
+            # Takes a quarter of an hour in AWS.
+            info = {"clusterOperationArn": found[1], "operationState": "UPDATE_COMPLETE", "operationType": "UPDATE"}
+            return answer({"clusterOperationInfo": info})
         found = re.fullmatch(r"/(?:api/v2|v1)/clusters/(arn:[^/]+/[^/]+/[^/]+)(/.*)?", path)
         if found is None:
             return answer({"message": f"not emulated: {method} {path}"}, 501)
@@ -353,6 +363,13 @@ class Kafka:
         if method == "DELETE" and rest == "":
             del self.clusters[arn]
             return answer({"clusterArn": arn, "state": "DELETING"})
+        if method == "PUT" and rest in ("/nodes/type", "/configuration"):
+            if rest == "/nodes/type":
+                cluster["details"]["brokerNodeGroupInfo"]["instanceType"] = body["targetInstanceType"]
+            else:
+                cluster["details"]["configurationInfo"] = body["configurationInfo"]
+            operation = arn.replace(":cluster/", ":cluster-operation/") + f"/{uuid.uuid4()}"
+            return answer({"clusterArn": arn, "clusterOperationArn": operation})
         if rest == "/bootstrap-brokers":
             brokers = ",".join(f"b-{n}.{cluster['name']}.kafka.{region}.amazonaws.com:9098" for n in (1, 2, 3))
             return answer({"bootstrapBrokerStringSaslIam": brokers})
@@ -433,6 +450,9 @@ class Permissions:
 
     @staticmethod
     def tags(name, region):
+        if ":ecs:" in name:
+            found = ecs_backends[DEFAULT_ACCOUNT_ID][region].list_tags_for_resource(name)
+            return {tag["key"]: tag["value"] for tag in found}
         if not name.startswith("arn:"):
             found = ec2_backends[DEFAULT_ACCOUNT_ID][region].describe_tags(filters={"resource-id": [name]})
             return {tag["key"]: tag["value"] for tag in found}

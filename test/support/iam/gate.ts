@@ -175,10 +175,14 @@ export class Gate {
   async #policiesFor(
     { action, resource }: Call,
     { arn, identity, boundary }: Role,
-    { Bucket }: Operation['parameters'],
+    { Bucket, Policy }: Operation['parameters'],
     region: string,
   ): Promise<Policies> {
     const own = { principalArn: arn, identity, ...(boundary && { boundary }) }
+    if (action === 'kms:TagResource' && typeof Policy === 'string') {
+      // A key that is made with tags: the policy that it will have counts already.
+      return { ...own, resource: JSON.parse(Policy), mustTrustAccount: true }
+    }
     if (action.startsWith('kms:') && resource !== '*') {
       const key = await this.#account.key(resource, region)
       return key ? { ...own, resource: key.policy, mustTrustAccount: true } : own

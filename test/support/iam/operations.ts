@@ -163,7 +163,8 @@ function routesOf({ operations, shapes }: Model): Route[] {
   const current = Object.values(operations).filter(({ deprecated }) => deprecated !== true)
   return current.map(({ name, http, input }) => {
     const { members = {}, required = [] } = shapes[input?.shape ?? ''] ?? {}
-    const [path = '', flags = ''] = http.requestUri.split('?')
+    const [uri = '', flags = ''] = http.requestUri.split('?')
+    const path = uri.length > 1 ? uri.replace(/\/$/, '') : uri // a slash at the end is optional
     const named = (location: string) =>
       required
         .filter((member) => members[member]?.location === location)
