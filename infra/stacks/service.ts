@@ -132,8 +132,13 @@ export class Service extends AwsStack {
       SHUTDOWN_DRAIN_MS: String(TIMING.shutdownDrainSeconds * 1000),
     }
     const listening = { HOST: '0.0.0.0', PORT: String(PORT) } // only the load balancer's group may connect
-    const embedded = { LOG_ENGINE: 'embedded', DATA_DIR: './data', FILE_SINK_DIR: './data/delivered' }
-    if (role === 'all') return { ...common, ...listening, ...embedded, SINKS: 'file' }
+    const archive = {
+      SINKS: 's3',
+      S3_SINK_BUCKET: this.#foundation.archive.name,
+      S3_SINK_PREFIX: ARCHIVE_PREFIX, // encrypted as the bucket says: with the key of the environment
+      S3_SINK_REGION: this.account.region,
+    }
+    if (role === 'all') return { ...common, ...listening, LOG_ENGINE: 'embedded', DATA_DIR: './data', ...archive }
     const { kafka: size } = this.#environment
     const kafka = {
       LOG_ENGINE: 'kafka',
@@ -143,20 +148,13 @@ export class Service extends AwsStack {
       ...(size && { KAFKA_RETENTION_MS: String(retentionSeconds(size) * 1000) }),
     }
     if (role === 'ingest') return { ...common, ...listening, ...kafka }
-    return {
-      ...common,
-      ...kafka,
-      SINKS: 's3',
-      S3_SINK_BUCKET: this.#foundation.archive.name,
-      S3_SINK_PREFIX: ARCHIVE_PREFIX, // encrypted as the bucket says: with the key of the environment
-      S3_SINK_REGION: this.account.region,
-    }
+    return { ...common, ...kafka, ...archive }
   }
 
   #permissions(role: Role): Statement[] {
     const { archive, kafka, keyArn } = this.#foundation
     const statements: Statement[] = []
-    if (role === 'deliver') {
+    if (role !== 'ingest') {
       statements.push(
         {
           Sid: 'Archive',

@@ -88,7 +88,7 @@ describe('permissions', () => {
           expect.stringMatching(/archive.*\/events\/\*$/),
         ])
     }
-    expect(s3.length).toBe(2 * 2) // staging and prod
+    expect(s3.length).toBe(3 * 2) // who delivers, in each environment
   })
 
   test('no role can do more than the boundary lets it', () => {

@@ -59,15 +59,20 @@ test.each(['dev-service', 'staging-service', 'prod-service'])('%s: the app has s
   }
 })
 
-test('the app accepts the environment of its task', () => {
-  const [app] = appsOf('dev-service')
-  const environment = Object.fromEntries(app?.environment.map(({ name, value }) => [name, value]) ?? [])
-  expect(loadConfig({ ...environment, API_KEYS: 'default:0123456789abcdef' })).toMatchObject({
-    ROLE: 'all',
-    ENVIRONMENT: 'dev',
-    HOST: '0.0.0.0',
-    ADMIN_HOST: '127.0.0.1',
-  })
+test.each(['dev', 'staging', 'prod'])('%s: the app accepts the environment of each task', (name) => {
+  const archive = `millrace-${name}-archive-000000000000-eu-central-1`
+  expect(resourcesOf(all, 'aws_s3_bucket').map(({ block }) => block.bucket)).toContain(archive)
+  for (const app of appsOf(`${name}-service`)) {
+    // What Terraform reads from the foundation, as AWS would answer.
+    const known = app.environment.map(({ name: variable, value }): [string, string] => {
+      if (!value.startsWith('${')) return [variable, value]
+      return [variable, value.includes('archive') ? archive : 'broker-1.example.com:9098']
+    })
+    const config = loadConfig({ ...Object.fromEntries(known), API_KEYS: 'default:0123456789abcdef' })
+    expect(config).toMatchObject({ ENVIRONMENT: name, ADMIN_HOST: '127.0.0.1' })
+    if (config.ROLE !== 'ingest') expect(config).toMatchObject({ SINKS: ['s3'], S3_SINK_BUCKET: archive })
+    if (config.ROLE !== 'deliver') expect(config.HOST).toBe('0.0.0.0')
+  }
 })
 
 test('scaling follows metrics that the app publishes, with the dimensions it publishes them with', () => {
