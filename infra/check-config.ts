@@ -2,12 +2,12 @@
  * Checks `config.ts` before anything is built from it. Types say what may be written; this says what is possible, in one
  * line that names the value. Runs at every synth, since Node strips the types.
  */
+import { checkServiceSettings } from './check-service.ts'
+import { parseCidr } from './cidr.ts'
+import { ConfigError, fail, show } from './config-error.ts'
 import type { Account, Environment, KafkaSize, Tasks } from './environment.ts'
 import { servicesOf } from './names.ts'
 import { MAX_TASKS, maxStorageGiB, retentionSeconds } from './scale.ts'
-
-/** Its message is for the person who edits `config.ts`. */
-export class ConfigError extends Error {}
 
 /** Memory in GiB that Fargate offers beside so many CPU units: [least, most, step]. Source: Fargate task definition parameters. */
 const FARGATE_MEMORY_GIB: Readonly<Record<number, readonly [number, number, number]>> = {
@@ -173,6 +173,7 @@ function checkEnvironment(environment: Environment): void {
   }
   for (const role of wanted) checkTasks(at(`tasks.${role}`), tasks?.[role], profile)
   checkFormerLog(environment)
+  checkServiceSettings(environment)
   if (profile === 'scaled' && zones.length !== 3) fail(at('zones'), 'one broker a zone, and there are three', 'use 3')
   if (profile === 'scaled' && kafka === undefined) fail(at('kafka'), 'the scaled profile needs brokers', 'size them')
   if (kafka !== undefined) checkKafka(at('kafka'), kafka)
@@ -277,40 +278,4 @@ function checkVpcRange(key: string, cidr: string): void {
     return range.first >= first && range.first + range.size <= first + size
   })
   if (!isPrivate) fail(key, `${cidr} is not private`, `use a part of ${PRIVATE_RANGES.join(', ')}`)
-}
-
-export interface CidrRange {
-  /** Its first address as a number. */
-  readonly first: number
-  /** Addresses in it. */
-  readonly size: number
-  readonly bits: number
-}
-
-/** An IPv4 network, or undefined when it is none or its host part is not zero. */
-export function parseCidr(text: string): CidrRange | undefined {
-  const [, address = '', length] = /^(\d+\.\d+\.\d+\.\d+)\/(\d+)$/.exec(text ?? '') ?? []
-  const octets = address.split('.').map(Number)
-  const bits = Number(length)
-  if (octets.length !== 4 || octets.some((octet) => octet > 255) || !(bits <= 32)) return undefined
-  const first = octets.reduce((sum, octet) => sum * 256 + octet, 0)
-  const size = 2 ** (32 - bits)
-  return first % size === 0 ? { first, size, bits } : undefined
-}
-
-/** The `at`-th network of `bits` inside `cidr`. */
-export function subnetOf(cidr: string, bits: number, at: number): string {
-  const range = parseCidr(cidr)
-  const first = (range?.first ?? 0) + at * 2 ** (32 - bits)
-  if (!range || first + 2 ** (32 - bits) > range.first + range.size)
-    throw new ConfigError(`${cidr} has no room for more`)
-  return `${[24, 16, 8, 0].map((shift) => Math.floor(first / 2 ** shift) % 256).join('.')}/${bits}`
-}
-
-function show(value: unknown): string {
-  return JSON.stringify(value) ?? 'nothing'
-}
-
-function fail(key: string, problem: string, fix: string): never {
-  throw new ConfigError(`infra/config.ts: ${key}: ${problem}: ${fix}`)
 }

@@ -1,4 +1,5 @@
 /** What `config.ts` may say: the account that everything lives in, and one environment. */
+import type { SettableVariable } from './settable.ts'
 
 export interface Account {
   /** Twelve digits. Terraform refuses to touch any other account. */
@@ -77,6 +78,47 @@ export interface KafkaSize {
   readonly plannedMibps: number
 }
 
+/** What connections may go to: a security group that is in the same VPC or reachable from it, or an IPv4 range. */
+export type Destination = { readonly securityGroupId: string } | { readonly cidr: string }
+
+/** A bucket that is there. Events are written below `events/`. */
+export interface S3Bucket {
+  readonly bucket: string
+  /** Default: the region of the environment. */
+  readonly region?: string
+  /** Key of the bucket, where it is not S3's own. Its policy must let this account use it. */
+  readonly kmsKeyArn?: string
+}
+
+/** Where events go. Values such as URLs are in `variables` and `secrets`. */
+export interface Sinks {
+  /** `archive`: the bucket that the foundation makes. */
+  readonly s3?: 'archive' | S3Bucket
+  /** Where the database of POSTGRES_SINK_URL is. `port`: 1–65535, default 5432. Its security group must let the tasks in. */
+  readonly postgres?: Destination & { readonly port?: number }
+  /** Where HTTP_SINK_URL is: `https` is any host over 443. */
+  readonly http?: 'https' | (Destination & { readonly port: number })
+  /** The image has `routes` in its millrace.config.ts: SINKS is not set, and this says only what routes can reach. Default: false. */
+  readonly routes?: boolean
+}
+
+/** By name, in the account and region of the environment. */
+export type Secret = (
+  | {
+      /** Name in Secrets Manager. */
+      readonly secret: string
+      /** Where the secret is a JSON object: the key of the value. */
+      readonly jsonKey?: string
+    }
+  | {
+      /** Name in Parameter Store. */
+      readonly parameter: string
+    }
+) & {
+  /** Where it is encrypted with a key of your own. Default: the key of AWS. */
+  readonly kmsKeyArn?: string
+}
+
 export interface Environment {
   readonly name: 'dev' | 'staging' | 'prod'
   /** Deletion protection, images by digest only. Turn off to destroy: docs/runbooks/deploy.md. */
@@ -107,6 +149,12 @@ export interface Environment {
    * goes, its disk stays. Left out: the disk goes as well.
    */
   readonly formerLog?: 'drain' | 'keep'
+  /** Variables of the service, as in the README, that the stacks do not set. Those of sinks are given to tasks that deliver. */
+  readonly variables?: Readonly<Partial<Record<SettableVariable, string>>>
+  /** Variables whose values are secret. Tasks read them when they start. */
+  readonly secrets?: Readonly<Partial<Record<SettableVariable, Secret>>>
+  /** Default: `{ s3: 'archive' }`. */
+  readonly sinks?: Sinks
   /** As CloudWatch Logs offers: 1, 3, 5, 7, 14, 30, 60, 90, … 365, … */
   readonly logRetentionDays: number
   /** The web application firewall blocks an address beyond it; 10 to 2,000,000,000. */

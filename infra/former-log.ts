@@ -1,5 +1,5 @@
 /** A log that a task still owns is not taken away from it: what it has acknowledged would go with the disk. */
-import { ConfigError } from './check-config.ts'
+import { ConfigError } from './config-error.ts'
 import type { Environment } from './environment.ts'
 import { TerraformStack } from './terraform.ts'
 

@@ -1,7 +1,8 @@
 /** The stacks, in the order they depend on each other. */
 import { App } from 'cdktf'
-import { ConfigError, checkConfig } from './check-config.ts'
+import { checkConfig } from './check-config.ts'
 import { account, environments } from './config.ts'
+import { ConfigError } from './config-error.ts'
 import { Bootstrap } from './stacks/bootstrap.ts'
 import { Foundation } from './stacks/foundation.ts'
 import { Monitoring } from './stacks/monitoring.ts'

@@ -12,6 +12,7 @@ import { VpcSecurityGroupIngressRule } from '@cdktf/provider-aws/lib/vpc-securit
 import { Construct, type IDependable } from 'constructs'
 import { collectorParameter, prefix } from '../names.ts'
 import type { Statement } from '../policy.ts'
+import type { Egress } from '../sinks.ts'
 import { type ContainersOptions, containerDefinitions } from './containers.ts'
 import type { LogVolume } from './log-volume.ts'
 import type { Network } from './network.ts'
@@ -33,6 +34,10 @@ export interface FargateServiceOptions extends Omit<ContainersOptions, 'behind'>
   readonly behind?: { readonly securityGroupId: string; readonly targetGroupArn: string; readonly port: number }
   /** Other security groups that the tasks connect to, with the port. */
   readonly connectsTo: readonly { readonly securityGroupId: string; readonly port: number; readonly what: string }[]
+  /** Other places, which let the tasks in by rules of their own. */
+  readonly egress: readonly Egress[]
+  /** What ECS may read, besides the configuration of the collector, to start a task: the values of `secrets`. */
+  readonly startPermissions: readonly Statement[]
   /** Alarms that roll a deployment back. */
   readonly rollbackAlarms: readonly string[]
   readonly dependsOn: readonly IDependable[]
@@ -128,7 +133,7 @@ export class FargateService extends Construct {
   }
 
   #securityGroup(): string {
-    const { environment, role, network, behind, connectsTo } = this.#options
+    const { environment, role, network, behind, connectsTo, egress } = this.#options
     const group = new SecurityGroup(this, 'group', {
       vpcId: network.vpcId,
       namePrefix: `${prefix(environment)}-${role}-`,
@@ -169,16 +174,34 @@ export class FargateService extends Construct {
         ...ports,
       })
     }
+    for (const { what, to, port } of egress) {
+      new VpcSecurityGroupEgressRule(this, `to-${what}`, {
+        securityGroupId: group.id,
+        description: `To ${what}`,
+        ...('cidr' in to ? { cidrIpv4: to.cidr } : { referencedSecurityGroupId: to.securityGroupId }),
+        ipProtocol: 'tcp',
+        fromPort: port,
+        toPort: port,
+      })
+    }
     return group.id
   }
 
   /** The first starts containers, the second is what the app runs as: neither can do the other's part. */
   #roles(): [ServiceRole, ServiceRole] {
-    const { account, environment, role, kmsKeyArn, repositoryArn, secrets, permissions, workspaceArn, volume } =
-      this.#options
+    const {
+      account,
+      environment,
+      role,
+      kmsKeyArn,
+      repositoryArn,
+      startPermissions,
+      permissions,
+      workspaceArn,
+      volume,
+    } = this.#options
     const { region, id } = account
     const name = `${prefix(environment)}-${role}`
-    const secretArns = Object.values(secrets)
     const logGroup = new CloudwatchLogGroup(this, 'log', {
       name: `/millrace/${environment.name}/${role}`,
       retentionInDays: environment.logRetentionDays,
@@ -199,7 +222,7 @@ export class FargateService extends Construct {
           Action: 'ssm:GetParameters',
           Resource: `arn:aws:ssm:${region}:${id}:parameter${collectorParameter(environment)}`,
         },
-        ...(secretArns.length > 0 ? [{ Action: 'secretsmanager:GetSecretValue', Resource: secretArns }] : []),
+        ...startPermissions,
         { Action: 'kms:Decrypt', Resource: kmsKeyArn },
       ],
     })

@@ -17,7 +17,7 @@ import { Vpc } from '@cdktf/provider-aws/lib/vpc/index.js'
 import { VpcEndpoint } from '@cdktf/provider-aws/lib/vpc-endpoint/index.js'
 import { VpcSecurityGroupIngressRule } from '@cdktf/provider-aws/lib/vpc-security-group-ingress-rule/index.js'
 import { Construct } from 'constructs'
-import { parseCidr, subnetOf } from '../check-config.ts'
+import { parseCidr, subnetOf } from '../cidr.ts'
 import type { Account, Environment } from '../environment.ts'
 import { ServiceRole } from './service-role.ts'
 

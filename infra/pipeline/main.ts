@@ -13,8 +13,9 @@
  */
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { ConfigError, checkConfig, findEnvironment, requireAccount, requireReleased } from '../check-config.ts'
+import { checkConfig, findEnvironment, requireAccount, requireReleased } from '../check-config.ts'
 import { account, environments } from '../config.ts'
+import { ConfigError } from '../config-error.ts'
 import { githubRoleArn, imageRepository } from '../names.ts'
 import { requireTerraform, synthesiseStacks, TerraformError } from '../terraform.ts'
 import { applyPlan, StalePlanError } from './apply.ts'

@@ -9,18 +9,13 @@ import { Edge } from '../constructs/edge.ts'
 import { FargateService } from '../constructs/fargate-service.ts'
 import { KAFKA_IAM_PORT } from '../constructs/kafka-cluster.ts'
 import { Scaling } from '../constructs/scaling.ts'
+import { ServiceSecrets } from '../constructs/service-secrets.ts'
 import type { Account, Environment, Image, Tasks } from '../environment.ts'
-import {
-  ARCHIVE_CUTS_PREFIX,
-  ARCHIVE_PREFIX,
-  imageRepository,
-  prefix,
-  REPOSITORY,
-  type Role,
-  servicesOf,
-} from '../names.ts'
+import { imageRepository, prefix, REPOSITORY, type Role, servicesOf } from '../names.ts'
 import type { Statement } from '../policy.ts'
 import { retentionSeconds } from '../scale.ts'
+import { isForRole } from '../settable.ts'
+import { sinkEgress, sinkPermissions, sinkVariables } from '../sinks.ts'
 import { TIMING } from '../timing.ts'
 import { AwsStack } from './aws-stack.ts'
 import type { Foundation } from './foundation.ts'
@@ -36,6 +31,7 @@ export class Service extends AwsStack {
   readonly #cluster: EcsCluster
   readonly #capacity: EcsClusterCapacityProviders
   readonly #apiKey: ApiKey
+  readonly #secrets: ServiceSecrets
   readonly #edge: Edge
 
   constructor(
@@ -60,6 +56,7 @@ export class Service extends AwsStack {
       capacityProviders: ['FARGATE', 'FARGATE_SPOT'],
     })
     this.#apiKey = new ApiKey(this, 'api-key', { environment, kmsKeyArn: keyArn })
+    this.#secrets = new ServiceSecrets(this, 'secrets', { account, environment })
     this.#edge = new Edge(this, 'edge', { name, environment, network, accessLog, kmsKeyArn: keyArn, port: PORT })
     for (const { role, tasks } of servicesOf(environment)) this.#run(role, tasks)
 
@@ -90,7 +87,11 @@ export class Service extends AwsStack {
         ...(isDraining && { HOST: '127.0.0.1' }),
         ...(kafka && { KAFKA_BROKERS: kafka.bootstrapBrokers }),
       },
-      secrets: listens ? { API_KEYS: this.#apiKey.arn } : {},
+      secrets: { ...this.#secrets.valuesFrom(role), ...(listens && { API_KEYS: this.#apiKey.arn }) },
+      startPermissions: [
+        ...(listens ? [{ Action: 'secretsmanager:GetSecretValue', Resource: [this.#apiKey.arn] }] : []),
+        ...this.#secrets.statements(role),
+      ],
       permissions: this.#permissions(role),
       workspaceArn: this.#monitoring.workspaceArn,
       collectorVersion: this.#monitoring.collectorVersion,
@@ -106,9 +107,12 @@ export class Service extends AwsStack {
         ...(logVolume ? [{ securityGroupId: logVolume.securityGroupId, port: NFS_PORT, what: 'log' }] : []),
         ...(kafka ? [{ securityGroupId: kafka.securityGroupId, port: KAFKA_IAM_PORT, what: 'kafka' }] : []),
       ],
+      egress: role === 'ingest' ? [] : sinkEgress(this.#environment),
       rollbackAlarms: listens ? this.#rollbackAlarms() : [this.#monitoring.lagAlarmOf(role)],
       dependsOn: [this.#capacity, ...(listens ? [this.#apiKey.value, this.#edge.listener] : [])],
     })
+    // A database of somebody else lets this group in.
+    if (role !== 'ingest') this.output(`security_group_${role}`, service.securityGroupId)
     if (tasks.maxTasks === 1) return
     new Scaling(this, `${role}-scaling`, {
       environment: this.#environment,
@@ -120,9 +124,16 @@ export class Service extends AwsStack {
     })
   }
 
+  get #archive() {
+    const { archive, keyArn } = this.#foundation
+    return { name: archive.name, arn: archive.arn, keyArn }
+  }
+
   /** Typed by the app's own schema: a variable that is renamed there does not compile here. */
   #variables(role: Role): ContainerEnvironment {
-    const common = {
+    const given = Object.entries(this.#environment.variables ?? {}).filter(([name]) => isForRole(name, role))
+    const common: ContainerEnvironment = {
+      ...Object.fromEntries(given),
       ROLE: role,
       ENVIRONMENT: this.#environment.name,
       CLOUDWATCH_INTERVAL_MS: String(TIMING.cloudWatchSeconds * 1000),
@@ -132,13 +143,8 @@ export class Service extends AwsStack {
       SHUTDOWN_DRAIN_MS: String(TIMING.shutdownDrainSeconds * 1000),
     }
     const listening = { HOST: '0.0.0.0', PORT: String(PORT) } // only the load balancer's group may connect
-    const archive = {
-      SINKS: 's3',
-      S3_SINK_BUCKET: this.#foundation.archive.name,
-      S3_SINK_PREFIX: ARCHIVE_PREFIX, // encrypted as the bucket says: with the key of the environment
-      S3_SINK_REGION: this.account.region,
-    }
-    if (role === 'all') return { ...common, ...listening, LOG_ENGINE: 'embedded', DATA_DIR: './data', ...archive }
+    const sinks = sinkVariables(this.#environment, this.account, this.#archive)
+    if (role === 'all') return { ...common, ...listening, LOG_ENGINE: 'embedded', DATA_DIR: './data', ...sinks }
     const { kafka: size } = this.#environment
     const kafka = {
       LOG_ENGINE: 'kafka',
@@ -148,23 +154,12 @@ export class Service extends AwsStack {
       ...(size && { KAFKA_RETENTION_MS: String(retentionSeconds(size) * 1000) }),
     }
     if (role === 'ingest') return { ...common, ...listening, ...kafka }
-    return { ...common, ...kafka, ...archive }
+    return { ...common, ...kafka, ...sinks }
   }
 
   #permissions(role: Role): Statement[] {
-    const { archive, kafka, keyArn } = this.#foundation
-    const statements: Statement[] = []
-    if (role !== 'ingest') {
-      statements.push(
-        {
-          Sid: 'Archive',
-          Action: ['s3:PutObject', 's3:AbortMultipartUpload'],
-          Resource: `${archive.arn}/${ARCHIVE_PREFIX}*`,
-        },
-        { Sid: 'ArchiveCuts', Action: 's3:GetObject', Resource: `${archive.arn}/${ARCHIVE_CUTS_PREFIX}*` },
-        { Sid: 'ArchiveKey', Action: ['kms:GenerateDataKey', 'kms:Decrypt'], Resource: keyArn },
-      )
-    }
+    const { kafka } = this.#foundation
+    const statements: Statement[] = role === 'ingest' ? [] : [...sinkPermissions(this.#environment, this.#archive)]
     if (kafka && role !== 'all') {
       statements.push(
         {

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { checkConfig, findEnvironment, parseCidr, subnetOf } from '../../infra/check-config.ts'
+import { checkConfig, findEnvironment } from '../../infra/check-config.ts'
+import { parseCidr, subnetOf } from '../../infra/cidr.ts'
 import { account, environments } from '../../infra/config.ts'
 import { synth, temporaryProject } from '../support/synth.ts'
 
@@ -134,6 +135,110 @@ describe('impossible values', () => {
     [{}, { requestsPerFiveMinutesPerAddress: 1 }, dev, /dev\.requestsPerFiveMinutesPerAddress/],
     [{}, { apiKeyVersion: 0 }, dev, /dev\.apiKeyVersion/],
     [{}, { budgetUsdPerMonth: -1 }, dev, /dev\.budgetUsdPerMonth/],
+    [
+      {},
+      { variables: { CHANEL_CAPACITY_EVENTS: '1' } },
+      dev,
+      /dev\.variables\.CHANEL_CAPACITY_EVENTS: the service has no such variable/,
+    ],
+    [{}, { variables: { toString: '1' } }, dev, /dev\.variables\.toString: the service has no such variable/],
+    [{}, { variables: { ROLE: 'all' } }, dev, /dev\.variables\.ROLE: the stacks decide it: leave it out/],
+    [
+      {},
+      { variables: { CHANNEL_CAPACITY_EVENTS: 5 } },
+      dev,
+      /CHANNEL_CAPACITY_EVENTS: 5 is not a text: write it in quotes/,
+    ],
+    [
+      {},
+      { variables: { CHANNEL_CAPACITY_EVENTS: 'many' } },
+      dev,
+      /dev\.variables\.CHANNEL_CAPACITY_EVENTS: "many" is not a whole number/,
+    ],
+    [
+      {},
+      { variables: { ADMIN_TOKEN: 'abc' } },
+      dev,
+      /ADMIN_TOKEN: plans and states would show it: write secrets: \{ ADMIN_TOKEN/,
+    ],
+    [
+      {},
+      { variables: { POSTGRES_SINK_URL: 'postgres://a:hidden@b/c' }, sinks: { postgres: { cidr: '10.0.0.0/8' } } },
+      dev,
+      /POSTGRES_SINK_URL: plans and states would show it/,
+    ],
+    [
+      {},
+      { variables: { HTTP_SINK_URL: 'https://a.b' }, secrets: { HTTP_SINK_URL: { secret: 'a' } } },
+      dev,
+      /dev\.secrets\.HTTP_SINK_URL: it is in variables, too: keep one/,
+    ],
+    [{}, { secrets: { PASWORD: { secret: 'a' } } }, dev, /dev\.secrets\.PASWORD: the service has no such variable/],
+    [{}, { secrets: { API_KEYS: { secret: 'a' } } }, dev, /dev\.secrets\.API_KEYS: the stacks decide it/],
+    [{}, { secrets: { ADMIN_TOKEN: {} } }, dev, /dev\.secrets\.ADMIN_TOKEN: \{\} names no secret/],
+    [{}, { secrets: { ADMIN_TOKEN: { secret: 'a', parameter: 'b' } } }, dev, /ADMIN_TOKEN: .* names no secret/],
+    [
+      {},
+      { secrets: { ADMIN_TOKEN: { secret: 'arn:aws:x' } } },
+      dev,
+      /"arn:aws:x" is not the name of a secret: write its name, not/,
+    ],
+    [{}, { secrets: { ADMIN_TOKEN: { parameter: 'a b' } } }, dev, /"a b" is not the name of a parameter/],
+    [
+      {},
+      { secrets: { ADMIN_TOKEN: { parameter: 'a', jsonKey: 'b' } } },
+      dev,
+      /ADMIN_TOKEN\.jsonKey: "b" is not a key of a JSON/,
+    ],
+    [
+      {},
+      { secrets: { ADMIN_TOKEN: { secret: 'a', kmsKeyArn: 'mine' } } },
+      dev,
+      /ADMIN_TOKEN\.kmsKeyArn: "mine" is not a KMS key/,
+    ],
+    [{}, { sinks: {} }, dev, /dev\.sinks: no event would go anywhere: write \{ s3: 'archive' \}/],
+    [{}, { sinks: { kafka: {} } }, dev, /dev\.sinks\.kafka: there is no such sink here: use s3, postgres, http/],
+    [{}, { sinks: { s3: { bucket: 'A_B' } } }, dev, /dev\.sinks\.s3: "A_B" is not a bucket/],
+    [
+      {},
+      { sinks: { s3: { bucket: 'abc', region: 'here' } } },
+      dev,
+      /dev\.sinks\.s3\.region: "here" is not an AWS region/,
+    ],
+    [
+      {},
+      { sinks: { s3: { bucket: 'abc', kmsKeyArn: 'alias/a' } } },
+      dev,
+      /dev\.sinks\.s3\.kmsKeyArn: "alias\/a" is not a KMS key/,
+    ],
+    [{}, { sinks: { postgres: { cidr: '10.0.0.0/16' } } }, dev, /dev\.sinks\.postgres: POSTGRES_SINK_URL is missing/],
+    [{}, { sinks: { postgres: {} } }, dev, /dev\.sinks\.postgres: \{\} is not one place/],
+    [
+      {},
+      { sinks: { postgres: { securityGroupId: 'db' } } },
+      dev,
+      /postgres\.securityGroupId: "db" is not a security group/,
+    ],
+    [{}, { sinks: { postgres: { cidr: '10.0.0.1/8' } } }, dev, /postgres\.cidr: "10\.0\.0\.1\/8" is not a CIDR/],
+    [{}, { sinks: { http: { cidr: '10.0.0.0/8', port: 0 } } }, dev, /dev\.sinks\.http\.port: 0 is not a port/],
+    [
+      {},
+      { sinks: { http: 'https' } },
+      dev,
+      /dev\.sinks\.http: HTTP_SINK_URL is missing: write it into variables or secrets/,
+    ],
+    [
+      {},
+      { sinks: { http: 'https' }, variables: { HTTP_SINK_URL: 'https://a.example:8443/' } },
+      dev,
+      /dev\.sinks\.http: the URL goes to port 8443, and 443 is open: write/,
+    ],
+    [
+      {},
+      { variables: { HTTP_SINK_URL: 'https://a.example/' } },
+      dev,
+      /dev\.sinks: HTTP_SINK_URL is set, and no event goes there: add http to sinks/,
+    ],
   ])('%j %j', (accountEdit, edit, base, message) => {
     expect(() => check(accountEdit, edit, base)).toThrow(message)
   })
