@@ -2,11 +2,14 @@
  * Checks `config.ts` before anything is built from it. Types say what may be written; this says what is possible, in one
  * line that names the value. Runs at every synth, since Node strips the types.
  */
+
+import { checkExistingKafka, checkNetwork } from './check-network.ts'
 import { checkServiceSettings } from './check-service.ts'
 import { parseCidr } from './cidr.ts'
 import { ConfigError, fail, show } from './config-error.ts'
 import type { Account, Environment, KafkaSize, Tasks } from './environment.ts'
-import { servicesOf } from './names.ts'
+import { isExisting } from './kafka.ts'
+import { natsOf, servicesOf } from './names.ts'
 import { MAX_TASKS, maxStorageGiB, retentionSeconds } from './scale.ts'
 
 /** Memory in GiB that Fargate offers beside so many CPU units: [least, most, step]. Source: Fargate task definition parameters. */
@@ -29,8 +32,6 @@ const LEAST_RETENTION_HOURS = 24
 /** Of who may send over plain HTTP: the network of one company, not of a provider. */
 const SHORTEST_PREFIX = 16
 const NAMES = ['dev', 'staging', 'prod']
-/** Private ranges of RFC 1918. */
-const PRIVATE_RANGES = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16']
 
 export function checkConfig(account: Account, environments: readonly Environment[]): void {
   checkAccount(account)
@@ -115,7 +116,7 @@ function checkAccount(account: Account): void {
 function checkQuotas({ quotas }: Account, environments: readonly Environment[]): void {
   checkWhole('account.quotas.elasticIps', quotas?.elasticIps, 0, 1_000_000)
   checkWhole('account.quotas.fargateVcpus', quotas?.fargateVcpus, 0, 1_000_000)
-  const addresses = environments.reduce((sum, environment) => sum + addressesOf(environment), 0)
+  const addresses = environments.reduce((sum, environment) => sum + natsOf(environment), 0)
   const vcpus = environments.reduce((sum, environment) => sum + vcpusOf(environment), 0)
   const more = (code: string) => `ask AWS for more (Service Quotas, ${code}), and write what you have`
   if (addresses > quotas.elasticIps) {
@@ -127,33 +128,15 @@ function checkQuotas({ quotas }: Account, environments: readonly Environment[]):
   }
 }
 
-/** Elastic IPs that its NAT gateways have. */
-export function addressesOf({ natGateways, zones }: Environment): number {
-  return natGateways === 'per-zone' ? zones.length : 1
-}
-
 /** Of all its tasks, at their most. */
 export function vcpusOf(environment: Environment): number {
   return servicesOf(environment).reduce((sum, { tasks }) => sum + (tasks.maxTasks * tasks.cpu) / 1024, 0)
 }
 
 function checkEnvironment(environment: Environment): void {
-  const { name, production, profile, zones, natGateways, image, spotShare, tasks, kafka, domain } = environment
+  const { name, production, profile, zones, image, spotShare, tasks, kafka, domain } = environment
   const at = (key: string) => `${name}.${key}`
-  checkVpcRange(at('cidr'), environment.cidr)
-  if (!(zones?.length >= 2 && zones.length <= 3 && new Set(zones).size === zones.length)) {
-    fail(
-      at('zones'),
-      `${show(zones)} is not two or three zones`,
-      "write letters such as ['a', 'b']: a load balancer needs two",
-    )
-  }
-  for (const zone of zones) {
-    if (!/^[a-f]$/.test(zone)) fail(at('zones'), `${show(zone)} is not a zone`, 'write its letter, a for eu-central-1a')
-  }
-  if (natGateways !== 'one' && natGateways !== 'per-zone') {
-    fail(at('natGateways'), `${show(natGateways)} is neither one nor per-zone`, 'use per-zone in production')
-  }
+  checkNetwork(environment)
   if (production && (image === undefined || !('digest' in image))) {
     fail(at('image'), 'production runs an image by its digest only', "write { digest: 'sha256:…' }")
   }
@@ -174,9 +157,11 @@ function checkEnvironment(environment: Environment): void {
   for (const role of wanted) checkTasks(at(`tasks.${role}`), tasks?.[role], profile)
   checkFormerLog(environment)
   checkServiceSettings(environment)
-  if (profile === 'scaled' && zones.length !== 3) fail(at('zones'), 'one broker a zone, and there are three', 'use 3')
+  if (profile === 'scaled' && !(kafka && isExisting(kafka)) && zones.length !== 3)
+    fail(at('zones'), 'one broker a zone, and there are three', 'use 3')
   if (profile === 'scaled' && kafka === undefined) fail(at('kafka'), 'the scaled profile needs brokers', 'size them')
-  if (kafka !== undefined) checkKafka(at('kafka'), kafka)
+  if (kafka !== undefined && isExisting(kafka)) checkExistingKafka(environment, kafka)
+  else if (kafka !== undefined) checkKafka(at('kafka'), kafka)
   if (domain !== undefined && !/^([a-z0-9-]+\.)+[a-z]{2,}$/.test(domain.name ?? '')) {
     fail(at('domain.name'), `${show(domain.name)} is not a domain`, 'write one such as events.example.com')
   }
@@ -266,16 +251,4 @@ function checkWhole(key: string, value: number, least: number, most: number): vo
   if (!(Number.isInteger(value) && value >= least && value <= most)) {
     fail(key, `${show(value)} is out of range`, `write a whole number from ${least} to ${most}`)
   }
-}
-
-function checkVpcRange(key: string, cidr: string): void {
-  const range = parseCidr(cidr)
-  if (!range || range.bits < 16 || range.bits > 22) {
-    fail(key, `${show(cidr)} is not a network of /16 to /22`, 'write one such as 10.10.0.0/20')
-  }
-  const isPrivate = PRIVATE_RANGES.some((text) => {
-    const { first, size } = parseCidr(text) ?? { first: 0, size: 0 }
-    return range.first >= first && range.first + range.size <= first + size
-  })
-  if (!isPrivate) fail(key, `${cidr} is not private`, `use a part of ${PRIVATE_RANGES.join(', ')}`)
 }

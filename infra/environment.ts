@@ -78,6 +78,29 @@ export interface KafkaSize {
   readonly plannedMibps: number
 }
 
+/** Brokers that are there. */
+export interface ExistingKafka {
+  /** `host:port` of some brokers, all on one port. */
+  readonly brokers: readonly string[]
+  /** As KAFKA_AUTH. `scram-…` needs KAFKA_USERNAME in `variables` or `secrets`, and KAFKA_PASSWORD in `secrets`. */
+  readonly auth: 'none' | 'tls' | 'scram-sha-256' | 'scram-sha-512' | 'msk-iam'
+  /** Where the brokers are. Their security group must let the tasks in. */
+  readonly at: Destination
+  /** For `msk-iam`: ARN of the cluster. */
+  readonly clusterArn?: string
+  /** The service makes its topics, with KAFKA_PARTITIONS and so on of `variables`. Default: false, they are there. */
+  readonly createTopics?: boolean
+}
+
+/** A VPC that is there. The private subnets need a way to AWS services: NAT, or endpoints. */
+export interface ExistingNetwork {
+  readonly vpcId: string
+  /** One a zone, for tasks, EFS and brokers. */
+  readonly privateSubnetIds: readonly string[]
+  /** One a zone, for the load balancer. */
+  readonly publicSubnetIds: readonly string[]
+}
+
 /** What connections may go to: a security group that is in the same VPC or reachable from it, or an IPv4 range. */
 export type Destination = { readonly securityGroupId: string } | { readonly cidr: string }
 
@@ -125,12 +148,15 @@ export interface Environment {
   readonly production: boolean
   /** `single`: one task with its log on EFS. `scaled`: `ingest` and `deliver` around Kafka. */
   readonly profile: 'single' | 'scaled'
-  /** Of the VPC, /16 to /22. */
+  /** A VPC that is there; nothing of it is changed. Default: one is made. */
+  readonly network?: ExistingNetwork
+  /** Of the VPC, /16 to /22. With `network`: the range that the private subnets are in, /8 to /28. */
   readonly cidr: string
   /** Letters of availability zones, two or three; never change them once deployed, subnets would move. */
   readonly zones: readonly string[]
-  readonly natGateways: 'one' | 'per-zone'
-  /** Services reached without NAT, such as `logs`. One costs about what 160 GB a month through NAT cost. */
+  /** `none`: with `network`, which has its own way out. */
+  readonly natGateways: 'none' | 'one' | 'per-zone'
+  /** None with `network`. Services reached without NAT, such as `logs`. One costs about what 160 GB a month through NAT cost. */
   readonly interfaceEndpoints: readonly string[]
   /** With one: HTTPS, a certificate and a DNS record. Without: plain HTTP, reachable from `allowedCidrs` only. Production needs one. */
   readonly domain?: { readonly name: string; readonly hostedZoneId: string }
@@ -141,8 +167,8 @@ export interface Environment {
   readonly spotShare: number
   /** `all` for `single`, and to drain its log; `ingest` and `deliver` for `scaled`. */
   readonly tasks: { readonly all?: Tasks; readonly ingest?: Tasks; readonly deliver?: Tasks }
-  /** For `scaled`: three brokers. */
-  readonly kafka?: KafkaSize
+  /** For `scaled`: three brokers of Amazon MSK that are made, or brokers that are there. */
+  readonly kafka?: KafkaSize | ExistingKafka
   /**
    * For `scaled` that was `single`: what becomes of the log of the single task. A deployment each, in this order
    * (docs/runbooks/single-to-scaled.md). `drain`: its task stays, takes no requests, and delivers what its log has. `keep`: the task

@@ -48,6 +48,11 @@ export function servicesOf(environment: Environment): readonly { readonly role: 
   })
 }
 
+/** How many NAT gateways, each with an address, are made. */
+export function natsOf({ natGateways, zones }: Environment): number {
+  return { none: 0, one: 1, 'per-zone': zones.length }[natGateways]
+}
+
 /** Parameter with the collector's configuration: written by monitoring, read by the tasks at their start. */
 export function collectorParameter(environment: Environment): string {
   return `/millrace/${environment.name}/collector`

@@ -9,10 +9,10 @@ import { GetHostedZoneCommand, Route53Client } from '@aws-sdk/client-route-53'
 import { GetServiceQuotaCommand, ServiceQuotasClient } from '@aws-sdk/client-service-quotas'
 import { ListSubscriptionsByTopicCommand, SNSClient } from '@aws-sdk/client-sns'
 import { GetCallerIdentityCommand, STSClient } from '@aws-sdk/client-sts'
-import { addressesOf, vcpusOf } from './check-config.ts'
+import { vcpusOf } from './check-config.ts'
 import { GITHUB_ISSUER } from './constructs/github-roles.ts'
 import type { Account, Environment } from './environment.ts'
-import { prefix } from './names.ts'
+import { natsOf, prefix } from './names.ts'
 
 export interface Finding {
   /** What was looked at, and what was found. */
@@ -89,7 +89,7 @@ async function elasticIps({ region, quotas }: Account, environment: Environment)
   const own = all.filter(({ Tags = [] }) =>
     Tags.some(({ Key, Value }) => Key === 'Environment' && Value === environment.name),
   )
-  const more = Math.max(0, addressesOf(environment) - own.length)
+  const more = Math.max(0, natsOf(environment) - own.length)
   const text = `Elastic IPs: ${all.length} in use, ${more} more needed, ${quota} allowed (infra/config.ts says ${quotas.elasticIps})`
   return all.length + more <= quota ? { text } : { text, fix: request('ec2', 'L-0263D0A3', all.length + more) }
 }

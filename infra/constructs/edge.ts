@@ -14,16 +14,15 @@ import { SecurityGroup } from '@cdktf/provider-aws/lib/security-group/index.js'
 import { VpcSecurityGroupEgressRule } from '@cdktf/provider-aws/lib/vpc-security-group-egress-rule/index.js'
 import { VpcSecurityGroupIngressRule } from '@cdktf/provider-aws/lib/vpc-security-group-ingress-rule/index.js'
 import { Construct } from 'constructs'
-import type { Environment } from '../environment.ts'
+import type { Environment, ExistingNetwork } from '../environment.ts'
 import { TIMING } from '../timing.ts'
 import { Firewall } from './firewall.ts'
-import type { Network } from './network.ts'
 import type { PrivateBucket } from './private-bucket.ts'
 
 export interface EdgeOptions {
   readonly name: string
   readonly environment: Environment
-  readonly network: Network
+  readonly network: ExistingNetwork
   readonly accessLog: PrivateBucket
   readonly kmsKeyArn: string
   /** Of the tasks. */
@@ -96,7 +95,7 @@ export class Edge extends Construct {
       name,
       loadBalancerType: 'application',
       internal: false,
-      subnets: network.publicSubnetIds,
+      subnets: [...network.publicSubnetIds],
       securityGroups: [this.#group.id],
       idleTimeout: TIMING.balancerIdleSeconds,
       dropInvalidHeaderFields: true,

@@ -10,19 +10,19 @@ import { SecurityGroup } from '@cdktf/provider-aws/lib/security-group/index.js'
 import { VpcSecurityGroupEgressRule } from '@cdktf/provider-aws/lib/vpc-security-group-egress-rule/index.js'
 import { VpcSecurityGroupIngressRule } from '@cdktf/provider-aws/lib/vpc-security-group-ingress-rule/index.js'
 import { Construct, type IDependable } from 'constructs'
+import type { ExistingNetwork } from '../environment.ts'
 import { collectorParameter, prefix } from '../names.ts'
 import type { Statement } from '../policy.ts'
 import type { Egress } from '../sinks.ts'
 import { type ContainersOptions, containerDefinitions } from './containers.ts'
 import type { LogVolume } from './log-volume.ts'
-import type { Network } from './network.ts'
 import { ServiceRole } from './service-role.ts'
 
 /** With the bake time of its alarms. Longer, and a deployment that hangs keeps the pipeline. */
 const STEADY_WITHIN = '30m'
 
 export interface FargateServiceOptions extends Omit<ContainersOptions, 'behind'> {
-  readonly network: Network
+  readonly network: ExistingNetwork
   readonly kmsKeyArn: string
   readonly cluster: { readonly name: string; readonly arn: string }
   readonly repositoryArn: string
@@ -71,7 +71,7 @@ export class FargateService extends Construct {
         ...(onSpot > 0 ? [{ capacityProvider: 'FARGATE_SPOT', weight: onSpot }] : []),
       ],
       networkConfiguration: {
-        subnets: options.network.privateSubnetIds,
+        subnets: [...options.network.privateSubnetIds],
         securityGroups: [this.securityGroupId],
         assignPublicIp: false,
       },

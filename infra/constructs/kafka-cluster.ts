@@ -10,9 +10,9 @@ import { MskConfiguration } from '@cdktf/provider-aws/lib/msk-configuration/inde
 import { SecurityGroup } from '@cdktf/provider-aws/lib/security-group/index.js'
 import { VpcSecurityGroupIngressRule } from '@cdktf/provider-aws/lib/vpc-security-group-ingress-rule/index.js'
 import { Construct } from 'constructs'
-import type { Account, Environment, KafkaSize } from '../environment.ts'
+import type { Account, Environment, ExistingNetwork, KafkaSize } from '../environment.ts'
+import type { KafkaArns } from '../kafka.ts'
 import { BROKERS, GROW_DISK_PERCENT, maxStorageGiB } from '../scale.ts'
-import type { Network } from './network.ts'
 
 const KAFKA_VERSION = '3.9.x'
 /** Of clients that sign in with IAM. */
@@ -32,7 +32,7 @@ export interface KafkaClusterOptions {
   readonly account: Account
   readonly environment: Environment
   readonly size: KafkaSize
-  readonly network: Network
+  readonly network: ExistingNetwork
   readonly kmsKeyArn: string
   readonly protect: boolean
 }
@@ -82,7 +82,7 @@ export class KafkaCluster extends Construct {
       enhancedMonitoring: 'PER_BROKER',
       brokerNodeGroupInfo: {
         instanceType: size.brokerType,
-        clientSubnets: network.privateSubnetIds,
+        clientSubnets: [...network.privateSubnetIds],
         securityGroups: [group.id],
         storageInfo: { ebsStorageInfo: { volumeSize: size.storageGiB } },
       },
@@ -122,8 +122,12 @@ export class KafkaCluster extends Construct {
     })
   }
 
-  /** ARNs of every topic or group in this cluster; its id, which is not known yet, is part of the `*`. */
-  resources(kind: 'topic' | 'group'): string {
-    return `${this.#arnOf}:${kind}/${this.#name}/*`
+  /** The id of the cluster, which is not known yet, is part of the `*`. */
+  get arns(): KafkaArns {
+    return {
+      cluster: this.arn,
+      topics: `${this.#arnOf}:topic/${this.#name}/*`,
+      groups: `${this.#arnOf}:group/${this.#name}/*`,
+    }
   }
 }

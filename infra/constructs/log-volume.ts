@@ -6,9 +6,8 @@ import { EfsFileSystemPolicy } from '@cdktf/provider-aws/lib/efs-file-system-pol
 import { EfsMountTarget } from '@cdktf/provider-aws/lib/efs-mount-target/index.js'
 import { SecurityGroup } from '@cdktf/provider-aws/lib/security-group/index.js'
 import { Construct } from 'constructs'
-import type { Account } from '../environment.ts'
+import type { Account, ExistingNetwork } from '../environment.ts'
 import { policy } from '../policy.ts'
-import type { Network } from './network.ts'
 
 /** The user of the container image. */
 export const CONTAINER_USER_ID = 1000
@@ -16,7 +15,7 @@ export const CONTAINER_USER_ID = 1000
 export interface LogVolumeOptions {
   readonly name: string
   readonly account: Account
-  readonly network: Network
+  readonly network: ExistingNetwork
   readonly kmsKeyArn: string
   readonly protect: boolean
 }

@@ -18,7 +18,7 @@ import { VpcEndpoint } from '@cdktf/provider-aws/lib/vpc-endpoint/index.js'
 import { VpcSecurityGroupIngressRule } from '@cdktf/provider-aws/lib/vpc-security-group-ingress-rule/index.js'
 import { Construct } from 'constructs'
 import { parseCidr, subnetOf } from '../cidr.ts'
-import type { Account, Environment } from '../environment.ts'
+import type { Account, Environment, ExistingNetwork } from '../environment.ts'
 import { ServiceRole } from './service-role.ts'
 
 export interface NetworkOptions {
@@ -32,7 +32,7 @@ export interface NetworkOptions {
 /** Eighths of the VPC: 0–2 are private, 4–6 public; the others stay free. */
 const PUBLIC_FROM = 4
 
-export class Network extends Construct {
+export class Network extends Construct implements ExistingNetwork {
   readonly vpcId: string
   readonly publicSubnetIds: string[] = []
   readonly privateSubnetIds: string[] = []

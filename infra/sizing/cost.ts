@@ -4,7 +4,8 @@
  */
 
 import type { Environment, Tasks } from '../environment.ts'
-import { servicesOf } from '../names.ts'
+import { kafkaSize } from '../kafka.ts'
+import { natsOf, servicesOf } from '../names.ts'
 import { BROKERS, FIREWALL_RULES } from '../scale.ts'
 import { HOURS_PER_MONTH as HOURS, PRICES } from './prices.ts'
 
@@ -16,7 +17,8 @@ export interface CostLine {
 
 /** Lines that are paid whether or not anything is sent, with `tasks` at their minimum. */
 export function costOf(environment: Environment): readonly CostLine[] {
-  const { zones, natGateways, interfaceEndpoints, kafka, spotShare } = environment
+  const { zones, interfaceEndpoints, spotShare } = environment
+  const kafka = kafkaSize(environment)
   const lines: CostLine[] = servicesOf(environment).map(({ role, tasks }) => ({
     what: `tasks of ${role}`,
     formula: `${tasks.minTasks} × (${tasks.cpu / 1024} vCPU + ${tasks.memoryMiB / 1024} GiB)${spotShare > 0 ? `, ${spotShare * 100} % on Spot` : ''}`,
@@ -30,8 +32,8 @@ export function costOf(environment: Environment): readonly CostLine[] {
       usdPerMonth: BROKERS * (hour * HOURS + kafka.storageGiB * PRICES.brokerGib),
     })
   }
-  const nats = natGateways === 'per-zone' ? zones.length : 1
-  lines.push({ what: 'NAT', formula: `${nats} gateways`, usdPerMonth: nats * PRICES.natHour * HOURS })
+  const nats = natsOf(environment)
+  if (nats > 0) lines.push({ what: 'NAT', formula: `${nats} gateways`, usdPerMonth: nats * PRICES.natHour * HOURS })
   const endpoints = interfaceEndpoints.length * zones.length
   if (endpoints > 0) {
     const formula = `${interfaceEndpoints.length} services × ${zones.length} zones`
@@ -64,7 +66,7 @@ function alarmsOf(environment: Environment): number {
   const services = servicesOf(environment)
   const followed = services.reduce((sum, { role, tasks }) => sum + (tasks.maxTasks > 1 ? policiesOf(role) : 0), 0)
   const own = services.reduce((sum, { role }) => sum + (role === 'ingest' ? 4 : 5), 0)
-  return own + 2 + (environment.kafka ? KAFKA_ALARMS : 0) + 2 * followed
+  return own + 2 + (kafkaSize(environment) ? KAFKA_ALARMS : 0) + 2 * followed
 }
 
 /** Of the cluster; of each broker disk, copies, and CPU by two metrics; AWS's own of its disks. */

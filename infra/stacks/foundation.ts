@@ -6,7 +6,8 @@ import { KafkaCluster } from '../constructs/kafka-cluster.ts'
 import { LogVolume } from '../constructs/log-volume.ts'
 import { Network } from '../constructs/network.ts'
 import { PrivateBucket } from '../constructs/private-bucket.ts'
-import type { Account, Environment } from '../environment.ts'
+import type { Account, Environment, ExistingNetwork } from '../environment.ts'
+import { kafkaSize } from '../kafka.ts'
 import { ARCHIVE_CUTS_PREFIX, prefix } from '../names.ts'
 import { keyPolicy, type Statement } from '../policy.ts'
 import { AwsStack } from './aws-stack.ts'
@@ -15,7 +16,8 @@ const ACCESS_LOG_DAYS = 365
 
 export class Foundation extends AwsStack {
   readonly keyArn: string
-  readonly network: Network
+  /** That of the environment, or one that is made. */
+  readonly network: ExistingNetwork
   /** Of the load balancer and of buckets. */
   readonly accessLog: PrivateBucket
   readonly archive: PrivateBucket
@@ -35,7 +37,8 @@ export class Foundation extends AwsStack {
     })
     new KmsAlias(this, 'key-alias', { name: `alias/${name}`, targetKeyId: key.keyId })
     this.keyArn = key.arn
-    this.network = new Network(this, 'network', { name, account, environment, kmsKeyArn: key.arn })
+    this.network =
+      environment.network ?? new Network(this, 'network', { name, account, environment, kmsKeyArn: key.arn })
 
     this.accessLog = new PrivateBucket(this, 'access-log', {
       name: `${name}-access-${account.id}-${account.region}`,
@@ -53,12 +56,13 @@ export class Foundation extends AwsStack {
     if (environment.profile === 'single' || environment.formerLog !== undefined) {
       this.logVolume = new LogVolume(this, 'log', { name, account, network: this.network, kmsKeyArn: key.arn, protect })
     }
-    if (environment.profile === 'scaled' && environment.kafka) {
+    const size = kafkaSize(environment)
+    if (size) {
       this.kafka = new KafkaCluster(this, 'kafka', {
         name,
         account,
         environment,
-        size: environment.kafka,
+        size,
         network: this.network,
         kmsKeyArn: key.arn,
         protect,

@@ -19,6 +19,7 @@ import type { Construct } from 'constructs'
 import { CLOUDWATCH } from '../../app/observability/cloudwatch.ts'
 import { ServiceRole } from '../constructs/service-role.ts'
 import type { Account, Environment, Tasks } from '../environment.ts'
+import { kafkaSize } from '../kafka.ts'
 import { alertManagerConfig } from '../monitoring/alert-manager.ts'
 import { dashboard } from '../monitoring/cloudwatch-dashboard.ts'
 import { collectorConfig } from '../monitoring/collector.ts'
@@ -81,7 +82,7 @@ export class Monitoring extends AwsStack {
     this.collectorVersion = Token.asString(collector.version)
 
     for (const { role, tasks } of servicesOf(environment)) this.#alarms(role, tasks)
-    if (environment.profile === 'scaled') this.#kafkaAlarms()
+    if (kafkaSize(environment)) this.#kafkaAlarms()
     new CloudwatchDashboard(this, 'dashboard', {
       dashboardName: name,
       dashboardBody: dashboard(environment, account.region),

@@ -11,9 +11,9 @@ import { KAFKA_IAM_PORT } from '../constructs/kafka-cluster.ts'
 import { Scaling } from '../constructs/scaling.ts'
 import { ServiceSecrets } from '../constructs/service-secrets.ts'
 import type { Account, Environment, Image, Tasks } from '../environment.ts'
+import { existingArns, kafkaEgress, kafkaPermissions, kafkaVariables } from '../kafka.ts'
 import { imageRepository, prefix, REPOSITORY, type Role, servicesOf } from '../names.ts'
 import type { Statement } from '../policy.ts'
-import { retentionSeconds } from '../scale.ts'
 import { isForRole } from '../settable.ts'
 import { sinkEgress, sinkPermissions, sinkVariables } from '../sinks.ts'
 import { TIMING } from '../timing.ts'
@@ -85,7 +85,6 @@ export class Service extends AwsStack {
       variables: {
         ...this.#variables(role),
         ...(isDraining && { HOST: '127.0.0.1' }),
-        ...(kafka && { KAFKA_BROKERS: kafka.bootstrapBrokers }),
       },
       secrets: { ...this.#secrets.valuesFrom(role), ...(listens && { API_KEYS: this.#apiKey.arn }) },
       startPermissions: [
@@ -107,12 +106,15 @@ export class Service extends AwsStack {
         ...(logVolume ? [{ securityGroupId: logVolume.securityGroupId, port: NFS_PORT, what: 'log' }] : []),
         ...(kafka ? [{ securityGroupId: kafka.securityGroupId, port: KAFKA_IAM_PORT, what: 'kafka' }] : []),
       ],
-      egress: role === 'ingest' ? [] : sinkEgress(this.#environment),
+      egress: [
+        ...(role === 'ingest' ? [] : sinkEgress(this.#environment)),
+        ...(role === 'all' ? [] : kafkaEgress(this.#environment)),
+      ],
       rollbackAlarms: listens ? this.#rollbackAlarms() : [this.#monitoring.lagAlarmOf(role)],
       dependsOn: [this.#capacity, ...(listens ? [this.#apiKey.value, this.#edge.listener] : [])],
     })
-    // A database of somebody else lets this group in.
-    if (role !== 'ingest') this.output(`security_group_${role}`, service.securityGroupId)
+    // Databases and brokers of others let this group in.
+    this.output(`security_group_${role}`, service.securityGroupId)
     if (tasks.maxTasks === 1) return
     new Scaling(this, `${role}-scaling`, {
       environment: this.#environment,
@@ -145,49 +147,18 @@ export class Service extends AwsStack {
     const listening = { HOST: '0.0.0.0', PORT: String(PORT) } // only the load balancer's group may connect
     const sinks = sinkVariables(this.#environment, this.account, this.#archive)
     if (role === 'all') return { ...common, ...listening, LOG_ENGINE: 'embedded', DATA_DIR: './data', ...sinks }
-    const { kafka: size } = this.#environment
-    const kafka = {
-      LOG_ENGINE: 'kafka',
-      KAFKA_AUTH: 'msk-iam',
-      KAFKA_AWS_REGION: this.account.region,
-      KAFKA_CREATE_TOPICS: 'true', // nobody else has a way to the brokers
-      ...(size && { KAFKA_RETENTION_MS: String(retentionSeconds(size) * 1000) }),
-    }
+    const { kafka: made } = this.#foundation
+    const kafka = kafkaVariables(this.#environment, this.account.region, made?.bootstrapBrokers)
     if (role === 'ingest') return { ...common, ...listening, ...kafka }
     return { ...common, ...kafka, ...sinks }
   }
 
-  #permissions(role: Role): Statement[] {
-    const { kafka } = this.#foundation
-    const statements: Statement[] = role === 'ingest' ? [] : [...sinkPermissions(this.#environment, this.#archive)]
-    if (kafka && role !== 'all') {
-      statements.push(
-        {
-          Sid: 'KafkaCluster',
-          Action: ['kafka-cluster:Connect', 'kafka-cluster:DescribeCluster', 'kafka-cluster:WriteDataIdempotently'],
-          Resource: kafka.arn,
-        },
-        {
-          Sid: 'KafkaTopics',
-          Action: [
-            'kafka-cluster:CreateTopic',
-            'kafka-cluster:DescribeTopic',
-            'kafka-cluster:DescribeTopicDynamicConfiguration',
-            'kafka-cluster:WriteData', // deliver writes dead letters
-            ...(role === 'deliver' ? ['kafka-cluster:ReadData'] : []),
-          ],
-          Resource: kafka.resources('topic'),
-        },
-      )
-    }
-    if (kafka && role === 'deliver') {
-      statements.push({
-        Sid: 'KafkaGroups',
-        Action: ['kafka-cluster:AlterGroup', 'kafka-cluster:DescribeGroup'],
-        Resource: kafka.resources('group'),
-      })
-    }
-    return statements
+  #permissions(role: Role): readonly Statement[] {
+    const arns = this.#foundation.kafka?.arns ?? existingArns(this.#environment)
+    return [
+      ...(role === 'ingest' ? [] : sinkPermissions(this.#environment, this.#archive)),
+      ...(arns && role !== 'all' ? kafkaPermissions(role, arns) : []),
+    ]
   }
 
   /** What a bad release shows first; both page as well. */

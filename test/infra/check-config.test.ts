@@ -7,6 +7,12 @@ import { synth, temporaryProject } from '../support/synth.ts'
 
 const [dev, , prod] = environments
 type Values = Record<string, unknown>
+const NETWORK = {
+  vpcId: 'vpc-0123abcd',
+  privateSubnetIds: ['subnet-0000000a', 'subnet-0000000b'],
+  publicSubnetIds: ['subnet-0000000c', 'subnet-0000000d'],
+}
+const BROKERS = { brokers: ['a.example:9096'], auth: 'none', at: { cidr: '10.0.0.0/8' } }
 const check = (accountEdit: Values, edit: Values = {}, base: unknown = dev) =>
   checkConfig({ ...account, ...accountEdit } as never, [{ ...(base as Values), ...edit } as never])
 
@@ -84,7 +90,7 @@ describe('impossible values', () => {
     [{}, { zones: ['a', 'a'] }, dev, /dev\.zones/],
     [{}, { zones: ['a', '1'] }, dev, /dev\.zones: "1" is not a zone/],
     [{}, { zones: ['a', 'b'] }, prod, /prod\.zones: one broker a zone/],
-    [{}, { natGateways: 'none' }, dev, /dev\.natGateways/],
+    [{}, { natGateways: 'two' }, dev, /dev\.natGateways: "two" is neither one nor per-zone/],
     [{}, { image: undefined }, dev, /dev\.image: it is missing/],
     [{}, { image: undefined }, prod, /prod\.image: production runs an image by its digest only/],
     [{}, { image: { digest: 'sha256:abc' } }, prod, /prod\.image\.digest: "sha256:abc" is not a digest/],
@@ -238,6 +244,62 @@ describe('impossible values', () => {
       { variables: { HTTP_SINK_URL: 'https://a.example/' } },
       dev,
       /dev\.sinks: HTTP_SINK_URL is set, and no event goes there: add http to sinks/,
+    ],
+    [{}, { natGateways: 'none' }, dev, /dev\.natGateways: tasks would have no way to AWS: use one, or per-zone/],
+    [{}, { network: NETWORK }, dev, /dev\.natGateways: a VPC that is there has its own way out: use 'none'/],
+    [
+      {},
+      { network: NETWORK, natGateways: 'none', interfaceEndpoints: ['logs'] },
+      dev,
+      /dev\.interfaceEndpoints: nothing is made in/,
+    ],
+    [
+      {},
+      { network: { ...NETWORK, vpcId: 'mine' }, natGateways: 'none' },
+      dev,
+      /dev\.network\.vpcId: "mine" is not a VPC/,
+    ],
+    [
+      {},
+      { network: { ...NETWORK, publicSubnetIds: ['a'] }, natGateways: 'none' },
+      dev,
+      /publicSubnetIds: "a" is not a subnet/,
+    ],
+    [
+      {},
+      { network: { ...NETWORK, privateSubnetIds: ['subnet-0000000a'] }, natGateways: 'none' },
+      dev,
+      /dev\.network\.privateSubnetIds: 1 subnets for 2 zones: write one of each zone/,
+    ],
+    [
+      {},
+      { network: { ...NETWORK, publicSubnetIds: NETWORK.privateSubnetIds }, natGateways: 'none' },
+      dev,
+      /dev\.network: subnet-0000000a is private and public/,
+    ],
+    [
+      {},
+      { network: NETWORK, natGateways: 'none', cidr: '10.0.0.0/29' },
+      dev,
+      /dev\.cidr: "10\.0\.0\.0\/29" is not a network of \/8 to/,
+    ],
+    [{}, { kafka: { ...BROKERS, brokers: [] } }, prod, /prod\.kafka\.brokers: \[\] names no broker/],
+    [{}, { kafka: { ...BROKERS, brokers: ['a'] } }, prod, /prod\.kafka\.brokers: "a" is not host:port/],
+    [{}, { kafka: { ...BROKERS, brokers: ['a:1', 'b:2'] } }, prod, /prod\.kafka\.brokers: they have different ports/],
+    [{}, { kafka: { ...BROKERS, auth: 'mtls' } }, prod, /prod\.kafka\.auth: "mtls" is not known here: use none, tls/],
+    [{}, { kafka: { ...BROKERS, at: undefined } }, prod, /prod\.kafka\.at: \{\} is not one place/],
+    [{}, { kafka: { ...BROKERS, auth: 'msk-iam' } }, prod, /prod\.kafka\.clusterArn: nothing is not a cluster of MSK/],
+    [
+      {},
+      { kafka: { ...BROKERS, auth: 'scram-sha-256' } },
+      prod,
+      /prod\.kafka\.auth: scram-sha-256 needs KAFKA_USERNAME/,
+    ],
+    [
+      {},
+      { kafka: { ...BROKERS, auth: 'scram-sha-256' }, variables: { KAFKA_USERNAME: 'a' } },
+      prod,
+      /prod\.kafka\.auth: scram-sha-256 needs KAFKA_PASSWORD: write it into secrets/,
     ],
   ])('%j %j', (accountEdit, edit, base, message) => {
     expect(() => check(accountEdit, edit, base)).toThrow(message)
