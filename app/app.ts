@@ -18,6 +18,7 @@ import { backoffMs } from './delivery/backoff.ts'
 import { Delivery } from './delivery/delivery.ts'
 import { type CheckedRoute, checkRoutes, routesOfEnvironment } from './delivery/route.ts'
 import { pickFrom, startThreads } from './handlers/pick.ts'
+import { openHooks } from './hooks/secrets.ts'
 import { needsCredentials } from './http/auth.ts'
 import { CredentialFiles } from './http/credentials.ts'
 import { createServer, type ServerOptions } from './http/server.ts'
@@ -55,6 +56,8 @@ interface AppParts {
   readonly tracing?: Tracing | undefined
   /** Handlers, sinks and routes of the user's own. Default: none. */
   readonly file?: ConfigFile
+  /** Where the secrets of webhooks are. Default: that of the process. */
+  readonly environment?: Readonly<Record<string, string | undefined>>
 }
 
 /**
@@ -70,6 +73,7 @@ export async function startApp(
 ): Promise<App> {
   const { ROLE: role, CHANNEL_CAPACITY_EVENTS: capacityEvents, CHANNEL_CAPACITY_BYTES: capacityBytes } = config
   const { metrics = new Metrics(directoryOf(config), version, role), tracing, file = NO_CONFIG_FILE } = parts
+  const hooks = role === 'deliver' ? [] : openHooks(file.name, file.hooks, parts.environment ?? process.env)
   const observer = observe(logger, metrics, onFailure)
   const handlerThreads = await startThreads(role === 'ingest' ? 0 : config.HANDLER_THREADS, file, observer.onWarning)
   const routes = role === 'ingest' ? [] : checkRoutes(config, file, pickFrom(file, handlerThreads))
@@ -85,7 +89,7 @@ export async function startApp(
 
   const phase = new Phase(log)
   const listener = await openListener(role, {
-    ...{ config, logger, sender, version, tracing, counts: metrics.ingest, keyed: log.keyed },
+    ...{ config, logger, sender, version, tracing, hooks, counts: metrics.ingest, keyed: log.keyed },
     credentials: credentialFiles.credentials,
     deduplicates: window !== undefined,
     filesOfSinks: routes.reduce((sum, route) => sum + filesOf(route), 0),
@@ -93,7 +97,15 @@ export async function startApp(
     isDraining: () => phase.isDraining,
   })
   const threads = listener instanceof HttpThreads ? listener : undefined
-  const view: View = { channel: receiver, threads, capacityEvents, capacityBytes, log, deliveries }
+  const view: View = {
+    channel: receiver,
+    threads,
+    capacityEvents,
+    capacityBytes,
+    log,
+    deliveries,
+    hooks: hooks.map(({ name }) => name),
+  }
   metrics.observe(view)
   const stopPublishing = publish(config, ownOutput(config, file), metrics, view)
 

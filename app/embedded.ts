@@ -26,5 +26,5 @@ export async function startEmbedded({ environment = {}, config: given = {}, onFa
     throw error
   }
   const logger = await createLogger(config.LOG_LEVEL, ownOutput(config, file))
-  return startApp(config, logger, onFailure ?? fail, { file })
+  return startApp(config, logger, onFailure ?? fail, { file, environment })
 }

@@ -17,6 +17,7 @@ export const ERRORS = {
   // The request
   MALFORMED: { status: 400, retryable: false, title: 'Malformed request' },
   UNAUTHORIZED: { status: 401, retryable: false, title: 'API key or token missing or invalid' },
+  SIGNATURE_INVALID: { status: 401, retryable: false, title: 'Signature missing or invalid' },
   FORBIDDEN: { status: 403, retryable: false, title: 'Not allowed from here' },
   OUT_OF_SCOPE: { status: 403, retryable: false, title: 'Not allowed for this client' },
   NOT_FOUND: { status: 404, retryable: false, title: 'No such resource' },

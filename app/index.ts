@@ -12,6 +12,7 @@ export type { StartOptions } from './embedded.ts'
 export { MillraceError } from './errors.ts'
 export type { Event } from './event.ts'
 export { type Filter, type Handler, type HandlerContext, ofType, onType } from './handlers/handler.ts'
+export type { HmacHook, Hook, ProviderHook } from './hooks/hook.ts'
 export {
   type Failure,
   type Item,

@@ -98,7 +98,7 @@ export async function serve(
       close()
     }
     const tracing = await startTracing(environment, packageJson.version)
-    starting = startApp(config, logger, onFailure, { tracing, file })
+    starting = startApp(config, logger, onFailure, { tracing, file, environment })
     const app = await starting
     if (isStopping) return
     running = app

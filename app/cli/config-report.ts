@@ -38,13 +38,14 @@ function linesOfVariables(config: Config): Line[] {
   })
 }
 
-function linesOfFile({ path, name, handlers, sinks }: ConfigFile): Line[] {
+function linesOfFile({ path, name, handlers, sinks, hooks }: ConfigFile): Line[] {
   if (path === undefined) return [['default', `no ${name}`]]
   const list = (of: object) => Object.keys(of).join(', ') || 'none'
   return [
     ['file', `${name}`],
     ['file', `handlers: ${list(handlers)}`],
     ['file', `sinks: ${list(sinks)}`],
+    ...Object.entries(hooks).map(([hook, { provider }]): Line => ['file', `hook ${hook}: ${provider}`]),
   ]
 }
 

@@ -2,10 +2,11 @@
 import { nearestName } from '../edit-distance.ts'
 import { MillraceError } from '../errors.ts'
 import { describe } from '../event.ts'
+import { checkHooks } from '../hooks/check.ts'
 import { SINK_NAMES } from '../sinks/variables.ts'
 import type { UserConfig } from './define.ts'
 
-const KEYS = ['handlers', 'sinks', 'routes'] as const
+const KEYS = ['handlers', 'sinks', 'routes', 'hooks'] as const
 const HANDLER_NAME = /^[A-Za-z0-9_.-]+$/
 const SINK_NAME = /^[a-z0-9][a-z0-9_-]{0,63}$/
 const EXAMPLE = 'write "export default defineConfig({ handlers, sinks, routes })"'
@@ -37,6 +38,7 @@ export function checkUserConfig(file: string, value: unknown): UserConfig {
   for (const [index, route] of (routes ?? []).entries()) {
     if (!isObject(route)) throw fail(`routes[${index}] is ${describeValue(route)}, not { name, sink, … }`)
   }
+  checkHooks(fail, value.hooks)
   return value // each part was checked above; what is in a route is checked by checkRoutes
 }
 

@@ -1,9 +1,10 @@
 /**
- * What users write in `millrace.config.ts`: handlers, sinks and routes of their own, in one typed value. load.ts finds,
- * loads and checks the file.
+ * What users write in `millrace.config.ts`: handlers, sinks, routes and webhooks of their own, in one typed value. load.ts
+ * finds, loads and checks the file.
  */
 import type { Route } from '../delivery/route.ts'
 import type { Handler } from '../handlers/handler.ts'
+import type { Hook } from '../hooks/hook.ts'
 import type { SinkFactory } from '../sinks/sink.ts'
 
 export interface UserConfig<HandlerName extends string = string, SinkName extends string = string> {
@@ -19,6 +20,11 @@ export interface UserConfig<HandlerName extends string = string, SinkName extend
    * `SINKS` runs beside them only where the environment sets `SINKS`. An empty list delivers nothing.
    */
   readonly routes?: readonly Route<NoInfer<HandlerName>, NoInfer<SinkName>>[]
+  /**
+   * Webhooks that are taken at `POST /v1/hooks/<name>`, by that name: 1 to 64 lower-case letters, digits, `-` and `_`; at
+   * most 64. Default: none.
+   */
+  readonly hooks?: Readonly<Record<string, Hook>>
 }
 
 /**

@@ -14,6 +14,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { Route } from '../delivery/route.ts'
 import { MillraceError, messageOf } from '../errors.ts'
 import type { Handler } from '../handlers/handler.ts'
+import type { Hook } from '../hooks/hook.ts'
 import type { SinkFactory } from '../sinks/sink.ts'
 import { checkUserConfig } from './check.ts'
 
@@ -28,6 +29,7 @@ export interface ConfigFile {
   readonly sinks: Readonly<Record<string, SinkFactory>>
   /** undefined: the file has none, and `SINKS` says it. */
   readonly routes: readonly Route[] | undefined
+  readonly hooks: Readonly<Record<string, Hook>>
 }
 
 /** As where there is no file. */
@@ -37,6 +39,7 @@ export const NO_CONFIG_FILE: ConfigFile = {
   handlers: {},
   sinks: {},
   routes: undefined,
+  hooks: {},
 }
 
 /** Where `app/` is: the clone, `build/`, the image, a release. */
@@ -100,8 +103,8 @@ export async function loadConfigFile({
  * @throws MillraceError CONFIG_INVALID, naming the key and what was expected.
  */
 export function configFileOf(name: string, value: unknown, path?: string): ConfigFile {
-  const { handlers = {}, sinks = {}, routes } = checkUserConfig(name, value)
-  return { path, name, handlers, sinks, routes }
+  const { handlers = {}, sinks = {}, routes, hooks = {} } = checkUserConfig(name, value)
+  return { path, name, handlers, sinks, routes, hooks }
 }
 
 function find(directories: readonly string[]): string | undefined {

@@ -42,26 +42,39 @@ export interface EventsOptions {
 }
 
 export function eventsRoute(app: FastifyInstance, options: EventsOptions): void {
-  const { scheduler, maxBodyBytes, isDraining } = options
-  keepBodiesAsBytes(app, maxBodyBytes)
+  keepBodiesAsBytes(app, options.maxBodyBytes)
   app.post<{ Body: Buffer | undefined }>(
     '/v1/events',
     // Not async, and no promise in it: a request is answered by the group commit that made it durable.
-    (request, reply) => {
-      if (isDraining()) throw shuttingDown()
-      const encoding = request.headers['content-encoding']
-      const bytes = request.body ?? NO_BYTES
-      const schedule = (body: Buffer) => {
-        const startedAtMs = performance.now()
-        return scheduler.run(body.length, () => accept({ body, request, reply, startedAtMs }, options))
-      }
-      if (encoding !== undefined) {
-        inflate(encoding, bytes, maxBodyBytes)
-          .then(schedule)
-          .catch((error) => reply.send(error))
-      } else schedule(bytes)?.catch((error) => reply.send(error))
-    },
+    (request, reply) => receive(request, reply, options, readRequest),
   )
+}
+
+/** What makes events of a body that is there, inflated. @throws MillraceError when it is refused. */
+type Read = (received: Received, wanted: Wanted) => Body
+
+const readRequest: Read = ({ body, request }, wanted) => readBody(body, request.raw, wanted)
+
+/** Takes what a request holds, and answers it: 202 once its events are durable. @throws MillraceError SHUTTING_DOWN. */
+export function receive(
+  request: FastifyRequest<{ Body: Buffer | undefined }>,
+  reply: FastifyReply,
+  options: EventsOptions,
+  read: Read,
+): void {
+  const { scheduler, maxBodyBytes, isDraining } = options
+  if (isDraining()) throw shuttingDown()
+  const encoding = request.headers['content-encoding']
+  const bytes = request.body ?? NO_BYTES
+  const schedule = (body: Buffer) => {
+    const startedAtMs = performance.now()
+    return scheduler.run(body.length, () => accept({ body, request, reply, startedAtMs }, options, read))
+  }
+  if (encoding !== undefined) {
+    inflate(encoding, bytes, maxBodyBytes)
+      .then(schedule)
+      .catch((error) => reply.send(error))
+  } else schedule(bytes)?.catch((error) => reply.send(error))
 }
 
 /** A request whose body is there, inflated. */
@@ -73,10 +86,10 @@ interface Received {
 }
 
 /** @throws MillraceError when the request is refused at once. */
-function accept(received: Received, options: EventsOptions): void {
-  const { body, request, reply } = received
+function accept(received: Received, options: EventsOptions, readEvents: Read): void {
+  const { request, reply } = received
   const { counts, quota, ack } = options
-  const read = countInvalid(counts, () => readBody(body, request.raw, wantedBy(request, options)))
+  const read = countInvalid(counts, () => readEvents(received, wantedBy(request, options)))
   const { count, rejected } = read
   if (count === 0) {
     reply.code(202).type(ANSWER_TYPE).send('{"accepted":0}')

@@ -154,6 +154,27 @@ const events = {
   },
 }
 
+const hook = {
+  summary: 'Send a webhook',
+  description:
+    'For the webhooks that the config file declares; unknown names are 404. The body is signed as its sender does it: the bytes as they ' +
+    'are sent, with their content codings. They become the data of one CloudEvent. Answers once it is durable.',
+  tags: ['hooks'],
+  security: [],
+  params: Type.Object({ name: Type.String({ description: 'Name of the hook in the config file.' }) }),
+  response: {
+    200: {
+      description: 'The answer to a challenge that the sender has signed (Slack); nothing is stored.',
+      content: { 'text/plain': { schema: Type.String() } },
+    },
+    ...events.response,
+    401: problem('The signature is missing or invalid, or its timestamp is outside of the window.', {
+      'www-authenticate': { schema: { type: 'string' } },
+    }),
+    403: problem('The Host header names another machine, while only this one may send.'),
+  },
+}
+
 const Live = Type.Object({ status: Type.Literal('live') })
 const Ready = Type.Object({
   status: Type.Enum(['ready', 'not ready']),
@@ -165,6 +186,7 @@ export const SHARED = [Problem, Accepted]
 
 export const ROUTES: readonly { method: 'GET' | 'POST'; url: string; schema: FastifySchema }[] = [
   { method: 'POST', url: '/v1/events', schema: events },
+  { method: 'POST', url: '/v1/hooks/:name', schema: hook },
   {
     method: 'GET',
     url: '/health/live',

@@ -17,6 +17,7 @@ import {
 import type { Sender } from '../channel/channel.ts'
 import type { Config } from '../config.ts'
 import { type ErrorCode, MillraceError } from '../errors.ts'
+import type { OpenHook } from '../hooks/hook.ts'
 import type { Counts } from '../observability/counts.ts'
 import { reasonOf, reasonOfCode } from '../observability/metrics-contract.ts'
 import type { Tracing } from '../observability/tracing.ts'
@@ -29,7 +30,7 @@ import { isEnding } from './close-in-stages.ts'
 import { limitConnections } from './connections.ts'
 import type { Credentials } from './credentials.ts'
 import { docsRoutes } from './docs.ts'
-import { eventsRoute } from './events.ts'
+import { type EventsOptions, eventsRoute } from './events.ts'
 import { checkFraming } from './framing.ts'
 import { healthRoutes } from './health.ts'
 import { NO_SCHEMAS } from './no-schemas.ts'
@@ -65,6 +66,8 @@ export interface ServerOptions {
   readonly isDraining: () => boolean
   /** Default: none, and the trace of a request is handed on as it came. */
   readonly tracing?: Tracing | undefined
+  /** Webhooks that are taken. Default: none. */
+  readonly hooks?: readonly OpenHook[]
   /** What clients have used of their limits, where several threads serve them. Default: this one alone does. */
   readonly limits?: SharedLimits
 }
@@ -92,7 +95,9 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
   if (tracing) await app.register(tracing.plugin)
   docsRoutes(app, { version, needsKey: needsCredentials(config) })
   healthRoutes(app, notReady)
-  await app.register((scope) => takeEvents(scope, options))
+  const events = eventsOptions(options)
+  await app.register((scope) => takeEvents(scope, options, events))
+  await app.register((scope) => takeHooks(scope, options, events))
   return app
 }
 
@@ -165,17 +170,34 @@ function checkEveryRequest(app: FastifyInstance, config: Config): void {
 }
 
 /** `POST /v1/events`, behind keys, limits and the bound of what is in progress, in this order. */
-async function takeEvents(scope: FastifyInstance, options: ServerOptions): Promise<void> {
-  const { config, sender, counts, keyed, deduplicates, isDraining, tracing, limits } = options
+async function takeEvents(scope: FastifyInstance, options: ServerOptions, events: EventsOptions): Promise<void> {
+  const { config, limits } = options
   await requireCredentials(scope, options)
   if (config.RATE_LIMIT_REQUESTS_PER_SECOND > 0) {
     await limitRequests(scope, config.RATE_LIMIT_REQUESTS_PER_SECOND, limits)
   }
+  boundRequestsInProgress(scope, config.IN_PROGRESS_MAX_BYTES, config.MAX_BODY_BYTES, events.scheduler)
+  eventsRoute(scope, events)
+}
+
+/** `POST /v1/hooks/<name>`: who sends is known by the signature. */
+async function takeHooks(scope: FastifyInstance, options: ServerOptions, events: EventsOptions): Promise<void> {
+  const { config, hooks = [] } = options
+  if (hooks.length === 0) return
+  const { hooksRoutes } = await import('../hooks/routes.ts')
+  const perSecond = config.QUOTA_EVENTS_PER_SECOND
+  hooksRoutes(scope, {
+    ...{ hooks, events, maxInProgressBytes: config.IN_PROGRESS_MAX_BYTES },
+    requestsPerMinute: perSecond > 0 ? perSecond * 60 : undefined,
+  })
+}
+
+/** What all routes that take events share. */
+function eventsOptions(options: ServerOptions): EventsOptions {
+  const { config, sender, counts, keyed, deduplicates, isDraining, tracing, limits } = options
   const hasRoom = (bytes: number) => sender.capacity >= sender.maxCapacity / 4 && sender.freeBytes >= bytes
-  const scheduler = new BodyScheduler(hasRoom)
-  boundRequestsInProgress(scope, config.IN_PROGRESS_MAX_BYTES, config.MAX_BODY_BYTES, scheduler)
-  eventsRoute(scope, {
-    ...{ scheduler, sender, counts, keyed, deduplicates, isDraining },
+  return {
+    ...{ scheduler: new BodyScheduler(hasRoom), sender, counts, keyed, deduplicates, isDraining },
     quota: config.QUOTA_EVENTS_PER_SECOND > 0 ? openQuota(config.QUOTA_EVENTS_PER_SECOND, limits) : undefined,
     ack: config.ACK,
     stampsClient: config.STAMP_CLIENT === 'authid',
@@ -183,7 +205,7 @@ async function takeEvents(scope: FastifyInstance, options: ServerOptions): Promi
     maxLogBytes: config.LOG_ENGINE === 'embedded' ? config.LOG_MAX_BYTES - LOG_HEADERS_BYTES : Number.POSITIVE_INFINITY,
     maxRequestEvents: Math.min(config.MAX_REQUEST_EVENTS, config.CHANNEL_CAPACITY_EVENTS),
     traceparentOf: (request) => tracing?.traceparentOf(request) ?? traceparentOf(request.headers),
-  })
+  }
 }
 
 async function limitRequests(scope: FastifyInstance, max: number, limits: SharedLimits | undefined): Promise<void> {

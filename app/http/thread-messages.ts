@@ -8,6 +8,7 @@
  */
 import type { Config } from '../config.ts'
 import { ERRORS, type ErrorCode, MillraceError, messageOf, systemCode } from '../errors.ts'
+import type { OpenHook } from '../hooks/hook.ts'
 import { type Known, type Lost, NOTHING_LOST, type Write } from '../write.ts'
 import type { CredentialSet } from './credentials.ts'
 import type { SharedLimits } from './server.ts'
@@ -19,6 +20,7 @@ export interface ThreadStart {
   readonly keyed: boolean
   readonly deduplicates: boolean
   readonly filesOfSinks: number
+  readonly hooks: readonly OpenHook[]
   readonly version: string
   readonly logLevel: string
   readonly traced: boolean

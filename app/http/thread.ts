@@ -55,6 +55,7 @@ const server = await createServer({
   deduplicates,
   counts,
   filesOfSinks: start.filesOfSinks,
+  hooks: start.hooks,
   version,
   notReady: () => notReady,
   isDraining: () => draining,

@@ -7,10 +7,20 @@
  *           │ received │ inFlight │ waitingEvents │ waitingBytes │ rejected   │ refused    │ write durations  │
  *           └──────────┴──────────┴───────────────┴──────────────┴─ by reason ┴─ by reason ┴─ buckets and sum ┘
  *
+ * and behind them, for each hook, the requests by what came of them.
+ *
  * Each is 8 bytes at a multiple of 8, which a 64-bit machine stores whole: a reader sees a number as it was or as it is.
  */
 import { PlainHistogram } from './histogram.ts'
-import { REASONS, type RefuseReason, type RejectReason, WRITE_BUCKETS_SECONDS } from './metrics-contract.ts'
+import {
+  HOOK_RESULTS,
+  type HookResult,
+  MAX_HOOKS,
+  REASONS,
+  type RefuseReason,
+  type RejectReason,
+  WRITE_BUCKETS_SECONDS,
+} from './metrics-contract.ts'
 
 /** What the public listener counts. */
 export interface Counts {
@@ -20,6 +30,8 @@ export interface Counts {
   received(events: number): void
   reject(reason: RejectReason, events: number): void
   refuseRequest(reason: RefuseReason): void
+  /** @param place of the hook among those declared, from 0 to MAX_HOOKS - 1. */
+  hookRequest(place: number, result: HookResult): void
 }
 
 const RECEIVED = 0
@@ -29,7 +41,8 @@ const WAITING_BYTES = 3
 const REJECTED = 4
 const REFUSED = REJECTED + REASONS.length
 const DURATIONS = REFUSED + REASONS.length
-const PLACES = DURATIONS + PlainHistogram.cells(WRITE_BUCKETS_SECONDS)
+const HOOKS = DURATIONS + PlainHistogram.cells(WRITE_BUCKETS_SECONDS)
+const PLACES = HOOKS + MAX_HOOKS * HOOK_RESULTS.length
 const PLACE_OF = new Map<string, number>(REASONS.map((reason, at) => [reason, at]))
 
 export class ThreadCounts implements Counts {
@@ -41,7 +54,7 @@ export class ThreadCounts implements Counts {
   constructor(memory = new SharedArrayBuffer(PLACES * Float64Array.BYTES_PER_ELEMENT)) {
     this.memory = memory
     this.#places = new Float64Array(memory)
-    const cells = this.#places.subarray(DURATIONS)
+    const cells = this.#places.subarray(DURATIONS, HOOKS)
     this.writeDuration = new PlainHistogram(
       { name: '', help: '', buckets: WRITE_BUCKETS_SECONDS, registers: [] },
       cells,
@@ -65,6 +78,14 @@ export class ThreadCounts implements Counts {
 
   refuseRequest(reason: RefuseReason): void {
     this.#add(REFUSED + (PLACE_OF.get(reason) as number), 1)
+  }
+
+  hookRequest(place: number, result: HookResult): void {
+    this.#add(placeOf(place, result), 1)
+  }
+
+  hookRequestsTotal(place: number, result: HookResult): number {
+    return this.#read(placeOf(place, result))
   }
 
   /** What is in the channel of the thread. */
@@ -105,4 +126,8 @@ export class ThreadCounts implements Counts {
   #add(place: number, more: number): void {
     this.#places[place] = (this.#places[place] as number) + more
   }
+}
+
+function placeOf(hook: number, result: HookResult): number {
+  return HOOKS + hook * HOOK_RESULTS.length + HOOK_RESULTS.indexOf(result)
 }

@@ -27,6 +27,7 @@ export type RejectReason = RefuseReason | 'invalid' | 'duplicate' | 'interrupted
 export const REFUSE_REASONS = {
   malformed: 'client',
   unauthorized: 'client',
+  signature_invalid: 'client',
   body_too_large: 'client',
   too_many_events: 'client',
   unsupported_type: 'client',
@@ -86,11 +87,19 @@ export const REASONS: readonly RejectReason[] = [
 export const ATTEMPT_OUTCOMES = ['delivered', 'retried', 'unavailable', 'dead_lettered'] as const
 export type AttemptOutcome = (typeof ATTEMPT_OUTCOMES)[number]
 
+/** What came of a request to a hook: its event is durable, a challenge was answered, the signature is not good, or another error. */
+export const HOOK_RESULTS = ['stored', 'challenged', 'unverified', 'refused'] as const
+/** Each has its place in the counts of threads (counts.ts). */
+export const MAX_HOOKS = 64
+export type HookResult = (typeof HOOK_RESULTS)[number]
+
 /** What the values of each label can be. */
 export const LABELS = {
   reason:
     'code of the error in lower case; `invalid`: the event itself; `duplicate`: acknowledged, as it is in the log already; `interrupted`: the process was killed first',
   sink: 'name in `SINKS`, or of a route in the config file',
+  hook: 'name of a hook in the config file',
+  result: HOOK_RESULTS.map((result) => `\`${result}\``).join(', '),
   outcome: ATTEMPT_OUTCOMES.map((outcome) => `\`${outcome}\``).join(', '),
   version: 'of Millrace',
   role: '`ROLE`',
@@ -132,6 +141,12 @@ export const METRICS = {
     unit: 'requests',
     labels: REASON,
     help: 'Requests answered with an error, by reason.',
+  },
+  hook_requests_total: {
+    type: 'counter',
+    unit: 'requests',
+    labels: ['hook', 'result'],
+    help: 'Webhooks received, by what came of them, since the start.',
   },
   write_duration_seconds: {
     type: 'histogram',

@@ -20,6 +20,8 @@ import { type Bucket, PlainHistogram } from './histogram.ts'
 import {
   ATTEMPT_OUTCOMES,
   type AttemptOutcome,
+  HOOK_RESULTS,
+  type HookResult,
   type KeyOfType,
   METRICS,
   type MetricKey,
@@ -47,6 +49,7 @@ export class IngestCounts implements Counts {
   #received = 0
   readonly #rejected = new Map<string, number>(REJECT_REASONS.map((reason) => [reason, 0]))
   readonly #refusedRequests = new Map<string, number>(Object.keys(REFUSE_REASONS).map((reason) => [reason, 0]))
+  readonly #hookRequests = new Map<string, number>()
   /** Of the main thread. */
   inFlight = 0
   readonly #threads: ThreadCounts[] = []
@@ -71,6 +74,15 @@ export class IngestCounts implements Counts {
 
   refuseRequest(reason: RefuseReason): void {
     add(this.#refusedRequests, reason, 1)
+  }
+
+  hookRequest(place: number, result: HookResult): void {
+    add(this.#hookRequests, `${place} ${result}`, 1)
+  }
+
+  hookRequestsTotal(place: number, result: HookResult): number {
+    const own = this.#hookRequests.get(`${place} ${result}`) ?? 0
+    return this.#threads.reduce((sum, thread) => sum + thread.hookRequestsTotal(place, result), own)
   }
 
   get receivedTotal(): number {
@@ -155,6 +167,8 @@ export interface PipelineView {
   readonly capacityBytes: number
   readonly log: Pick<Log, 'committedEvents' | 'sizeBytes' | 'fill'>
   readonly deliveries: readonly DeliveryView[]
+  /** Names of the webhooks that are taken. Default: none. */
+  readonly hooks?: readonly string[]
 }
 
 export class Metrics {
@@ -244,6 +258,17 @@ export class Metrics {
       sink_failing: (d) => Number(d.failing),
     }
     for (const [key, read] of Object.entries(states)) this.#gauges(key as keyof typeof states, perSink(read))
+    const hookRequests = new Counter({
+      ...this.#options('hook_requests_total'),
+      collect: () => {
+        hookRequests.reset()
+        for (const [place, hook] of (view.hooks ?? []).entries()) {
+          for (const result of HOOK_RESULTS) {
+            hookRequests.inc({ hook, result }, ingest.hookRequestsTotal(place, result))
+          }
+        }
+      },
+    })
     const attempts = new Counter({
       ...this.#options('delivery_attempts_total'),
       collect: () => {

@@ -25,7 +25,7 @@ describe('refused', () => {
     ['a function', () => ({}), /^millrace\.config\.ts: the default export is a function, not an object/],
     ['an array', [], /the default export is an array, not an object/],
     ['a key that is misspelt', { handler: {} }, /: there is no "handler" in it: did you mean handlers\?$/],
-    ['a key of something else', { plugins: [] }, /: there is no "plugins" in it: use handlers, sinks, routes$/],
+    ['a key of something else', { plugins: [] }, /: there is no "plugins" in it: use handlers, sinks, routes, hooks$/],
     [
       'handlers in a list',
       { handlers: [handler] },

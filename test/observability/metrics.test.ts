@@ -1,4 +1,6 @@
 /** The metrics contract against the real service: names, labels, and counts that equal what a client counted itself. */
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { ERRORS } from '../../app/errors.ts'
 import { Metrics } from '../../app/observability/metrics.ts'
@@ -18,7 +20,10 @@ import { temporaryDirectory } from '../support/temporary.ts'
 const EVENTS = Number(process.env.MILLRACE_COUNTED_EVENTS ?? 5000)
 
 test('what is exported is the contract: every metric, its type, its labels, and nothing else', async () => {
-  const service = await startService(temporaryDirectory())
+  const directory = temporaryDirectory()
+  const hooks = "{ it: { provider: 'github', secretVariables: ['HOOK_SECRET'] } }"
+  writeFileSync(join(directory, 'millrace.config.mjs'), `export default { hooks: ${hooks} }\n`)
+  const service = await startService(directory, { HOOK_SECRET: 'a-secret-of-16-bytes' })
   const text = await (await fetch(`${service.adminUrl}/metrics`)).text()
   const types = new Map([...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, type]) => [name, type]))
   const contract = Object.entries<Metric>(METRICS)

@@ -7,12 +7,14 @@ import { Histogram, Registry } from 'prom-client'
 import { onTestFinished } from 'vitest'
 import { channel } from '../../app/channel/channel.ts'
 import { loadConfig } from '../../app/config.ts'
+import type { OpenHook } from '../../app/hooks/hook.ts'
 import type { Headers } from '../../app/http/binary-mode.ts'
 import { CredentialFiles } from '../../app/http/credentials.ts'
 import { createServer } from '../../app/http/server.ts'
 import { EmbeddedLog } from '../../app/log/embedded/embedded-log.ts'
 import { groupCommit } from '../../app/log/group-commit.ts'
 import type { Log } from '../../app/log/log.ts'
+import { openWindow } from '../../app/log/open.ts'
 import { IngestCounts } from '../../app/observability/metrics.ts'
 import type { Write } from '../../app/write.ts'
 import { temporaryDirectory } from './temporary.ts'
@@ -32,10 +34,12 @@ export interface Harness {
 /**
  * @param environment as the process would get it.
  * @param wrapLog puts something in front of the log: a stall, a failure.
+ * @param hooks webhooks that are taken.
  */
 export async function startHttp(
   environment: Record<string, string> = {},
   wrapLog: (log: Log) => Pick<Log, 'append'> = (log) => log,
+  hooks: readonly OpenHook[] = [],
 ): Promise<Harness> {
   const directory = temporaryDirectory()
   const config = loadConfig({ DATA_DIR: directory, ...environment })
@@ -50,7 +54,8 @@ export async function startHttp(
     bytes: (write) => write.payload.length,
     maxBytes: config.CHANNEL_CAPACITY_BYTES,
   })
-  const committing = groupCommit(receiver, wrapLog(log) as Log, { maxGroupBytes: config.GROUP_MAX_BYTES })
+  const window = await openWindow(config, log)
+  const committing = groupCommit(receiver, wrapLog(log) as Log, { maxGroupBytes: config.GROUP_MAX_BYTES, window })
   const counts = new IngestCounts(new Histogram({ name: 'w', help: 'w', registers: [new Registry()] }))
   const logged: string[] = []
   const state: Harness['state'] = { notReady: undefined, draining: false }
@@ -62,7 +67,8 @@ export async function startHttp(
     sender,
     credentials: credentialFiles.credentials,
     keyed: true,
-    deduplicates: false,
+    deduplicates: window !== undefined,
+    hooks,
     counts,
     filesOfSinks: 10,
     version: '0.0.0',

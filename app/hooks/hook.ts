@@ -1,0 +1,58 @@
+/**
+ * Webhooks that others send to Millrace, as users declare them in their config file: plain data, so that threads get it as well.
+ *
+ *     hooks: {
+ *       github: { provider: 'github', secretVariables: ['GITHUB_HOOK_SECRET'] },
+ *     }
+ *
+ * makes `POST /v1/hooks/github`. check.ts checks it, secrets.ts reads the secrets, docs/hooks.md explains it.
+ */
+import type { EventFields, Field, SignatureScheme } from './scheme.ts'
+
+export type Hook = ProviderHook | HmacHook
+
+interface HookOptions {
+  /** Environment variables with a secret each. With `secretFiles`, 1 to 10 secrets: a signature with any of them is good. */
+  readonly secretVariables?: readonly string[]
+  /** Files with a secret each, read at the start; white space around the secret is left out. Default: none. */
+  readonly secretFiles?: readonly string[]
+  /** How far the signed timestamp may be from the clock here, 1 to 3600 s, where the scheme has one. Default: 300. */
+  readonly toleranceSeconds?: number
+  /** What `type` of events begins with, before a dot. Default: the provider; for `standard-webhooks` and `hmac`, the hook's name. */
+  readonly typePrefix?: string
+  /** Extension attributes from headers: name of the attribute → name of the header. At most 20. Default: none. */
+  readonly extensions?: Readonly<Record<string, string>>
+  /**
+   * Senders that may ask for permission (CloudEvents WebHook, `WebHook-Request-Origin`), or `*` for all. Default: none, and
+   * nobody is answered.
+   */
+  readonly allowedOrigins?: readonly string[]
+}
+
+export interface ProviderHook extends HookOptions {
+  readonly provider: 'github' | 'shopify' | 'slack' | 'standard-webhooks' | 'stripe'
+}
+
+/** Any sender that signs with an HMAC and a shared secret (RFC 2104). */
+export interface HmacHook extends HookOptions {
+  readonly provider: 'hmac'
+  readonly signature: SignatureScheme
+  /** Where the id of a delivery stands. Default: nowhere; the log makes one, and a repeat is another event. */
+  readonly id?: Field
+  /** Where the name of the event stands. Default: nowhere, and `type` is `typePrefix` alone. */
+  readonly type?: Field
+}
+
+/** A hook with all that a request is judged by. Plain data. */
+export interface OpenHook {
+  readonly name: string
+  readonly provider: Hook['provider']
+  readonly scheme: SignatureScheme
+  readonly fields: EventFields
+  /** Keys of the HMAC. */
+  readonly keys: readonly Uint8Array[]
+  readonly toleranceSeconds: number
+  readonly typePrefix: string
+  readonly extensions: Readonly<Record<string, string>>
+  readonly allowedOrigins: readonly string[]
+}

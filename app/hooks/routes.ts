@@ -1,0 +1,126 @@
+/**
+ * `POST /v1/hooks/<name>`, a route for each hook that is declared:
+ *
+ *     body ─verify─▶ signed by who knows the secret ─inflate─▶ event ─▶ the same channel as other events ─▶ 202 once durable
+ *
+ * Nobody has a key here, so the bodies that are being received have a bound of their own: whoever cannot sign takes no
+ * room from clients with keys.
+ */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { MillraceError } from '../errors.ts'
+import { boundRequestsInProgress } from '../http/admission.ts'
+import { type EventsOptions, receive } from '../http/events.ts'
+import { keepBodiesAsBytes } from '../http/whole-body.ts'
+import type { HookResult } from '../observability/metrics-contract.ts'
+import { eventOfHook, textAt } from './event.ts'
+import type { OpenHook } from './hook.ts'
+import { verify } from './verify.ts'
+
+const NO_BYTES = Buffer.alloc(0)
+/** Slack's have 80 characters. */
+const MAX_CHALLENGE_LENGTH = 1024
+/** Of what clients may have in progress. */
+const SHARE_IN_PROGRESS = 4
+
+export interface HooksOptions {
+  readonly hooks: readonly OpenHook[]
+  readonly events: EventsOptions
+  /** Of all bodies of clients; hooks may have a quarter of that beside them, and at least one body. */
+  readonly maxInProgressBytes: number
+  /** Requests a minute that a sender is told it may make; undefined: as many as it likes. */
+  readonly requestsPerMinute: number | undefined
+}
+
+/** Called in a scope of its own. */
+export function hooksRoutes(app: FastifyInstance, options: HooksOptions): void {
+  const { hooks, events, maxInProgressBytes } = options
+  const { maxBodyBytes, scheduler, counts } = events
+  const maxBytes = Math.max(maxBodyBytes, Math.floor(maxInProgressBytes / SHARE_IN_PROGRESS))
+  app.decorateRequest('client', '')
+  app.decorateRequest('grant', undefined)
+  boundRequestsInProgress(app, maxBytes, maxBodyBytes, scheduler)
+  keepBodiesAsBytes(app, maxBodyBytes)
+  for (const [place, hook] of hooks.entries()) {
+    const url = `/v1/hooks/${hook.name}`
+    const onResponse = (_request: FastifyRequest, { raw }: FastifyReply, done: () => void) => {
+      counts.hookRequest(place, raw.headersSent ? resultOf(raw.statusCode) : 'refused')
+      done()
+    }
+    app.post<{ Body: Buffer | undefined }>(url, { onResponse }, (request, reply) => take(hook, request, reply, events))
+    if (hook.allowedOrigins.length > 0) {
+      app.options(url, (request, reply) => permit(hook, request, reply, options.requestsPerMinute))
+    }
+  }
+}
+
+function resultOf(statusCode: number): HookResult {
+  if (statusCode === 202) return 'stored'
+  if (statusCode === 200) return 'challenged'
+  return statusCode === 401 ? 'unverified' : 'refused'
+}
+
+/** @throws MillraceError SIGNATURE_INVALID; MALFORMED for an empty body; what {@link receive} throws. */
+function take(
+  hook: OpenHook,
+  request: FastifyRequest<{ Body: Buffer | undefined }>,
+  reply: FastifyReply,
+  events: EventsOptions,
+): void {
+  const signed = request.body ?? NO_BYTES
+  request.client = `hook:${hook.name}` // a name that no key and no token can have
+  request.grant = { scope: undefined, principal: { authtype: 'service_account', authid: request.client } }
+  const signedAtMs = verifyOrAsk(hook, request, signed, reply)
+  if (signed.length === 0) throw new MillraceError('MALFORMED', 'the body is empty: there is no event in it')
+  const challenge = challengeOf(hook, request, signed)
+  if (challenge !== undefined) {
+    reply.code(200).type('text/plain; charset=utf-8').send(challenge)
+    return
+  }
+  receive(request, reply, events, ({ body }, wanted) => eventOfHook(hook, body, request.raw, signedAtMs, wanted))
+}
+
+/** A 401 says how to sign (RFC 9110, section 11.6.1). */
+function verifyOrAsk(hook: OpenHook, { headers }: FastifyRequest, signed: Buffer, reply: FastifyReply) {
+  reply.header('www-authenticate', `HMAC realm="hooks/${hook.name}", header="${hook.scheme.header}"`)
+  const signedAtMs = verify(hook, headers, signed)
+  reply.removeHeader('www-authenticate')
+  return signedAtMs
+}
+
+/**
+ * What Slack wants to read back before it sends events (https://docs.slack.dev/reference/events/url_verification). Only
+ * who has signed it is answered.
+ */
+function challengeOf({ provider }: OpenHook, { headers }: FastifyRequest, body: Buffer): string | undefined {
+  if (provider !== 'slack' || textAt({ member: 'type' }, headers, body) !== 'url_verification') return undefined
+  const challenge = textAt({ member: 'challenge' }, headers, body)
+  if (challenge !== undefined && challenge.length <= MAX_CHALLENGE_LENGTH) return challenge
+  throw new MillraceError('MALFORMED', `challenge must be a text of 1 to ${MAX_CHALLENGE_LENGTH} characters`)
+}
+
+/**
+ * A sender asks whether it may send here (https://github.com/cloudevents/spec/blob/main/cloudevents/http-webhook.md,
+ * section 4). A callback (`WebHook-Request-Callback`) is not called: it would let anyone make this service ask others.
+ */
+function permit(
+  { allowedOrigins }: OpenHook,
+  { headers }: FastifyRequest,
+  reply: FastifyReply,
+  requestsPerMinute: number | undefined,
+): void {
+  const origin = headers['webhook-request-origin']
+  reply.header('allow', 'OPTIONS, POST')
+  if (typeof origin !== 'string') {
+    reply.code(204).send()
+    return
+  }
+  const isAllowed = allowedOrigins.some((allowed) => allowed === '*' || allowed === origin.toLowerCase())
+  if (!isAllowed)
+    throw new MillraceError('FORBIDDEN', 'this sender is not in allowedOrigins of this hook: add it there')
+  const isRateAsked = headers['webhook-request-rate'] !== undefined
+  reply.header('webhook-allowed-origin', origin)
+  if (isRateAsked || requestsPerMinute !== undefined) {
+    reply.header('webhook-allowed-rate', requestsPerMinute === undefined ? '*' : String(requestsPerMinute))
+  }
+  reply.code(200).send()
+}

@@ -1,0 +1,49 @@
+/** A hook of a config file, in the real service and in its threads. */
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { sign } from '@octokit/webhooks-methods'
+import { expect, test } from 'vitest'
+import { millrace } from '../support/millrace.ts'
+import { scrape, startService, until } from '../support/service.ts'
+import { temporaryDirectory } from '../support/temporary.ts'
+
+const SECRET = 'a-secret-of-16-bytes'
+
+function directoryWithHook(): string {
+  const directory = temporaryDirectory()
+  const hook = "{ provider: 'github', secretVariables: ['GITHUB_HOOK_SECRET'] }"
+  writeFileSync(join(directory, 'millrace.config.mjs'), `export default { hooks: { github: ${hook} } }\n`)
+  return directory
+}
+
+test.each(['1', '2'])('with WORKERS=%s its events are delivered, and counted by its name', async (WORKERS) => {
+  const service = await startService(directoryWithHook(), { WORKERS, GITHUB_HOOK_SECRET: SECRET })
+  const send = async (secret: string) => {
+    const headers = { 'x-hub-signature-256': await sign(secret, '{"zen":1}'), 'x-github-event': 'ping' }
+    return (await fetch(`${service.url}/v1/hooks/github`, { method: 'POST', headers, body: '{"zen":1}' })).status
+  }
+  expect([await send(SECRET), await send(`${SECRET}.`)]).toEqual([202, 401])
+  await until(
+    async () => (await scrape(service)).get('millrace_events_delivered_total{sink="file"}') === 1,
+    10_000,
+    'delivered',
+  )
+  const counts = await scrape(service)
+  const of = (result: string) => counts.get(`millrace_hook_requests_total{hook="github",result="${result}"}`)
+  expect(['stored', 'challenged', 'unverified', 'refused'].map(of)).toEqual([1, 0, 1, 0])
+  expect(service.output()).not.toContain(SECRET)
+})
+
+test('a start without its secret ends with a line that says which variable to set', async () => {
+  const { code, stderr } = await millrace(['serve'], { cwd: directoryWithHook(), env: { PORT: '0', ADMIN_PORT: '0' } })
+  expect([code, stderr]).toEqual([
+    2,
+    'millrace: millrace.config.mjs: hooks.github: the variable GITHUB_HOOK_SECRET is not set: put the secret of the sender there\n',
+  ])
+})
+
+test('`config` shows it, without its secret', async () => {
+  const { code, stdout } = await millrace(['config'], { cwd: directoryWithHook(), env: { GITHUB_HOOK_SECRET: SECRET } })
+  expect([code, stdout.split('\n').includes('file         hook github: github')]).toEqual([0, true])
+  expect(stdout).not.toContain(SECRET)
+})
