@@ -33,7 +33,7 @@ const SUITES: Readonly<Record<string, Suite>> = {
     include: ['test/**/*.test.ts'],
     exclude: [
       'test/infra/monitoring/prometheus/**',
-      'test/{deploy,browser,image,ansible,kafka}/**',
+      'test/{deploy,browser,image,ansible,kafka,package}/**',
       'test/faults/!(kills).test.ts',
       'test/sinks/real/**',
       ...PROCESSES,
@@ -101,6 +101,13 @@ const SUITES: Readonly<Record<string, Suite>> = {
     testTimeout: MINUTE_MS,
     hookTimeout: 2 * MINUTE_MS,
     fileParallelism: false,
+  },
+  /** The npm packages, packed, installed into empty directories, and run there. */
+  package: {
+    include: ['test/package/**/*.test.ts'],
+    testTimeout: 10 * MINUTE_MS,
+    hookTimeout: MINUTE_MS,
+    maxWorkers: 1,
   },
   /** Ansible, and machines that it installs. Each test goes on where the last one ended. */
   ansible: {

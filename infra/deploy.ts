@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 /**
  * `npm run synth | plan | deploy | destroy -- <bootstrap or environment>`: cdktf over the stacks of one environment, in the
  * order they depend on each other, with a summary and the next step at the end.
@@ -11,13 +12,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs, stripVTControlCharacters } from 'node:util'
 import { checkConfig, findEnvironment, requireAccount, requireReleased } from './check-config.ts'
-import { account, environments } from './config.ts'
 import { ConfigError } from './config-error.ts'
 import type { Environment } from './environment.ts'
 import { requireLogToStay } from './former-log.ts'
 import { stackNames } from './names.ts'
-import { preflight } from './preflight.ts'
+import { loadProject } from './project.ts'
 import { requireTerraform, synthesiseStacks, TerraformError, TerraformStack } from './terraform.ts'
+
+const { account, environments } = await loadProject()
 
 const USAGE = `usage: npm run <synth|plan|deploy|destroy> -- <bootstrap|${environments.map(({ name }) => name).join('|')}> [options]
 
@@ -101,6 +103,7 @@ async function check(targets: readonly string[]): Promise<number> {
   checkConfig(account, environments)
   requireAccount(account)
   const environment = target === 'bootstrap' ? undefined : findEnvironment(environments, target)
+  const { preflight } = await import('./preflight.ts') // with the SDK of AWS, which nothing else here needs
   let toDo = 0
   for await (const { text, fix } of preflight(account, environment)) {
     process.stdout.write(fix === undefined ? `✓ ${text}\n` : `✗ ${text}\n  → ${fix}\n`)

@@ -1,8 +1,11 @@
 /**
- * `node scripts/build.ts [directory]`: the service as JavaScript, in `build` unless said otherwise: `app/cli.js` and
- * what belongs to it, and the config file of the project with the modules that it imports from beside it. Made again when a source has changed. It is what `npm start`, the image and the package run: Node
- * removes types itself, but what it does that with stays in memory, 22 MiB of 110 (docs/decisions/0030-quiet.md), and
- * it does not below `node_modules`.
+ * `node scripts/build.ts [directory] [--npm]`: the service as JavaScript, in `build` unless said otherwise: `app/cli.js` and
+ * what belongs to it, and the config file of the project with the modules that it imports from beside it. Made again when a
+ * source has changed. It is what `npm start`, the image and the packages run: Node removes types itself, but what it does
+ * that with stays in memory, 22 MiB of 110 (docs/decisions/0030-quiet.md), and it does not below `node_modules`.
+ *
+ * `--npm`: the files of the npm package (docs/decisions/0037-package.md): with the stacks, and without a config file, which is
+ * the user's own there.
  *
  * Types become spaces, so each line and column of a stack trace is that of the source.
  */
@@ -19,6 +22,10 @@ const LOCAL_MODULE = /(['"])(\.{1,2}\/[^'"\n]+)\.ts\1/g
 const CONFIG_FILE = /^millrace\.config\.(ts|js|mjs)$/
 const LOCAL_IMPORT = /\b(?:from|import)\s*\(?\s*(['"])(\.{1,2}\/[^'"\n]+)\1/g
 
+/** What users of the npm package import or run of `infra/`; their `infra/config.ts` is their own. */
+const STACK_ENTRIES = ['index', 'deploy', 'pipeline/main', 'sizing/main'].map((name) => `infra/${name}.ts`)
+
+const isForNpm = process.argv.includes('--npm')
 const directory = resolve(process.argv[2] ?? join(PROJECT, 'build'))
 /** Says what was made, by content: times of files say nothing of a copy. */
 const stamp = join(directory, '.made-of')
@@ -26,7 +33,7 @@ const stamp = join(directory, '.made-of')
 process.removeAllListeners('warning')
 
 const sources = new Map(
-  ['package.json', ...filesIn(PROJECT, 'app').filter((file) => !NOT_RUN.test(file)), ...configFiles()].map((file) => {
+  ['package.json', ...filesIn(PROJECT, 'app').filter((file) => !NOT_RUN.test(file)), ...otherFiles()].map((file) => {
     return [file, readFileSync(join(PROJECT, file))]
   }),
 )
@@ -46,9 +53,9 @@ function make(file: string, bytes: Buffer): string {
   return name
 }
 
-/** The config file, and what it imports by where it lies, from file to file. */
-function configFiles(): string[] {
-  const found = new Set(readdirSync(PROJECT).filter((name) => CONFIG_FILE.test(name)))
+/** The stacks or the config file, and what they import by where it lies, from file to file. */
+function otherFiles(): string[] {
+  const found = new Set(isForNpm ? STACK_ENTRIES : readdirSync(PROJECT).filter((name) => CONFIG_FILE.test(name)))
   for (const file of found) {
     if (!/\.[jt]s$|\.mjs$/.test(file)) continue
     for (const [, , imported = ''] of readFileSync(join(PROJECT, file), 'utf8').matchAll(LOCAL_IMPORT)) {

@@ -29,6 +29,7 @@ const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   ],
   [/^npm run (synth|plan|deploy|destroy|pipeline)( |$)|^npx cdktf |^terraform -chdir/, 'test:deploy; else needs AWS'],
   [/^npm run monitor$/, 'test:monitoring'],
+  [/^npm create millrace|^cd my-pipeline|^npx millrace upgrade|^npm run npm-packages$/, 'test:package'],
   [/^npm run package$|^ansible|^cp inventory|^cd infra\/ansible$/, 'test:ansible'],
   [/^(systemctl|journalctl|ssh|sudo|cp) /, 'needs a machine that Ansible has installed'],
   [/^(aws|cosign|gh|docker buildx) /, 'needs AWS or GitHub'],

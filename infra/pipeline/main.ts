@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 /**
  * `npm run pipeline -- …`: what the workflows run, and anybody with the same credentials can run as well.
  *
@@ -14,15 +15,17 @@
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { checkConfig, findEnvironment, requireAccount, requireReleased } from '../check-config.ts'
-import { account, environments } from '../config.ts'
 import { ConfigError } from '../config-error.ts'
 import { githubRoleArn, imageRepository } from '../names.ts'
+import { loadProject } from '../project.ts'
 import { requireTerraform, synthesiseStacks, TerraformError } from '../terraform.ts'
 import { applyPlan, StalePlanError } from './apply.ts'
 import { findDrift } from './drift.ts'
 import { Github, GithubError } from './github.ts'
 import { planEnvironment } from './plan.ts'
 import { PlanStore } from './saved-plan.ts'
+
+const { account, environments } = await loadProject()
 
 const USAGE = `usage: npm run pipeline -- <command>
 

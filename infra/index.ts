@@ -1,0 +1,47 @@
+/**
+ * What users import from `millrace/infra`: `synth` makes all stacks, as infra/main.ts does here. The stacks and constructs are for
+ * an app of their own.
+ */
+import { App } from 'cdktf'
+import { checkConfig } from './check-config.ts'
+import { ConfigError } from './config-error.ts'
+import type { Account, Environment } from './environment.ts'
+import { Bootstrap } from './stacks/bootstrap.ts'
+import { Foundation } from './stacks/foundation.ts'
+import { Monitoring } from './stacks/monitoring.ts'
+import { Service } from './stacks/service.ts'
+
+export { checkConfig } from './check-config.ts'
+export { ConfigError } from './config-error.ts'
+export { FargateService } from './constructs/fargate-service.ts'
+export { KafkaCluster } from './constructs/kafka-cluster.ts'
+export { LogVolume } from './constructs/log-volume.ts'
+export { Network } from './constructs/network.ts'
+export { PrivateBucket } from './constructs/private-bucket.ts'
+export type { Account, Environment, Image, KafkaSize, Tasks } from './environment.ts'
+export { Bootstrap } from './stacks/bootstrap.ts'
+export { Foundation } from './stacks/foundation.ts'
+export { Monitoring } from './stacks/monitoring.ts'
+export { Service } from './stacks/service.ts'
+
+/**
+ * The stacks, in the order they depend on each other, into `cdktf.out` or where cdktf says. For the program that `cdktf.json`
+ * names: a value that is impossible is one line, and ends the process with exit code 1.
+ */
+export function synth(account: Account, environments: readonly Environment[]): void {
+  try {
+    checkConfig(account, environments)
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    console.error(error.message)
+    process.exit(1)
+  }
+  const app = new App()
+  new Bootstrap(app, account, environments)
+  for (const environment of environments) {
+    const foundation = new Foundation(app, account, environment)
+    const monitoring = new Monitoring(app, account, environment, foundation)
+    new Service(app, account, environment, foundation, monitoring)
+  }
+  app.synth()
+}
