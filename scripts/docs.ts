@@ -5,11 +5,16 @@ import { metricsTable } from '../app/observability/metrics-contract.ts'
 import { argumentOptions } from '../infra/ansible/argument-options.ts'
 import { costTables, pictureOf } from '../infra/documents.ts'
 import { brokersTable, figuresTable, measuredTable, plansTable } from '../infra/sizing/scaling-tables.ts'
+import { commandReference, configFileTypes, httpReference, variableReference } from './reference.ts'
 
 /** Each file that has generated parts, and what goes between its marks `<!-- name -->` and `<!-- /name -->`. */
 const GENERATED = {
   'README.md': { config: configTable },
   'infra/ansible/roles/millrace/meta/argument_specs.yaml': { config: argumentOptions },
+  'docs/reference/variables.md': { variables: variableReference },
+  'docs/reference/http.md': { http: httpReference },
+  'docs/reference/command-line.md': { commands: commandReference },
+  'docs/reference/config-file.md': { 'config-file': configFileTypes },
   'docs/metrics.md': { metrics: metricsTable },
   'docs/infrastructure.md': {
     'picture-single': () => pictureOf('dev'),

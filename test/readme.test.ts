@@ -6,7 +6,7 @@ import { GENERATED_FILES, pathOf, render } from '../scripts/docs.ts'
 test.each(GENERATED_FILES)('%s: its tables are the ones of the code (npm run docs writes them)', (file) => {
   const text = readFileSync(pathOf(file), 'utf8')
   expect(text).toMatch(
-    /CHANNEL_CAPACITY_EVENTS:|`CHANNEL_CAPACITY_EVENTS`|`millrace_channel_capacity_events`|tasks of ingest/,
+    /CHANNEL_CAPACITY_EVENTS|millrace_channel_capacity_events|tasks of ingest|## POST|millrace dlq replay|UserConfig/,
   )
   expect(render(file, text)).toBe(text)
 })

@@ -114,6 +114,8 @@ describe('permissions', () => {
         'environment.yaml: apply id-token',
         'environment.yaml: plan id-token',
         ...['attestations', 'contents', 'id-token', 'pull-requests'].map((what) => `release.yaml: publish ${what}`),
+        'site.yaml: publish id-token',
+        'site.yaml: publish pages',
       ].sort(),
     )
   })
@@ -132,10 +134,10 @@ describe('permissions', () => {
     }
   })
 
-  test('only approved jobs may apply or push', () => {
+  test('only approved jobs may apply, push or publish', () => {
     for (const { at, job } of jobs) {
       const text = JSON.stringify(job.steps ?? [])
-      const takes = /apply-role|push-role/.test(text)
+      const takes = /apply-role|push-role|actions\/deploy-pages/.test(text)
       expect(Boolean(job.environment), at).toBe(takes)
     }
   })

@@ -11,7 +11,8 @@ export function configTable(): string {
   return ['| variable | default | range | meaning |', '|---|---|---|---|', ...rows].join('\n')
 }
 
-function rangeOf(variable: Variable): string {
+/** What a value may be, in Markdown. */
+export function rangeOf(variable: Variable): string {
   if (variable.type === 'integer') return `${variable.minimum} … ${variable.maximum}`
   const values = variable.enum ?? variable.items?.enum
   if (values && values.length > 0) return values.map((value) => `\`${value}\``).join(', ')

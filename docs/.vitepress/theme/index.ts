@@ -1,0 +1,5 @@
+/** The default theme; style.css has what differs. */
+import DefaultTheme from 'vitepress/theme'
+import './style.css'
+
+export default DefaultTheme
