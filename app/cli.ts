@@ -196,7 +196,7 @@ dlq
 
 dlq
   .command('replay')
-  .description('deliver the dead letters once more, through the running service')
+  .description('deliver the dead letters again, through the running service')
   .option('-s, --sink <sink>', 'only of this sink')
   .option('-a, --admin <url>', 'admin listener of the service', adminUrl())
   .action(async (options) => {

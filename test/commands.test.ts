@@ -38,7 +38,10 @@ const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^(export LOG_ENGINE=kafka|ROLE=)/, 'needs brokers; test:kafka runs the same'],
   [/^export SINKS=postgres|^npx millrace postgres/, 'needs a PostgreSQL; test:sinks runs the same'],
   [/^npx millrace log repair/, 'needs a service that is stopped; test/cli/log-repair.test.ts runs the same'],
-  [/^(apt-get|pip|git revert|npm install|npm version|npm run dev)( |$)/, 'changes the machine, or does not end'],
+  [
+    /^(apt-get|pip|git revert|npm install|npm version|npm run (docs:)?dev)( |$)/,
+    'changes the machine, or does not end',
+  ],
 ]
 
 /** Commands that say that the log is damaged, where it is. */
@@ -187,7 +190,7 @@ afterAll(() => {
 })
 
 /** Pages that start the service themselves; the others are read while one runs. */
-const GUIDES = ['README.md', 'docs/first-hour.md']
+const GUIDES = ['README.md', 'docs/README.md', 'docs/first-hour.md', 'docs/send.md']
 
 test.each(GUIDES)('%s: every command works, one after the other', { timeout: 120_000 }, async (page) => {
   const newcomer = new Newcomer()

@@ -119,7 +119,7 @@ function limitOf(text = '100'): number {
   throw new MillraceError('MALFORMED', `limit is ${JSON.stringify(text)}: use a whole number from 1 to ${MAX_LISTED}`)
 }
 
-/** Beyond this machine, reading is for whoever reaches the port; changing anything is not. */
+/** Beyond this machine, anyone who reaches the port may read; changing anything needs the token. */
 function requireToken(authorization: string | undefined, token: string): void {
   if (token === '') {
     throw new MillraceError('FORBIDDEN', 'ADMIN_HOST is not loopback: set ADMIN_TOKEN, and send it as a bearer token')

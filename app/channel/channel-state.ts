@@ -91,8 +91,8 @@ export class ChannelState<T> {
   }
 
   /**
-   * Takes room at once, or says that there is none now.
-   * @throws MillraceError CHANNEL_ITEM_TOO_LARGE when there never can be; RangeError for a cost that is none.
+   * Takes room at once, or reports that there is not enough.
+   * @throws MillraceError CHANNEL_ITEM_TOO_LARGE when the item can never fit; RangeError if slots < 1 or bytes < 0.
    */
   tryTake(slots: number, bytes: number): boolean {
     // One comparison on the way that is taken most.

@@ -61,7 +61,7 @@ function lineOf({ name, filter, handlers = [], sink, options = {} }: Route): str
   return [`route ${name}: ${which}${through} into ${sink}`, ...own].join(' ')
 }
 
-/** Options that are none of our variables belong to a sink of the user's own: nobody here knows which of them are secret. */
+/** Options that are not variables of Millrace belong to a sink of the user's own: nobody here knows which of them are secret. */
 function shownOf(name: string, value: unknown): string {
   if (!Object.hasOwn(VARIABLES, name) || isSecret(name)) return HIDDEN
   if (name !== 'HTTP_SINK_URL') return String(value)

@@ -90,7 +90,7 @@ async function* unpacked(
   }
 }
 
-/** The first bytes, until they are enough or the input ends, and the whole input once more. */
+/** The first bytes, until they are enough or the input ends, and then the whole input again. */
 async function peek(
   input: AsyncIterable<Buffer>,
   isEnough: (head: Buffer) => boolean,

@@ -86,7 +86,7 @@ export async function verify(options: { dir: string }): Promise<boolean> {
   }
   const lost = damages.reduce((sum, damage) => sum + damage.events, 0)
   await print(
-    `damaged in ${damages.length} places, ${lost} events missing; the service starts and steps over them by itself`,
+    `damaged in ${damages.length} places, ${lost} events missing; the service starts and skips them by itself`,
   )
   return false
 }
@@ -114,10 +114,10 @@ export async function repair({ dir, yes }: { dir: string; yes: boolean }): Promi
     const { damage, tail = false } = found
     if (tail) todo.push(`${describe(damage)}: copied to quarantine/, then cut off`)
     else if (damage.bytes > 0 && !kept.includes(quarantineName(damage))) holes.push(damage)
-    else if (damage.bytes > 0) await print(`${describe(damage)}: kept in quarantine/, readers step over it`)
+    else if (damage.bytes > 0) await print(`${describe(damage)}: kept in quarantine/, readers skip it`)
     else await print(`${describe(damage)}: nothing can bring them back`)
   }
-  for (const damage of holes) todo.push(`${describe(damage)}: copied to quarantine/; readers step over it`)
+  for (const damage of holes) todo.push(`${describe(damage)}: copied to quarantine/; readers skip it`)
   for (const line of todo) await print(line)
   if (todo.length === 0) {
     await print('nothing to repair')

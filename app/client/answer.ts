@@ -1,7 +1,7 @@
 /** What an answer of the service means for the events that were sent. */
 import { retryAfterMs } from './retry.ts'
 
-/** An error document (RFC 9457). Of an answer that is none, made of its status and the beginning of its text. */
+/** An error document (RFC 9457). If the answer is another document, it is made of its status and the beginning of its text. */
 export interface Problem {
   readonly type: string
   readonly title: string

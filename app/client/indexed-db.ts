@@ -139,7 +139,7 @@ class IndexedDbStore implements Store<Key> {
       transaction.oncomplete = () => resolve()
       transaction.onabort = () => reject(transaction.error ?? new Error('the transaction was aborted'))
     })
-    done.catch(() => undefined) // whoever waits for it hears; a read waits for its result alone
+    done.catch(() => undefined) // a caller that waits for it gets the error; a read waits for its result alone
     return { table: transaction.objectStore(TABLE), done }
   }
 }

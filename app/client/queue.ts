@@ -124,7 +124,7 @@ export class Queue {
     return 'queued'
   }
 
-  /** The next part to send; whoever takes it settles it, replaces it or puts it back. */
+  /** The next part to send; the one that takes it settles it, replaces it or puts it back. */
   take(): Part | undefined {
     if (this.#waiting.length === 0 && this.#isPageDue) this.#seal()
     return this.#waiting.shift()

@@ -46,7 +46,7 @@ export const NO_CONFIG_FILE: ConfigFile = {
 const TREE = fileURLToPath(new URL('../../', import.meta.url))
 /**
  * What the file imports as `millrace` is what runs, wherever the file lies: a second copy of the modules would have other
- * classes, and take their memory once more.
+ * classes, and take their memory again.
  */
 const SHARED: Readonly<Record<string, string>> = {
   millrace: new URL('../index.ts', import.meta.url).href,

@@ -62,7 +62,9 @@ type Place = Pick<Group, 'logId' | 'baseOffset' | 'appendedAtMs' | 'payload'>
 function completed(place: Place): Buffer {
   const parts: Buffer[] = []
   const onNone = () => {
-    throw new Error(`what the log knows to be events is none, from offset ${place.baseOffset} on: that is a bug`)
+    throw new Error(
+      `a record that the log counts as events holds none, from offset ${place.baseOffset} on: that is a bug`,
+    )
   }
   completeInto(place, (lines) => void parts.push(lines), onNone)
   return parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts)

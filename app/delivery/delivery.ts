@@ -5,7 +5,7 @@
  *     consumer ─read─▶ decode ─▶ lane 0 ─▶ sink ─▶ settled ┐
  *                          └───▶ lane n ─▶ sink ─▶ settled ┴▶ flush the sink, then commit the offsets
  *
- * Reading is in reader.ts, committing in committing.ts, delivering dead letters once more in replay.ts.
+ * Reading is in reader.ts, committing in committing.ts, delivering dead letters again in replay.ts.
  */
 import { messageOf } from '../errors.ts'
 import type { Block } from '../event/item.ts'
@@ -167,7 +167,7 @@ export class Delivery implements DeliveryView {
   }
 
   /**
-   * Delivers the dead letters that are there now once more.
+   * Delivers again every dead letter that exists now.
    * @returns undefined when a replay is already under way.
    */
   replay(): Promise<ReplayResult> | undefined {
@@ -229,7 +229,7 @@ export class Delivery implements DeliveryView {
         offset += block?.count ?? 1
         progress.next = Math.max(progress.next, offset)
       }
-      // Damage may have been stepped over.
+      // Damage may have been skipped.
       if (!progress.revoked) progress.next = Math.max(progress.next, baseOffset + count)
       if (this.#options.filter !== undefined || count === 0) this.#committing.soon()
     }
@@ -308,7 +308,7 @@ export class Delivery implements DeliveryView {
     this.#committing.soon()
     const where = `partition ${progress.partition}, offset ${offset}`
     this.#options.onWarning(
-      `sink ${this.sink}: the record at ${where} is not a JSON object: stepped over, and counted as damaged`,
+      `sink ${this.sink}: the record at ${where} is not a JSON object: skipped, and counted as damaged`,
     )
   }
 

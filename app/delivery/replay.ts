@@ -1,5 +1,5 @@
 /**
- * Delivers dead letters once more: through a lane of their own, the same filter, handlers and sink.
+ * Delivers dead letters again: through a lane of their own, the same filter, handlers and sink.
  *
  *     dead letters ─▶ filter ─▶ lane ─▶ sink ─▶ settled, and its flush ─▶ the next group of letters
  *          ▲                     │ failed again

@@ -11,7 +11,7 @@ const LOG_ID = 'test'
 /**
  * @param text of one event, as it would be sent.
  * @param offset that it would have in the log.
- * @returns the event, or why it is none.
+ * @returns the event, or why it is invalid.
  */
 export function taskOf(text: Buffer, offset: number): Task | string {
   let fault: string | undefined

@@ -34,6 +34,6 @@ export const DELIVERY_VARIABLES = {
     1,
     1000,
     10,
-    'Attempts for an event that a handler or sink fails on, then it is a dead letter. A sink that cannot be reached is retried for ever.',
+    'Attempts for an event that a handler or sink fails on, then it is a dead letter. A sink that cannot be reached is retried without limit.',
   ),
 }

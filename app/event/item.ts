@@ -82,7 +82,7 @@ export class Block {
     return this.#ends[index - 1] as number
   }
 
-  /** Scanned once, for whoever asks first. */
+  /** Scanned once, on first use. */
   get places(): Places {
     this.#places ??= this.#scan()
     return this.#places
@@ -239,7 +239,7 @@ export class Item {
     return this.#event
   }
 
-  /** Parsed anew, whatever somebody has done to {@link event}. */
+  /** Parsed again, whatever a handler has done to {@link event}. */
   parse(): Event {
     return JSON.parse(this.text)
   }

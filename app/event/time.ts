@@ -14,7 +14,7 @@ const LOWER = 0x20
 const MINUTES_A_DAY = 24 * 60
 
 /**
- * RFC 3339, section 5.6. `24:00:00` is none; the second 60 is one where a leap second can be: in the last minute of a
+ * RFC 3339, section 5.6. `24:00:00` is invalid; the second 60 is one where a leap second can be: in the last minute of a
  * month in UTC (section 5.7; ITU-R TF.460 prefers June and December). By hand: `Date.parse` takes ten times as long,
  * takes 31 February for 3 March, and knows no leap seconds.
  * @param from where it begins.
@@ -45,7 +45,7 @@ export function isTime(bytes: Uint8Array, from = 0, to = bytes.length): boolean 
   return second < 60 || isEndOfMonth(year, month, day, 60 * hour + minute - offsetMinutes)
 }
 
-/** The number that two digits make; far below zero when one of them is none. */
+/** The number that two digits make; far below zero when one of them is not a digit. */
 function twoDigits(bytes: Uint8Array, at: number): number {
   const tens = (bytes[at] as number) - ZERO
   const ones = (bytes[at + 1] as number) - ZERO
@@ -63,7 +63,7 @@ function daysIn(year: number, month: number): number {
   return month === 4 || month === 6 || month === 9 || month === 11 ? 30 : 31
 }
 
-/** Minutes that local time is ahead of UTC, of a zone that goes to `to`; NaN when it is none. */
+/** Minutes that local time is ahead of UTC, of a zone that goes to `to`; NaN when the zone is invalid. */
 function zoneOffset(bytes: Uint8Array, at: number, to: number): number {
   const sign = bytes[at] as number
   if ((sign | LOWER) === (UPPER_Z | LOWER)) return to === at + 1 ? 0 : Number.NaN

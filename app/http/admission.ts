@@ -5,7 +5,7 @@
  * wait for too long (body-scheduler.ts).
  *
  * Announcing costs a client nothing. So when there is no room, the oldest bodies that are announced and have not come
- * are cut off: whoever sends again finds room.
+ * are cut off: a client that sends again finds room.
  */
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { MillraceError } from '../errors.ts'

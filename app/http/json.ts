@@ -1,4 +1,4 @@
-/** One JSON text in a body, and what is wrong with one that is none. */
+/** One JSON text in a body, and the position and reason when it is invalid. */
 import { isUtf8 } from 'node:buffer'
 import { type ParseError, parse as parseTolerant, printParseErrorCode } from 'jsonc-parser'
 import { MillraceError } from '../errors.ts'

@@ -104,7 +104,7 @@ export class KeySet {
   }
 }
 
-/** @throws Error when what is there is no set of 1 to 100 keys in at most 1 MiB. */
+/** @throws Error when the answer is not a set of 1 to 100 keys in at most 1 MiB. */
 async function fetchKeys(url: string): Promise<JSONWebKeySet> {
   const signal = AbortSignal.timeout(FETCH_TIMEOUT_MS)
   // A redirect would lead where nobody has said that keys may come from.

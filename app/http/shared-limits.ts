@@ -5,9 +5,9 @@
  *     lock │ key, expiresAtMs, used │ key, expiresAtMs, used │ …       a client is within PROBES cells of its home
  *
  * Invariants:
- *  - a cell is read and written by one thread at a time, for less than a microsecond: whoever comes meanwhile waits;
+ *  - a cell is read and written by one thread at a time, for less than a microsecond: another thread waits meanwhile;
  *  - a cell that has expired says what a missing one says, so nothing is ever taken out;
- *  - the size is fixed: without room, the client is forgotten that would be first, and begins anew.
+ *  - the size is fixed: without room, the client is forgotten that would be first, and starts again.
  */
 import { hash } from 'node:crypto'
 import { BURST_SECONDS, overQuota, tooManyAtOnce } from './quota.ts'
@@ -23,7 +23,7 @@ const WIDTH = 3
 const LOCK_BYTES = Float64Array.BYTES_PER_ELEMENT
 const FREE = 0
 const HELD = 1
-/** Whoever held it may not have been running: it is looked at again. */
+/** The thread that held it may not have been running: check it again. */
 const LOCK_WAIT_MS = 1
 
 /** Memory for the clients of one limit. */

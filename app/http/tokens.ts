@@ -78,7 +78,7 @@ function scopeOf(claims: JWTPayload, claim: string): Scope | undefined {
   throw new MillraceError('OUT_OF_SCOPE', problem)
 }
 
-/** In the words of whoever sent the token; nothing of it is repeated. */
+/** In the words of the client that sent the token; nothing of the token is repeated. */
 function problemOf(error: unknown): string {
   if (error instanceof errors.JWTExpired) return 'has expired: get a new one'
   if (error instanceof errors.JWTClaimValidationFailed) {

@@ -1,6 +1,6 @@
 /**
  * Collects a body as the bytes that were received. A body that came in one piece, as nearly all do, is that piece:
- * Fastify's own collector copies every body once more, and this memory, outside of the heap, is what full collections are
+ * Fastify's own collector copies every body again, and this memory, outside of the heap, is what full collections are
  * for. Node gives each piece memory of its own (`Buffer::Copy` in node_http_parser.cc), so nobody else writes into it.
  */
 import { errorCodes, type FastifyInstance, type FastifyRequest } from 'fastify'
@@ -13,7 +13,7 @@ type Done = (error: Error | null, body?: Buffer) => void
 export function keepBodiesAsBytes(app: FastifyInstance, maxBytes: number): void {
   app.removeAllContentTypeParsers()
   const collect = (request: FastifyRequest, _payload: unknown, done: Done) => collectBody(request, maxBytes, done)
-  // By an expression that all match: the parser for what no other is for, `*`, is looked up anew for each request.
+  // By an expression that all match: the parser for what no other is for, `*`, is looked up again for each request.
   for (const every of [/^/, '*']) app.addContentTypeParser(every, collect)
 }
 

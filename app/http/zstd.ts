@@ -51,7 +51,7 @@ export async function decompressZstd(body: Buffer, { maxOutputLength }: ZlibOpti
   return promise
 }
 
-/** The frames that hold something, each whole. @throws Error when one is none, or the body ends within it. */
+/** The frames that hold something, each whole. @throws Error when one is not a frame, or the body ends within it. */
 function framesOf(body: Buffer): Buffer[] {
   const frames: Buffer[] = []
   for (let at = 0; at < body.length; ) {

@@ -40,7 +40,7 @@ export interface Position {
 export interface Settled {
   readonly delivered: number
   readonly deadLettered: number
-  /** Lost to damage (checksum), or not readable, and stepped over. */
+  /** Lost to damage (checksum), or not readable, and skipped. */
   readonly damaged: number
 }
 
@@ -95,7 +95,7 @@ export interface Log {
   close(): Promise<void>
 }
 
-/** What the log tells whoever watches it; all optional. */
+/** What the log reports to its observer; all optional. */
 export interface LogObserver {
   onSync?(durationMs: number, groupEvents: number): void
   onDamage?(damage: Damage): void

@@ -42,7 +42,7 @@ export class Pace {
   get lingerMs(): number {
     if (this.#fixedMs > 0) return this.#fixedMs
     const ms = SHARE * this.#idleMs
-    // Whoever was answered longer ago is not about to send again.
+    // A client that was answered longer ago is not about to send again.
     if (ms < SHORTEST_MS || performance.now() - this.#endedAtMs > this.#idleMs) return 0
     return Math.min(ms, LONGEST_MS)
   }

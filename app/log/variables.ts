@@ -71,7 +71,7 @@ export function checkLog(config: ValuesOf<typeof LOG_VARIABLES> & { readonly MAX
   if (config.DEAD_LETTER_MAX_BYTES < letterBytes) {
     throw invalid(
       'DEAD_LETTER_MAX_BYTES',
-      `${config.DEAD_LETTER_MAX_BYTES} may not hold one event of MAX_BODY_BYTES=${config.MAX_BODY_BYTES} with why it failed, and its sink would wait for ever: at least ${letterBytes}`,
+      `${config.DEAD_LETTER_MAX_BYTES} may not hold one event of MAX_BODY_BYTES=${config.MAX_BODY_BYTES} with why it failed, and its sink would wait forever: at least ${letterBytes}`,
     )
   }
 }

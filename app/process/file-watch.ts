@@ -5,7 +5,7 @@
  *
  *     look: the state differs from the one that was read, and is that of the look before  ─▶ onChange
  *
- * So several files that are replaced one after the other are one change, and a file that is still written to is none yet.
+ * So several files that are replaced one after the other are one change, and a file that is still being written is not a change yet.
  */
 import { type BigIntStats, statSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
@@ -71,7 +71,7 @@ function stateOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
   return [dev, ino, size, mtimeNs, ctimeNs].join(':')
 }
 
-/** A file that is gone, or may not be looked at, is in a state, too: whoever reads it says so. */
+/** A file that is gone, or may not be looked at, is in a state, too: the reader reports it. */
 function stateOfMissing(error: unknown): string {
   return systemCode(error) ?? messageOf(error)
 }

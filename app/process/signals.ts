@@ -4,8 +4,8 @@
  *     SIGTERM, SIGINT   stop; again after a second: at once. Within that second it is the same one: npm hands on to its script what the
  *                       terminal has sent to both, so Ctrl-C arrives twice
  *     SIGHUP            a terminal went away: stop, if there is one. Without one (nohup, a process manager) the service
- *                       goes on, and reads its certificate and keys again. Whether the signal was ignored by whoever
- *                       started it cannot be asked: Node sets that back before anything of ours runs
+ *                       goes on, and reads its certificate and keys again. Whether the signal was ignored by the process
+ *                       that started it cannot be asked: Node sets that back before anything of ours runs
  */
 import { isatty } from 'node:tty'
 

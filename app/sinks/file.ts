@@ -30,7 +30,7 @@ export interface FileSinkOptions {
 const MAX_BATCH_EVENTS = 8192
 /** Kept in memory until they are known to be in the file. */
 const MAX_UNSYNCED_BYTES = 8 * 1024 * 1024
-/** Whoever moves the file each time it is made is not waited for. */
+/** Another program may move each new file: one flush does not make more than this. */
 const MAX_FILES_PER_FLUSH = 3
 /** After a file could not get its last name; it goes on as `current.ndjson` meanwhile. */
 const ROLL_AGAIN_MS = 1000

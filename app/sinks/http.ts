@@ -96,7 +96,7 @@ export class HttpSink implements Sink {
   }
 
   /**
-   * One event that the receiver chokes on must not stop its lane for ever.
+   * One event that the receiver always fails on must not stop its lane forever.
    * @param before what had happened when it was sent.
    * @throws SinkUnavailable unless others get through.
    */

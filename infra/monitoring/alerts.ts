@@ -161,7 +161,7 @@ export const logAlerts: readonly Alert[] = [
     condition: compare(sum(increase(select('events_damaged_total'), '1h'), 'sink'), '>', 0),
     severity: 'page',
     summary: 'Durable events were lost to damage of the log',
-    description: 'Sink {{ $labels.sink }} stepped over records whose checksum is wrong; their bytes are in quarantine.',
+    description: 'Sink {{ $labels.sink }} skipped records whose checksum is wrong; their bytes are in quarantine.',
     runbook: 'events-damaged',
   },
 ]

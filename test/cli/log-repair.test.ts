@@ -60,9 +60,7 @@ test('what is wrong is explained and left alone; with --yes it is mended, and no
   const before = contentOf(directory)
 
   expect(await repair({ dir: directory, yes: false })).toBe(false)
-  expect(printed).toMatch(
-    /DAMAGED 0+3\.seg at \d+, \d+ bytes: checksum.*: copied to quarantine\/; readers step over it/,
-  )
+  expect(printed).toMatch(/DAMAGED 0+3\.seg at \d+, \d+ bytes: checksum.*: copied to quarantine\/; readers skip it/)
   expect(printed).toMatch(/DAMAGED 0+6\.seg at \d+, \d+ bytes: .*: copied to quarantine\/, then cut off/)
   expect(printed).toMatch(/20\.seg belongs to another log .*moves it to quarantine/)
   expect(printed).toMatch(/consumers\.json is damaged: every sink starts again/)
@@ -79,7 +77,7 @@ test('what is wrong is explained and left alone; with --yes it is mended, and no
   ])
   printed = ''
   expect(await repair({ dir: directory, yes: false })).toBe(true)
-  expect(printed).toMatch(/0+3\.seg .*: kept in quarantine\/, readers step over it\n.*nothing to repair\n$/s)
+  expect(printed).toMatch(/0+3\.seg .*: kept in quarantine\/, readers skip it\n.*nothing to repair\n$/s)
   printed = ''
   await verify({ dir: directory })
   expect(printed).toMatch(/3 segments, 7 groups, 7 events/)

@@ -66,7 +66,7 @@ const CLOSE_OBJECT: u8 = 0x7d
 const OPEN_ARRAY: u8 = 0x5b
 const CLOSE_ARRAY: u8 = 0x5d
 
-/** A line break is white space within a text, and the end of a line of NDJSON. Then this is a space once more. */
+/** A line break is white space within a text, and the end of a line of NDJSON. Then this is a space again. */
 let lineBreak: u8 = NEWLINE
 let deepest: i32 = 0
 
@@ -110,7 +110,7 @@ function isHex(c: u8): bool {
   return isDigit(c) || (lower >= 0x61 && lower <= 0x66)
 }
 
-/** Behind a backslash at `p`; 0 when the escape is none. */
+/** Behind a backslash at `p`; 0 when the escape is invalid. */
 function skipEscape(p: usize): usize {
   const c = load<u8>(p + 1)
   if (c == 0x75) {

@@ -79,7 +79,7 @@ export class ActiveFile {
     group.pad(length)
     let done = 0
     try {
-      // Zeros that were not written are none that are missed.
+      // A short write that only loses padding is fine: the padding is optional.
       while (done < group.length) done += await this.#file.write(group.bytes, done, length - done, position + done)
     } catch (error) {
       if (length === group.length || !isNoSpace(error)) throw error

@@ -1,5 +1,5 @@
 /**
- * A consumer of the embedded log: a cursor over the segments that stops at what is durable, steps over damage and
+ * A consumer of the embedded log: a cursor over the segments that stops at what is durable, skips damage and
  * counts what was lost to it, and keeps its progress in the consumer store.
  */
 import { join } from 'node:path'

@@ -70,7 +70,7 @@ class NodeFile implements File {
 
   /**
    * With a callback: what FileHandle does around a write costs a group more than its checksum. Nobody closes a file that
-   * is being written to, and the `fd` of a closed handle is none.
+   * is being written to, and a closed handle has no `fd`.
    */
   #write(buffer: Buffer, offset: number, length: number, position: number): Promise<number> {
     return new Promise((resolve, reject) => {

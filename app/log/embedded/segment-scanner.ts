@@ -1,5 +1,5 @@
 /**
- * Reads one segment group by group, checks every checksum, and steps over damage to the next sound group.
+ * Reads one segment group by group, checks every checksum, and skips damage up to the next sound group.
  * Recovery, consumers, `log verify` and `log inspect` all read through it, so they agree on what is sound.
  *
  *     file      … [header|payload] [header|payload] ✗✗✗✗✗✗✗ [header|payload] │ limit

@@ -193,7 +193,7 @@ export interface Recovered {
 /**
  * Makes the last segment ready for appending: checks every group, cuts off a torn tail (after copying it to
  * quarantine), and syncs what is left, because a crash may have left it in memory only. Its last group is written once
- * more before that, and the file is cut once more: if a sync of them failed, the kernel takes them for clean. Groups before it
+ * more before that, and the file is cut again: if a sync of them failed, the kernel takes them for clean. Groups before it
  * were synced, or it would not be there.
  * @param times gets the times of its groups.
  */
@@ -234,7 +234,7 @@ export async function recoverSegment(
     await file.truncate(scanner.position)
     segment.bytes = scanner.position
   }
-  // Cut once more, from another length: if the sync of a cut failed, the kernel takes the length for durable, and a
+  // Cut again, from another length: if the sync of a cut failed, the kernel takes the length for durable, and a
   // power cut would bring back what was cut off.
   await file.truncate(segment.bytes + 1)
   await file.truncate(segment.bytes)

@@ -50,7 +50,7 @@ export function clientOptions(connection: KafkaConnection, purpose: string): Bas
 
 /**
  * The client listens for the first error of a connection only. A second one, such as a reset after a refused sign-in,
- * would have no listener and end the process; whoever has a request on that connection is told anyway.
+ * would have no listener and end the process; the caller of a request on that connection is told anyway.
  */
 export function surviveErrors({ connections }: { readonly connections: ConnectionPool }): void {
   connections.on('connecting', ({ connection }) => connection.on('error', () => undefined))

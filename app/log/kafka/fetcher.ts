@@ -156,7 +156,7 @@ export class Fetcher {
     if (this.#closed) return this.#wake?.()
     let failed = answer === undefined
     for (const { partitionIndex, errorCode, records, highWatermark } of answer ?? []) {
-      // Taken away, or set anew, while the request was under way.
+      // Removed, or set again, while the request was in progress.
       const offset = asked.get(partitionIndex)
       if (offset === undefined || this.#positions.get(partitionIndex) !== offset) continue
       if (errorCode === 0) {

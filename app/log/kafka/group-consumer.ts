@@ -238,7 +238,7 @@ export class GroupConsumer implements Consumer {
     )
   }
 
-  /** The brokers have deleted what comes next, or the topic was made anew: on with the first event there is. */
+  /** The brokers have deleted what comes next, or the topic was recreated: continue with the first event that exists. */
   async #skip(partition: number, offset: number): Promise<number> {
     const [first, end] = await Promise.all(
       [ListOffsetTimestamps.EARLIEST, ListOffsetTimestamps.LATEST].map(async (timestamp) =>
@@ -260,9 +260,9 @@ export class GroupConsumer implements Consumer {
       })
     } else {
       this.#options.observer?.onWarning?.(
-        `${where} ends before offset ${offset}: it was made anew, or has lost its end; starting at ${first}`,
+        `${where} ends before offset ${offset}: it was recreated, or has lost its end; starting at ${first}`,
       )
-      // From here on offsets mean other events: what was read ahead is dropped, and delivery begins anew.
+      // From here on offsets mean other events: what was read ahead is discarded, and delivery starts again.
       this.#fetcher.remove([partition])
       await this.onRevoke?.([partition])
       this.#places.add(partition, first)

@@ -61,7 +61,7 @@ type Round = Map<number, Share>
 
 export class KafkaLog implements Log {
   readonly keyed = true
-  /** The topic keeps events by age, whoever has read them. */
+  /** The topic keeps events by age, no matter who has read them. */
   readonly idleConsumers: readonly string[] = []
   /** Of other machines: nothing here fills up. */
   readonly sizeBytes = 0
@@ -92,7 +92,7 @@ export class KafkaLog implements Log {
 
   /** @throws MillraceError CONFIG_INVALID, LOG_UNAVAILABLE: see {@link requireTopic}. */
   static async open(options: KafkaLogOptions): Promise<KafkaLog> {
-    // Few retries: who starts a service wants to know soon what is wrong, and whoever supervises it tries again.
+    // Few retries: an operator who starts a service wants to know soon what is wrong, and a supervisor tries again.
     const admin = new Admin({ ...clientOptions(options.connection, 'admin'), retries: 2 })
     surviveErrors(admin)
     try {

@@ -49,7 +49,7 @@ export class ProduceError extends Error {
   }
 }
 
-/** The brokers do not know this producer, or not this far: it begins anew, with another identity. */
+/** The brokers do not know this producer, or not this far: it starts again, with another identity. */
 const STATE_LOST = new Set(['UNKNOWN_PRODUCER_ID', 'OUT_OF_ORDER_SEQUENCE_NUMBER', 'INVALID_PRODUCER_EPOCH'])
 const RETRYABLE = new Set([...STATE_LOST, 'UNKNOWN_TOPIC_OR_PARTITION', 'REQUEST_TIMED_OUT'])
 /** They begin again at 0 (Kafka: DefaultRecordBatch.incrementSequence). */

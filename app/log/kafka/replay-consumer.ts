@@ -116,7 +116,7 @@ export class ReplayConsumer implements Consumer {
     }
   }
 
-  /** Where the last replay ended, whoever did it, and how much there is now. */
+  /** Where the last replay ended, in this process or another, and how much there is now. */
   async #measure(): Promise<void> {
     const { groupId, topic } = this.#options
     const partitions = Array.from({ length: topic.partitions }, (_, partition) => partition)

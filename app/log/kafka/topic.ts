@@ -28,12 +28,12 @@ const CREATED_WITHIN_MS = 10_000
 /** For a start, or a question, in the middle of a failover: leaders and coordinators are elected within seconds. */
 const PATIENCE_MS = 10_000
 const PAUSE_MS = 250
-/** Errors of Kafka, of TLS and of certificates that no waiting mends. */
+/** Errors of Kafka, of TLS and of certificates that waiting does not fix. */
 const REFUSED = /^(SASL_AUTH|.*_AUTHORIZATION_FAILED$|ERR_(SSL|TLS)_|SELF_SIGNED|DEPTH_ZERO|UNABLE_TO_|CERT_)/
 
 /**
  * Finds the topic, or makes it.
- * @throws MillraceError CONFIG_INVALID: it is missing, or keeps fewer copies than required, and how to mend that;
+ * @throws MillraceError CONFIG_INVALID: it is missing, or keeps fewer copies than required, and how to fix that;
  *   LOG_UNAVAILABLE: no broker answers, or they refuse us.
  */
 export function requireTopic(admin: Admin, wanted: TopicRequirements): Promise<Topic> {

@@ -7,7 +7,7 @@
  *
  * What is gathered is cut where time and traffic happen to cut it, and after a crash they would cut elsewhere: the same
  * events in two objects. So the cuts of a log are written first, `<prefix>_millrace/s3.<log>.json`; a process that
- * begins before the last of them cuts at the same places, and writes the same keys with the same bytes once more.
+ * begins before the last of them cuts at the same places, and writes the same keys with the same bytes again.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf } from '../../errors.ts'
