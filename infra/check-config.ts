@@ -3,13 +3,13 @@
  * line that names the value. Runs at every synth, since Node strips the types.
  */
 
+import { checkAccounts, checkBootstrapState, checkPlace } from './check-accounts.ts'
 import { checkExistingKafka, checkNetwork } from './check-network.ts'
 import { checkServiceSettings } from './check-service.ts'
 import { parseCidr } from './cidr.ts'
-import { ConfigError, fail, show } from './config-error.ts'
+import { ConfigError, checkWhole, fail, show } from './config-error.ts'
 import type { Account, Environment, KafkaSize, Tasks } from './environment.ts'
 import { isExisting } from './kafka.ts'
-import { natsOf, servicesOf } from './names.ts'
 import { MAX_TASKS, maxStorageGiB, retentionSeconds } from './scale.ts'
 
 /** Memory in GiB that Fargate offers beside so many CPU units: [least, most, step]. Source: Fargate task definition parameters. */
@@ -31,19 +31,25 @@ const MAX_DISK_GIB = 16_384
 const LEAST_RETENTION_HOURS = 24
 /** Of who may send over plain HTTP: the network of one company, not of a provider. */
 const SHORTEST_PREFIX = 16
-const NAMES = ['dev', 'staging', 'prod']
+/** Stacks, roles and buckets of ours begin like that. */
+const TAKEN = ['account', 'boundary', 'bootstrap', 'github', 'state']
+/** Names of buckets hold it, the account and the region, in 63 characters; without a hyphen none begins like another one. */
+const NAME = /^[a-z][a-z0-9]{1,15}$/
 
 export function checkConfig(account: Account, environments: readonly Environment[]): void {
   checkAccount(account)
   const seen = new Set<string>()
   for (const environment of environments) {
     const { name } = environment
-    if (!NAMES.includes(name)) fail('environments', `unknown environment "${name}"`, `use ${NAMES.join(', ')}`)
+    if (!NAME.test(name ?? '')) {
+      fail('environments', `${show(name)} is not a name`, 'use 2 to 16 lower-case letters and digits, such as dev')
+    }
+    if (TAKEN.includes(name)) fail('environments', `${show(name)} is taken by the stacks`, 'use another name')
     if (seen.has(name)) fail('environments', `${name} is there twice`, 'keep one')
     seen.add(name)
     checkEnvironment(environment)
   }
-  checkQuotas(account, environments)
+  checkAccounts(account, environments)
   for (const name of account.github.deploys ?? []) {
     if (seen.has(name)) continue
     fail('account.github.deploys', `unknown environment "${name}"`, `infra/config.ts has ${[...seen].join(', ')}`)
@@ -59,8 +65,11 @@ export function findEnvironment(environments: readonly Environment[], name: stri
 }
 
 /** What a fresh clone says must not reach AWS. */
-export function requireAccount({ id }: Account): void {
-  if (/^0+$/.test(id)) throw new ConfigError('infra/config.ts: account.id is still a placeholder: write yours')
+export function requireAccount({ id }: Account, environment?: Environment): void {
+  const key = environment?.account ? `${environment.name}.account.id` : 'account.id'
+  if (/^0+$/.test(environment?.account?.id ?? id)) {
+    throw new ConfigError(`infra/config.ts: ${key} is still a placeholder: write yours`)
+  }
 }
 
 /** What a fresh clone has no value for: an image (tasks of zeros never start), and a domain of yours. */
@@ -79,10 +88,7 @@ export function requireReleased({ name, image, domain }: Environment): void {
 
 function checkAccount(account: Account): void {
   const { id, region, alertsEmail, pagerDuty, github, bootstrapState, awsProviderVersion } = account
-  if (!/^\d{12}$/.test(id ?? '')) fail('account.id', `${show(id)} is not an AWS account`, 'write its twelve digits')
-  if (!/^[a-z]{2}(-[a-z]+)+-\d$/.test(region ?? '')) {
-    fail('account.region', `${show(region)} is not an AWS region`, 'write one such as eu-central-1')
-  }
+  checkPlace('account', id, region)
   if (!/^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(alertsEmail ?? '')) {
     fail('account.alertsEmail', `${show(alertsEmail)} is not an e-mail address`, 'alarms need someone who reads them')
   }
@@ -104,33 +110,10 @@ function checkAccount(account: Account): void {
       'leave it out to make it',
     )
   }
-  if (bootstrapState !== 'local' && bootstrapState !== 'bucket') {
-    fail('account.bootstrapState', `${show(bootstrapState)} is neither local nor bucket`, 'begin with local')
-  }
+  checkBootstrapState('account', bootstrapState)
   if (!/^\d+\.\d+\.\d+$/.test(awsProviderVersion ?? '')) {
     fail('account.awsProviderVersion', `${show(awsProviderVersion)} is not a version`, 'write one such as 6.26.0')
   }
-}
-
-/** Tasks at their most: a quota that is met on the busiest day alone is found on that day. */
-function checkQuotas({ quotas }: Account, environments: readonly Environment[]): void {
-  checkWhole('account.quotas.elasticIps', quotas?.elasticIps, 0, 1_000_000)
-  checkWhole('account.quotas.fargateVcpus', quotas?.fargateVcpus, 0, 1_000_000)
-  const addresses = environments.reduce((sum, environment) => sum + natsOf(environment), 0)
-  const vcpus = environments.reduce((sum, environment) => sum + vcpusOf(environment), 0)
-  const more = (code: string) => `ask AWS for more (Service Quotas, ${code}), and write what you have`
-  if (addresses > quotas.elasticIps) {
-    fail('account.quotas.elasticIps', `the NAT gateways need ${addresses} addresses`, more('L-0263D0A3'))
-  }
-  if (vcpus > quotas.fargateVcpus) {
-    const problem = `all tasks at their most need ${vcpus} vCPUs`
-    fail('account.quotas.fargateVcpus', problem, `lower maxTasks, or ${more('L-3032A538')}`)
-  }
-}
-
-/** Of all its tasks, at their most. */
-export function vcpusOf(environment: Environment): number {
-  return servicesOf(environment).reduce((sum, { tasks }) => sum + (tasks.maxTasks * tasks.cpu) / 1024, 0)
 }
 
 function checkEnvironment(environment: Environment): void {
@@ -244,11 +227,5 @@ function checkKafka(key: string, size: KafkaSize): void {
   if (hours < LEAST_RETENTION_HOURS) {
     const lasts = `at ${plannedMibps} MiB/s, ${most} GiB last for ${hours.toFixed(1)} hours`
     fail(`${key}.maxStorageGiB`, lasts, `a sink may be away for a day: allow for ${LEAST_RETENTION_HOURS} hours`)
-  }
-}
-
-function checkWhole(key: string, value: number, least: number, most: number): void {
-  if (!(Number.isInteger(value) && value >= least && value <= most)) {
-    fail(key, `${show(value)} is out of range`, `write a whole number from ${least} to ${most}`)
   }
 }

@@ -12,3 +12,10 @@ export function fail(key: string, problem: string, fix: string): never {
 export function show(value: unknown): string {
   return JSON.stringify(value) ?? 'nothing'
 }
+
+/** @throws ConfigError unless the value is a whole number from `least` to `most`. */
+export function checkWhole(key: string, value: number, least: number, most: number): void {
+  if (!(Number.isInteger(value) && value >= least && value <= most)) {
+    fail(key, `${show(value)} is out of range`, `write a whole number from ${least} to ${most}`)
+  }
+}

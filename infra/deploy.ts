@@ -15,7 +15,8 @@ import { checkConfig, findEnvironment, requireAccount, requireReleased } from '.
 import { ConfigError } from './config-error.ts'
 import type { Environment } from './environment.ts'
 import { requireLogToStay } from './former-log.ts'
-import { stackNames } from './names.ts'
+import { bootstrapName, stackNames } from './names.ts'
+import { accountsOf, placeOf } from './place.ts'
 import { loadProject } from './project.ts'
 import { requireTerraform, synthesiseStacks, TerraformError, TerraformStack } from './terraform.ts'
 
@@ -49,11 +50,12 @@ async function main(): Promise<number> {
   checkConfig(account, environments)
   const stacks = stacksOf(target)
   if (command === 'deploy') {
-    requireAccount(account)
-    if (target !== 'bootstrap') requireReleased(findEnvironment(environments, target))
+    const environment = isBootstrap(target) ? undefined : findEnvironment(environments, target)
+    requireAccount(account, environment)
+    if (environment) requireReleased(environment)
   }
   requireTerraform()
-  if (command === 'deploy' && target !== 'bootstrap') await checkDeployed(findEnvironment(environments, target))
+  if (command === 'deploy' && !isBootstrap(target)) await checkDeployed(findEnvironment(environments, target))
   const passed = Object.entries(values).flatMap(([name, on]) => (on ? [`--${name}`] : []))
   switch (command) {
     case 'plan':
@@ -90,9 +92,16 @@ async function checkDeployed(environment: Environment): Promise<void> {
   await requireLogToStay(environment)
 }
 
+/** A stack for each account, by its name. */
+const BOOTSTRAPS = new Map(accountsOf(account, environments).map(({ place }) => [bootstrapName(place), place]))
+
+function isBootstrap(target: string): boolean {
+  return BOOTSTRAPS.has(target)
+}
+
 /** In the order they depend on each other. */
 function stacksOf(target: string): readonly string[] {
-  if (target === 'bootstrap') return ['bootstrap']
+  if (isBootstrap(target)) return [target]
   return stackNames(findEnvironment(environments, target))
 }
 
@@ -101,11 +110,12 @@ async function check(targets: readonly string[]): Promise<number> {
   const [target] = targets
   if (target === undefined || targets.length > 1) throw new UsageError(USAGE)
   checkConfig(account, environments)
-  requireAccount(account)
-  const environment = target === 'bootstrap' ? undefined : findEnvironment(environments, target)
+  const environment = isBootstrap(target) ? undefined : findEnvironment(environments, target)
+  requireAccount(account, environment)
+  const place = environment ? placeOf(account, environment) : BOOTSTRAPS.get(target)
   const { preflight } = await import('./preflight.ts') // with the SDK of AWS, which nothing else here needs
   let toDo = 0
-  for await (const { text, fix } of preflight(account, environment)) {
+  for await (const { text, fix } of preflight(place ?? placeOf(account), environment)) {
     process.stdout.write(fix === undefined ? `✓ ${text}\n` : `✗ ${text}\n  → ${fix}\n`)
     if (fix !== undefined) toDo += 1
   }
@@ -132,11 +142,10 @@ async function deploy(target: string, stacks: readonly string[], passed: readonl
   const code = await run(['deploy', ...stacks, ...passed, '--outputs-file', outputsFile], stacks)
   if (code !== 0) return code
   const outputs: Record<string, Record<string, string>> = JSON.parse(readFileSync(outputsFile, 'utf8'))
-  if (target === 'bootstrap') {
-    const repository = outputs.bootstrap?.['output-image_repository']
-    console.error(
-      `\nNext: push an image to ${repository}, write its digest into infra/config.ts, npm run deploy -- dev`,
-    )
+  if (isBootstrap(target)) {
+    const repository = outputs[target]?.['output-image_repository']
+    const push = repository ? `push an image to ${repository}, write its digest into infra/config.ts, ` : ''
+    console.error(`\nNext: ${push}npm run deploy -- <environment>`)
     return 0
   }
   const made = outputs[`${target}-service`] ?? {}

@@ -31,8 +31,8 @@ export interface Account {
     readonly deploys: readonly Environment['name'][]
   }
   /**
-   * What AWS lets this account have in the region, as Service Quotas shows it: all environments together must fit. A new account
-   * may have 6 vCPUs of Fargate. Ask for more before the first deployment.
+   * What AWS lets this account have in a region, as Service Quotas shows it: all environments in that region must fit. A new
+   * account may have 6 vCPUs of Fargate. Ask for more before the first deployment.
    */
   readonly quotas: {
     /** Service Quotas L-0263D0A3. One a NAT gateway. */
@@ -46,6 +46,12 @@ export interface Account {
   readonly protectState: boolean
   /** Exact version of the AWS provider. Before 6.26.0 a refresh reads the value of each secret: then the plan role may, too. */
   readonly awsProviderVersion: string
+}
+
+/** An account besides the one above: it has a bootstrap of its own, and runs images of the repository of the one above. */
+export interface OtherAccount extends Pick<Account, 'id' | 'region' | 'quotas' | 'bootstrapState'> {
+  /** As `github.oidcProvider`. */
+  readonly oidcProvider?: 'make' | 'existing'
 }
 
 /** By digest: what was tested is what runs. A tag is allowed outside production only. */
@@ -143,7 +149,12 @@ export type Secret = (
 }
 
 export interface Environment {
-  readonly name: 'dev' | 'staging' | 'prod'
+  /** Two to sixteen lower-case letters and digits, such as `dev`: part of every name in AWS. Never change it once deployed. */
+  readonly name: string
+  /** Default: the account above. Environments in the same account name the same value. */
+  readonly account?: OtherAccount
+  /** Default: the region of its account, which holds the state and the key of the state in any case. */
+  readonly region?: string
   /** Deletion protection, images by digest only. Turn off to destroy: docs/runbooks/deploy.md. */
   readonly production: boolean
   /** `single`: one task with its log on EFS. `scaled`: `ingest` and `deliver` around Kafka. */

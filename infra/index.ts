@@ -6,6 +6,7 @@ import { App } from 'cdktf'
 import { checkConfig } from './check-config.ts'
 import { ConfigError } from './config-error.ts'
 import type { Account, Environment } from './environment.ts'
+import { accountsOf, placeOf } from './place.ts'
 import { Bootstrap } from './stacks/bootstrap.ts'
 import { Foundation } from './stacks/foundation.ts'
 import { Monitoring } from './stacks/monitoring.ts'
@@ -19,6 +20,7 @@ export { LogVolume } from './constructs/log-volume.ts'
 export { Network } from './constructs/network.ts'
 export { PrivateBucket } from './constructs/private-bucket.ts'
 export type { Account, Environment, Image, KafkaSize, Tasks } from './environment.ts'
+export { accountsOf, type Place, placeOf } from './place.ts'
 export { Bootstrap } from './stacks/bootstrap.ts'
 export { Foundation } from './stacks/foundation.ts'
 export { Monitoring } from './stacks/monitoring.ts'
@@ -37,11 +39,16 @@ export function synth(account: Account, environments: readonly Environment[]): v
     process.exit(1)
   }
   const app = new App()
-  new Bootstrap(app, account, environments)
+  const accounts = accountsOf(account, environments)
+  for (const { place, environments: within } of accounts) {
+    const others = accounts.map(({ place: { id } }) => id).filter((id) => id !== place.id)
+    new Bootstrap(app, place, within, others)
+  }
   for (const environment of environments) {
-    const foundation = new Foundation(app, account, environment)
-    const monitoring = new Monitoring(app, account, environment, foundation)
-    new Service(app, account, environment, foundation, monitoring)
+    const place = placeOf(account, environment)
+    const foundation = new Foundation(app, place, environment)
+    const monitoring = new Monitoring(app, place, environment, foundation)
+    new Service(app, place, environment, foundation, monitoring)
   }
   app.synth()
 }

@@ -1,13 +1,23 @@
 /** Names that more than one stack must agree on. */
 import type { Account, Environment, Tasks } from './environment.ts'
+import type { Place } from './place.ts'
 
 export type Role = keyof Environment['tasks']
 
 export const REPOSITORY = 'millrace'
 
-/** Where the account's images are, without tag. */
-export function imageRepository({ id, region }: Account): string {
+/** The name of the stack that bootstraps the account of the place. */
+export function bootstrapName({ id, images }: Place): string {
+  return id === images.id ? 'bootstrap' : `bootstrap-${id}`
+}
+
+/** Where images are, without tag. */
+export function imageRepository({ images: { id, region } }: Place): string {
   return `${id}.dkr.ecr.${region}.amazonaws.com/${REPOSITORY}`
+}
+
+export function imageRepositoryArn({ images: { id, region } }: Place): string {
+  return `arn:aws:ecr:${region}:${id}:repository/${REPOSITORY}`
 }
 
 export function prefix(environment: Environment): string {
@@ -20,8 +30,8 @@ export function stackNames({ name }: Environment): readonly string[] {
 }
 
 /** Made by bootstrap; holds the states, and saved plans below `PLANS_PREFIX`. */
-export function stateBucketName({ id, region }: Account): string {
-  return `millrace-state-${id}-${region}`
+export function stateBucketName({ id, stateRegion }: Place): string {
+  return `millrace-state-${id}-${stateRegion}`
 }
 
 export const PLANS_PREFIX = 'plans/'
@@ -51,6 +61,11 @@ export function servicesOf(environment: Environment): readonly { readonly role: 
 /** How many NAT gateways, each with an address, are made. */
 export function natsOf({ natGateways, zones }: Environment): number {
   return { none: 0, one: 1, 'per-zone': zones.length }[natGateways]
+}
+
+/** Of all its tasks, at their most. */
+export function vcpusOf(environment: Environment): number {
+  return servicesOf(environment).reduce((sum, { tasks }) => sum + (tasks.maxTasks * tasks.cpu) / 1024, 0)
 }
 
 /** Parameter with the collector's configuration: written by monitoring, read by the tasks at their start. */

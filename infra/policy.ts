@@ -5,7 +5,8 @@ export interface Statement {
   readonly Effect?: 'Allow' | 'Deny'
   readonly Principal?: Readonly<Record<string, string | readonly string[]>>
   readonly Action: string | readonly string[]
-  readonly Resource: string | readonly string[]
+  /** None in the policy of an image repository: it is of that one. */
+  readonly Resource?: string | readonly string[]
   readonly Condition?: Readonly<Record<string, Readonly<Record<string, string | readonly string[]>>>>
 }
 

@@ -9,10 +9,9 @@ import { GetHostedZoneCommand, Route53Client } from '@aws-sdk/client-route-53'
 import { GetServiceQuotaCommand, ServiceQuotasClient } from '@aws-sdk/client-service-quotas'
 import { ListSubscriptionsByTopicCommand, SNSClient } from '@aws-sdk/client-sns'
 import { GetCallerIdentityCommand, STSClient } from '@aws-sdk/client-sts'
-import { vcpusOf } from './check-config.ts'
 import { GITHUB_ISSUER } from './constructs/github-roles.ts'
 import type { Account, Environment } from './environment.ts'
-import { natsOf, prefix } from './names.ts'
+import { natsOf, prefix, vcpusOf } from './names.ts'
 
 export interface Finding {
   /** What was looked at, and what was found. */

@@ -1,10 +1,11 @@
 /** The workflows: what actionlint says of them, and what a review of a supply chain asks. */
 import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import vitestConfig from '../vitest.config.ts'
+import { OTHER_ACCOUNT, temporaryProject } from './support/synth.ts'
 
 const PROJECT = resolve(import.meta.dirname, '..')
 const actionlint = process.env.ACTIONLINT ?? 'actionlint'
@@ -23,7 +24,12 @@ interface Job {
   readonly environment?: string
   readonly concurrency?: unknown
   readonly 'timeout-minutes'?: number
-  readonly strategy?: { readonly matrix: Readonly<Record<string, readonly unknown[]>> }
+  readonly with?: Readonly<Record<string, unknown>>
+  readonly strategy?: {
+    readonly 'fail-fast'?: boolean
+    readonly 'max-parallel'?: number
+    readonly matrix: Readonly<Record<string, readonly unknown[]>>
+  }
   readonly permissions?: Readonly<Record<string, string>>
   readonly steps?: readonly Step[]
 }
@@ -46,6 +52,8 @@ const steps = [
   ...jobs.flatMap(({ at, job }) => (job.steps ?? []).map((step) => ({ at, step }))),
   ...prepare.runs.steps.map((step) => ({ at: 'prepare', step })),
 ]
+/** As a workflow writes it. */
+const expression = (text: string) => `\${{ ${text} }}`
 const runs = steps.flatMap(({ at, step }) => (step.run === undefined ? [] : [{ at, run: step.run }]))
 
 test.skipIf(noActionlint)(`actionlint finds nothing${noActionlint ? ` (${noActionlint})` : ''}`, () => {
@@ -103,13 +111,11 @@ describe('permissions', () => {
     expect(writing.sort()).toEqual(
       [
         'deploy.yaml: comment pull-requests',
-        ...['dev', 'staging', 'prod'].flatMap((name) => [
-          `deploy.yaml: ${name} actions`,
-          `deploy.yaml: ${name} id-token`,
-        ]),
+        'deploy.yaml: environment actions',
+        'deploy.yaml: environment id-token',
         'deploy.yaml: plan id-token',
         'drift.yaml: compare id-token',
-        'drift.yaml: compare issues',
+        'drift.yaml: issue issues',
         'environment.yaml: apply actions',
         'environment.yaml: apply id-token',
         'environment.yaml: plan id-token',
@@ -154,11 +160,79 @@ test('nothing from outside is put into a script: values come by the environment'
   for (const { at, run } of runs) expect(run, at).not.toContain('${{')
 })
 
-test('one deployment of an environment at a time, and no job runs for ever', () => {
-  for (const name of ['dev', 'staging', 'prod']) {
-    const job = jobs.find(({ at }) => at === `deploy.yaml: ${name}`)?.job
-    expect(job?.concurrency).toBe(`deploy-${name}`)
+describe('environments', () => {
+  const described = (edits: readonly (readonly [string, string])[]) => {
+    const project = temporaryProject(edits)
+    const outputs = join(project, 'outputs')
+    const { status, stderr } = spawnSync(process.execPath, ['infra/pipeline/main.ts', 'account'], {
+      cwd: project,
+      encoding: 'utf8',
+      env: { ...process.env, GITHUB_OUTPUT: outputs },
+    })
+    expect([status, stderr]).toEqual([0, expect.any(String)])
+    const lines = readFileSync(outputs, 'utf8').trim().split('\n')
+    return new Map(lines.map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]))
   }
+  const deploys = ["deploys: ['dev']", "deploys: ['dev', 'sandbox']"] as const
+
+  test('are those of `deploys`, each with the roles of its own account and its own region', () => {
+    const outputs = described([
+      ["id: '000000000000'", "id: '111122223333'"],
+      deploys,
+      ["name: 'staging',", `name: 'sandbox', region: 'eu-west-1', ${OTHER_ACCOUNT}`],
+    ])
+    expect(JSON.parse(outputs.get('environments') ?? '')).toEqual([
+      {
+        environment: 'dev',
+        region: 'eu-central-1',
+        'plan-role': 'arn:aws:iam::111122223333:role/millrace-github-plan',
+        'apply-role': 'arn:aws:iam::111122223333:role/millrace-github-apply-dev',
+      },
+      {
+        environment: 'sandbox',
+        region: 'eu-west-1',
+        'plan-role': 'arn:aws:iam::444455556666:role/millrace-github-plan',
+        'apply-role': 'arn:aws:iam::444455556666:role/millrace-github-apply-sandbox',
+      },
+    ])
+    expect(outputs.get('names')).toBe('dev sandbox')
+  })
+
+  test('none while the account is a placeholder', () => {
+    const outputs = described([])
+    expect([outputs.get('environments'), outputs.get('names')]).toEqual(['[]', ''])
+  })
+
+  test('no workflow names one: each takes them from what `account` says', () => {
+    for (const [file, name] of [
+      ['deploy.yaml', 'plan'],
+      ['deploy.yaml', 'environment'],
+      ['drift.yaml', 'compare'],
+    ]) {
+      const job = jobs.find(({ at }) => at === `${file}: ${name}`)?.job
+      expect(job?.strategy?.matrix.include, `${file}: ${name}`).toBe(
+        expression('fromJSON(needs.account.outputs.environments)'),
+      )
+    }
+    for (const { file, text } of workflows.filter(({ file: name }) => /^(deploy|drift|environment)\./.test(name))) {
+      expect(text, file).not.toMatch(/\b(dev|staging|prod)\b/)
+    }
+  })
+
+  test('one after the other, each after its own approval; one that fails ends the rest', () => {
+    const deploy = jobs.find(({ at }) => at === 'deploy.yaml: environment')?.job
+    expect(deploy?.strategy).toMatchObject({ 'fail-fast': true, 'max-parallel': 1 })
+    expect(deploy?.with?.environment).toBe(expression('matrix.environment'))
+    const apply = jobs.find(({ at }) => at === 'environment.yaml: apply')?.job
+    expect(apply?.environment).toBe(expression('inputs.environment'))
+    // A run that must plan again ends before the next environment.
+    expect(apply?.steps?.at(-1)?.run).toMatch(/gh workflow run deploy\.yaml .*\n.*gh run cancel "\$GITHUB_RUN_ID"/)
+  })
+})
+
+test('one deployment of an environment at a time, and no job runs for ever', () => {
+  const deploy = jobs.find(({ at }) => at === 'deploy.yaml: environment')?.job
+  expect(deploy?.concurrency).toBe(`deploy-${expression('matrix.environment')}`)
   for (const { at, job } of jobs) {
     if (job.uses === undefined) expect(job['timeout-minutes'], at).toBeLessThanOrEqual(90)
   }

@@ -38,18 +38,18 @@ function readsSecrets(providerVersion: string): boolean {
   return major < 6 || (major === 6 && minor < 26)
 }
 
-function secretStatements({ id, region }: Account): readonly Statement[] {
+function secretStatements({ id }: Account): readonly Statement[] {
   return [
     {
       Sid: 'ReadSecretsAsOldProvidersDo',
       Action: 'secretsmanager:GetSecretValue',
-      Resource: `arn:aws:secretsmanager:${region}:${id}:secret:millrace-*/api-keys-*`,
+      Resource: `arn:aws:secretsmanager:*:${id}:secret:millrace-*/api-keys-*`,
     },
     {
       Sid: 'DecryptThemThroughSecretsManagerAlone',
       Action: 'kms:Decrypt',
-      Resource: `arn:aws:kms:${region}:${id}:key/*`,
-      Condition: { StringEquals: { 'kms:ViaService': `secretsmanager.${region}.amazonaws.com` } },
+      Resource: `arn:aws:kms:*:${id}:key/*`,
+      Condition: { StringLike: { 'kms:ViaService': 'secretsmanager.*.amazonaws.com' } },
     },
   ]
 }
@@ -209,6 +209,7 @@ const REFRESH: readonly Statement[] = [
       'cloudwatch:ListTagsForResource',
       'ecr:DescribeRepositories',
       'ecr:GetLifecyclePolicy',
+      'ecr:GetRepositoryPolicy',
       'ecr:ListTagsForResource',
       'ec2:DescribeAddressesAttribute',
       'ecs:DescribeClusters',

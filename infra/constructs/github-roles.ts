@@ -31,7 +31,8 @@ import { BOUNDARY_POLICY } from './service-role.ts'
 export interface GithubRolesOptions extends State {
   readonly account: Account
   readonly environments: readonly Environment['name'][]
-  readonly repositoryArn: string
+  /** Of the images; undefined where they are in another account. */
+  readonly repositoryArn: string | undefined
 }
 
 export const GITHUB_ISSUER = 'token.actions.githubusercontent.com'
@@ -42,7 +43,8 @@ export class GithubRoles extends Construct {
   readonly planRoleArn: string
   /** By environment. */
   readonly applyRoleArns: ReadonlyMap<string, string>
-  readonly pushRoleArn: string
+  /** Undefined where images are in another account. */
+  readonly pushRoleArn: string | undefined
   readonly #account: Account
   readonly #providerArn: string
 
@@ -108,7 +110,8 @@ export class GithubRoles extends Construct {
     return new Map(roles)
   }
 
-  #push({ repositoryArn, stateKeyArn }: GithubRolesOptions): string {
+  #push({ repositoryArn, stateKeyArn }: GithubRolesOptions): string | undefined {
+    if (repositoryArn === undefined) return undefined
     const role = this.#role('push', ['environment:release'])
     new IamRolePolicy(this, 'push-images', {
       role: role.id,

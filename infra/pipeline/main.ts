@@ -5,8 +5,8 @@
  *     plan ENVIRONMENT…            plans, saves each plan, prints what would change and `plan ENVIRONMENT ID`
  *     apply ENVIRONMENT --plan ID  applies exactly that plan, or nothing if anything moved since
  *     drift ENVIRONMENT…           says what is no longer as the code says
- *     comment FILE                 puts the file into the one comment of pull request $PULL_REQUEST
- *     issue FILE                   opens or updates the one issue about drift; an empty file closes it
+ *     comment FILE…                puts the files into the one comment of pull request $PULL_REQUEST
+ *     issue FILE…                  opens or updates the one issue about drift; empty files close it
  *     account                      what a workflow must know of infra/config.ts, as outputs
  *
  * --summary FILE takes the Markdown; without it, it goes to standard output. Where GITHUB_OUTPUT is set, results are step outputs.
@@ -17,6 +17,7 @@ import { parseArgs } from 'node:util'
 import { checkConfig, findEnvironment, requireAccount, requireReleased } from '../check-config.ts'
 import { ConfigError } from '../config-error.ts'
 import { githubRoleArn, imageRepository } from '../names.ts'
+import { placeOf } from '../place.ts'
 import { loadProject } from '../project.ts'
 import { requireTerraform, synthesiseStacks, TerraformError } from '../terraform.ts'
 import { applyPlan, StalePlanError } from './apply.ts'
@@ -32,8 +33,8 @@ const USAGE = `usage: npm run pipeline -- <command>
   plan ENVIRONMENT… [--summary FILE]   plan and save; prints the id of each plan
   apply ENVIRONMENT --plan ID          apply exactly that plan, or nothing
   drift ENVIRONMENT… [--summary FILE]  compare what is deployed with the code
-  comment FILE                         into the comment of pull request $PULL_REQUEST
-  issue FILE                           into the issue about drift; empty: closed
+  comment FILE…                        into the comment of pull request $PULL_REQUEST
+  issue FILE…                          into the issue about drift; empty: closed
   account                              region, roles and environments of infra/config.ts`
 
 const PLAN_MARK = '<!-- millrace: plan -->'
@@ -54,9 +55,9 @@ async function main(): Promise<void> {
     case 'drift':
       return drift(names, values.summary)
     case 'comment':
-      return new Github().comment(pullRequest(), PLAN_MARK, text(first))
+      return new Github().comment(pullRequest(), PLAN_MARK, text(names))
     case 'issue':
-      return new Github().issue(DRIFT_MARK, 'What is deployed is not what the code says', text(first) || undefined)
+      return new Github().issue(DRIFT_MARK, 'What is deployed is not what the code says', text(names) || undefined)
     case 'account':
       return describeAccount()
     default:
@@ -74,11 +75,10 @@ function parse() {
 
 async function plan(names: readonly string[], summaryFile: string | undefined): Promise<void> {
   const { terraformVersion, chosen } = prepare(names)
-  const store = new PlanStore(account)
   const summaries: string[] = []
   for (const environment of chosen) {
     const { plan, summary } = await planEnvironment(environment, terraformVersion)
-    const id = await store.save(plan)
+    const id = await new PlanStore(placeOf(account, environment)).save(plan)
     summaries.push(`${summary}\nSaved as \`${id}\`.\n`)
     output('plan', id)
     output('changes', String(plan.stacks.some(({ saved }) => saved)))
@@ -90,13 +90,13 @@ async function plan(names: readonly string[], summaryFile: string | undefined): 
 async function apply(name: string, id: string): Promise<void> {
   checkConfig(account, environments)
   const environment = findEnvironment(environments, name)
-  requireAccount(account)
+  requireAccount(account, environment)
   requireReleased(environment)
   // Who applies by hand has credentials of their own. A workflow has them because somebody approved: see that it was so.
   if (process.env.GITHUB_ACTIONS === 'true') await new Github().requireApproval(name)
   const { terraformVersion } = prepare([name])
   try {
-    const left = await applyPlan(environment, id, new PlanStore(account), terraformVersion)
+    const left = await applyPlan(environment, id, new PlanStore(placeOf(account, environment)), terraformVersion)
     output('again', String(left.length > 0))
     console.error(
       left.length > 0 ? `Left: ${left.join(', ')}. Plan again: what they read exists now.` : `${name} is complete.`,
@@ -130,12 +130,22 @@ function describeAccount(): void {
   const configured = !/^0+$/.test(account.id)
   if (!configured) console.error('infra/config.ts: account.id is still a placeholder: nothing is planned or deployed')
   output('region', account.region)
-  for (const role of ['plan', 'push'] as const) output(`${role}-role`, githubRoleArn(account, role))
-  for (const { name } of environments) output(`apply-role-${name}`, githubRoleArn(account, `apply-${name}`))
-  output('image-repository', imageRepository(account))
+  output('push-role', githubRoleArn(account, 'push'))
+  output('image-repository', imageRepository(placeOf(account)))
   const deploys = configured ? account.github.deploys : []
-  output('environments', JSON.stringify(deploys))
+  output('environments', JSON.stringify(deploys.map(describeEnvironment)))
   output('names', deploys.join(' '))
+}
+
+/** A job of the matrix of a workflow. */
+function describeEnvironment(name: string) {
+  const place = placeOf(account, findEnvironment(environments, name))
+  return {
+    environment: name,
+    region: place.region,
+    'plan-role': githubRoleArn(place, 'plan'),
+    'apply-role': githubRoleArn(place, `apply-${name}`),
+  }
 }
 
 function pullRequest(): number {
@@ -144,9 +154,10 @@ function pullRequest(): number {
   return number
 }
 
-function text(file: string | undefined): string {
-  if (file === undefined) throw new UsageError(USAGE)
-  return readFileSync(file, 'utf8').trim()
+function text(files: readonly string[]): string {
+  if (files.length === 0) throw new UsageError(USAGE)
+  const texts = files.map((file) => readFileSync(file, 'utf8').trim())
+  return texts.filter((each) => each !== '').join('\n\n')
 }
 
 function write(markdown: string, file: string | undefined): void {

@@ -12,8 +12,8 @@ import { createHash } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { GetObjectCommand, NoSuchKey, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
-import type { Account } from '../environment.ts'
 import { PLANS_PREFIX, stateBucketName } from '../names.ts'
+import type { Place } from '../place.ts'
 import { type StatePosition, TerraformError, TerraformStack } from '../terraform.ts'
 
 export interface PlannedStack {
@@ -44,10 +44,13 @@ export class PlanStore {
   readonly #client: S3Client
   readonly #bucket: string
 
-  constructor(account: Account) {
-    this.#bucket = stateBucketName(account)
+  constructor(place: Place) {
+    this.#bucket = stateBucketName(place)
     // An endpoint given by hand has no host name for each bucket.
-    this.#client = new S3Client({ region: account.region, forcePathStyle: process.env.AWS_ENDPOINT_URL !== undefined })
+    this.#client = new S3Client({
+      region: place.stateRegion,
+      forcePathStyle: process.env.AWS_ENDPOINT_URL !== undefined,
+    })
   }
 
   /** The id. */

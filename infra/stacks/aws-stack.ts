@@ -2,16 +2,16 @@
 import { AwsProvider } from '@cdktf/provider-aws/lib/provider/index.js'
 import { LocalBackend, S3Backend, TerraformOutput, TerraformStack } from 'cdktf'
 import type { Construct } from 'constructs'
-import type { Account } from '../environment.ts'
-import { stateBucketName } from '../names.ts'
+import { bootstrapName, stateBucketName } from '../names.ts'
+import type { Place } from '../place.ts'
 
 /** `use_lockfile` came with 1.10, ephemeral values with 1.10, write-only arguments with 1.11. */
 const TERRAFORM_VERSION = '>= 1.11.0'
 
 export abstract class AwsStack extends TerraformStack {
-  readonly account: Account
+  readonly account: Place
 
-  constructor(scope: Construct, name: string, account: Account, environmentName: string) {
+  constructor(scope: Construct, name: string, account: Place, environmentName: string) {
     super(scope, name)
     this.account = account
     new AwsProvider(this, 'aws', {
@@ -24,17 +24,17 @@ export abstract class AwsStack extends TerraformStack {
     })
     this.addOverride('terraform.required_version', TERRAFORM_VERSION)
     this.addOverride('terraform.required_providers.aws.version', account.awsProviderVersion)
-    if (name === 'bootstrap' && account.bootstrapState === 'local') {
+    if (name === bootstrapName(account) && account.bootstrapState === 'local') {
       // Relative to cdktf.out/stacks/bootstrap, so that the file lies beside cdktf.json, on whatever machine.
-      new LocalBackend(this, { path: '../../../terraform.bootstrap.tfstate' })
+      new LocalBackend(this, { path: `../../../terraform.${name}.tfstate` })
       return
     }
     new S3Backend(this, {
       bucket: stateBucketName(account),
       key: `${name}.tfstate`,
-      region: account.region,
+      region: account.stateRegion,
       encrypt: true,
-      kmsKeyId: `arn:aws:kms:${account.region}:${account.id}:${STATE_KEY_ALIAS}`,
+      kmsKeyId: `arn:aws:kms:${account.stateRegion}:${account.id}:${STATE_KEY_ALIAS}`,
       ...(emulated() && { skipCredentialsValidation: true, skipMetadataApiCheck: true, usePathStyle: true }),
     })
     // The S3 backend locks with a file of its own since Terraform 1.10; cdktf has no option for it.

@@ -1,14 +1,16 @@
 /** Once an account: where state lives, where images live, and who may change anything from GitHub. */
 import { EcrLifecyclePolicy } from '@cdktf/provider-aws/lib/ecr-lifecycle-policy/index.js'
 import { EcrRepository } from '@cdktf/provider-aws/lib/ecr-repository/index.js'
+import { EcrRepositoryPolicy } from '@cdktf/provider-aws/lib/ecr-repository-policy/index.js'
 import { KmsAlias } from '@cdktf/provider-aws/lib/kms-alias/index.js'
 import { KmsKey } from '@cdktf/provider-aws/lib/kms-key/index.js'
 import type { Construct } from 'constructs'
 import { GithubRoles } from '../constructs/github-roles.ts'
 import { PrivateBucket } from '../constructs/private-bucket.ts'
-import type { Account, Environment } from '../environment.ts'
-import { PLANS_PREFIX, REPOSITORY, stateBucketName } from '../names.ts'
-import { keyPolicy } from '../policy.ts'
+import type { Environment } from '../environment.ts'
+import { bootstrapName, PLANS_PREFIX, REPOSITORY, stateBucketName } from '../names.ts'
+import type { Place } from '../place.ts'
+import { keyPolicy, policy } from '../policy.ts'
 import { AwsStack, STATE_KEY_ALIAS } from './aws-stack.ts'
 
 const UNTAGGED_IMAGES_DAYS = 14
@@ -16,8 +18,9 @@ const UNTAGGED_IMAGES_DAYS = 14
 const SAVED_PLANS_DAYS = 14
 
 export class Bootstrap extends AwsStack {
-  constructor(scope: Construct, account: Account, environments: readonly Environment[]) {
-    super(scope, 'bootstrap', account, 'account')
+  /** `environments` are those in the account; `others` are the ids of all other accounts. */
+  constructor(scope: Construct, account: Place, environments: readonly Environment[], others: readonly string[]) {
+    super(scope, bootstrapName(account), account, 'account')
     const key = new KmsKey(this, 'key', {
       description: 'Terraform state and images of Millrace',
       enableKeyRotation: true,
@@ -48,12 +51,29 @@ export class Bootstrap extends AwsStack {
       protect,
     })
 
+    const isFirst = account.id === account.images.id
+    const repository = isFirst ? this.#images(key.arn, others) : undefined
+    const roles = new GithubRoles(this, 'github', {
+      account,
+      environments: environments.map(({ name }) => name),
+      stateBucketArn: state.arn,
+      stateKeyArn: key.arn,
+      repositoryArn: repository?.arn,
+    })
+    if (repository) this.output('image_repository', repository.repositoryUrl)
+    this.output('plan_role', roles.planRoleArn)
+    for (const [name, arn] of roles.applyRoleArns) this.output(`apply_role_${name}`, arn)
+    if (roles.pushRoleArn !== undefined) this.output('push_role', roles.pushRoleArn)
+  }
+
+  /** `others`: accounts whose tasks run these images. */
+  #images(keyArn: string, others: readonly string[]): EcrRepository {
     const repository = new EcrRepository(this, 'images', {
       name: REPOSITORY,
       imageTagMutability: 'IMMUTABLE',
       imageScanningConfiguration: { scanOnPush: true },
-      encryptionConfiguration: [{ encryptionType: 'KMS', kmsKey: key.arn }],
-      forceDelete: !protect,
+      encryptionConfiguration: [{ encryptionType: 'KMS', kmsKey: keyArn }],
+      forceDelete: !this.account.protectState,
     })
     new EcrLifecyclePolicy(this, 'images-lifecycle', {
       repository: repository.name,
@@ -73,17 +93,16 @@ export class Bootstrap extends AwsStack {
         ],
       }),
     })
-
-    const roles = new GithubRoles(this, 'github', {
-      account,
-      environments: environments.map(({ name }) => name),
-      stateBucketArn: state.arn,
-      stateKeyArn: key.arn,
-      repositoryArn: repository.arn,
-    })
-    this.output('image_repository', repository.repositoryUrl)
-    this.output('plan_role', roles.planRoleArn)
-    for (const [name, arn] of roles.applyRoleArns) this.output(`apply_role_${name}`, arn)
-    this.output('push_role', roles.pushRoleArn)
+    if (others.length > 0) {
+      new EcrRepositoryPolicy(this, 'images-policy', {
+        repository: repository.name,
+        policy: policy({
+          Sid: 'OtherAccountsPull',
+          Principal: { AWS: others.map((id) => `arn:aws:iam::${id}:root`) },
+          Action: ['ecr:BatchCheckLayerAvailability', 'ecr:BatchGetImage', 'ecr:GetDownloadUrlForLayer'],
+        }),
+      })
+    }
+    return repository
   }
 }

@@ -9,6 +9,7 @@ import { PrivateBucket } from '../constructs/private-bucket.ts'
 import type { Account, Environment, ExistingNetwork } from '../environment.ts'
 import { kafkaSize } from '../kafka.ts'
 import { ARCHIVE_CUTS_PREFIX, prefix } from '../names.ts'
+import type { Place } from '../place.ts'
 import { keyPolicy, type Statement } from '../policy.ts'
 import { AwsStack } from './aws-stack.ts'
 
@@ -25,7 +26,7 @@ export class Foundation extends AwsStack {
   readonly logVolume: LogVolume | undefined
   readonly kafka: KafkaCluster | undefined
 
-  constructor(scope: Construct, account: Account, environment: Environment) {
+  constructor(scope: Construct, account: Place, environment: Environment) {
     super(scope, `${environment.name}-foundation`, account, environment.name)
     const name = prefix(environment)
     const protect = environment.production

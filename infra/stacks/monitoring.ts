@@ -18,13 +18,14 @@ import { Token } from 'cdktf'
 import type { Construct } from 'constructs'
 import { CLOUDWATCH } from '../../app/observability/cloudwatch.ts'
 import { ServiceRole } from '../constructs/service-role.ts'
-import type { Account, Environment, Tasks } from '../environment.ts'
+import type { Environment, Tasks } from '../environment.ts'
 import { kafkaSize } from '../kafka.ts'
 import { alertManagerConfig } from '../monitoring/alert-manager.ts'
 import { dashboard } from '../monitoring/cloudwatch-dashboard.ts'
 import { collectorConfig } from '../monitoring/collector.ts'
 import { rulesYaml } from '../monitoring/rules.ts'
 import { collectorParameter, prefix, type Role, servicesOf } from '../names.ts'
+import type { Place } from '../place.ts'
 import { policy } from '../policy.ts'
 import { BROKERS, DISK_ALARM_PERCENT, GROW_DISK_PERCENT } from '../scale.ts'
 import { AwsStack } from './aws-stack.ts'
@@ -37,7 +38,7 @@ export class Monitoring extends AwsStack {
   readonly collectorVersion: string
   readonly #environment: Environment
 
-  constructor(scope: Construct, account: Account, environment: Environment, foundation: Foundation) {
+  constructor(scope: Construct, account: Place, environment: Environment, foundation: Foundation) {
     super(scope, `${environment.name}-monitoring`, account, environment.name)
     this.#environment = environment
     const name = prefix(environment)

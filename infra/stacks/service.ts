@@ -10,9 +10,10 @@ import { FargateService } from '../constructs/fargate-service.ts'
 import { KAFKA_IAM_PORT } from '../constructs/kafka-cluster.ts'
 import { Scaling } from '../constructs/scaling.ts'
 import { ServiceSecrets } from '../constructs/service-secrets.ts'
-import type { Account, Environment, Image, Tasks } from '../environment.ts'
+import type { Environment, Image, Tasks } from '../environment.ts'
 import { existingArns, kafkaEgress, kafkaPermissions, kafkaVariables } from '../kafka.ts'
-import { imageRepository, prefix, REPOSITORY, type Role, servicesOf } from '../names.ts'
+import { imageRepository, imageRepositoryArn, prefix, type Role, servicesOf } from '../names.ts'
+import type { Place } from '../place.ts'
 import type { Statement } from '../policy.ts'
 import { isForRole } from '../settable.ts'
 import { sinkEgress, sinkPermissions, sinkVariables } from '../sinks.ts'
@@ -36,7 +37,7 @@ export class Service extends AwsStack {
 
   constructor(
     scope: Construct,
-    account: Account,
+    account: Place,
     environment: Environment,
     foundation: Foundation,
     monitoring: Monitoring,
@@ -81,7 +82,7 @@ export class Service extends AwsStack {
       kmsKeyArn: keyArn,
       cluster: { name: this.#cluster.name, arn: this.#cluster.arn },
       image: imageOf(this.account, this.#environment.image),
-      repositoryArn: `arn:aws:ecr:${this.account.region}:${this.account.id}:repository/${REPOSITORY}`,
+      repositoryArn: imageRepositoryArn(this.account),
       variables: {
         ...this.#variables(role),
         ...(isDraining && { HOST: '127.0.0.1' }),
@@ -198,7 +199,7 @@ export class Service extends AwsStack {
   }
 }
 
-function imageOf(account: Account, image: Image): string {
+function imageOf(account: Place, image: Image): string {
   const repository = imageRepository(account)
   return 'digest' in image ? `${repository}@${image.digest}` : `${repository}:${image.tag}`
 }

@@ -12,6 +12,12 @@ const NETWORK = {
   privateSubnetIds: ['subnet-0000000a', 'subnet-0000000b'],
   publicSubnetIds: ['subnet-0000000c', 'subnet-0000000d'],
 }
+const OTHER = {
+  id: '444455556666',
+  region: 'eu-north-1',
+  bootstrapState: 'local',
+  quotas: { elasticIps: 5, fargateVcpus: 100 },
+}
 const BROKERS = { brokers: ['a.example:9096'], auth: 'none', at: { cidr: '10.0.0.0/8' } }
 const check = (accountEdit: Values, edit: Values = {}, base: unknown = dev) =>
   checkConfig({ ...account, ...accountEdit } as never, [{ ...(base as Values), ...edit } as never])
@@ -24,9 +30,9 @@ describe('at synth, one line says which value is wrong and what to write', () =>
   test.each([
     ['a bad CIDR', ["'10.10.0.0/20'", "'10.300.0.0/20'"], /dev\.cidr: "10\.300\.0\.0\/20" is not a network/],
     [
-      'an unknown environment',
-      ["name: 'staging'", "name: 'stagign'"],
-      /unknown environment "stagign": use dev, staging, prod/,
+      'an environment with a hyphen',
+      ["name: 'staging'", "name: 'dev-eu'"],
+      /environments: "dev-eu" is not a name: use 2 to 16 lower-case letters and digits, such as dev/,
     ],
     [
       'a missing e-mail',
@@ -301,8 +307,56 @@ describe('impossible values', () => {
       prod,
       /prod\.kafka\.auth: scram-sha-256 needs KAFKA_PASSWORD: write it into secrets/,
     ],
+    [{}, { name: 'github' }, dev, /environments: "github" is taken by the stacks/],
+    [{}, { name: 'a' }, dev, /environments: "a" is not a name/],
+    [{}, { region: 'Irland' }, dev, /dev\.region: "Irland" is not an AWS region/],
+    [
+      {},
+      { account: { ...OTHER, id: '4' } },
+      dev,
+      /dev\.account\.id: "4" is not an AWS account: write its twelve digits/,
+    ],
+    [{}, { account: { ...OTHER, region: undefined } }, dev, /dev\.account\.region: nothing is not an AWS region/],
+    [
+      {},
+      { account: { ...OTHER, bootstrapState: 'here' } },
+      dev,
+      /dev\.account\.bootstrapState: "here" is neither local nor bucket/,
+    ],
+    [{}, { account: { ...OTHER, id: account.id } }, dev, /dev\.account: \d+ is the first account: leave it out/],
+    [
+      {},
+      { account: { ...OTHER, quotas: undefined } },
+      dev,
+      /dev\.account\.quotas\.elasticIps: nothing is out of range/,
+    ],
+    [
+      {},
+      { account: { ...OTHER, quotas: { elasticIps: 0, fargateVcpus: 100 } } },
+      dev,
+      /dev\.account\.quotas\.elasticIps: the NAT gateways need 1 addresses/,
+    ],
   ])('%j %j', (accountEdit, edit, base, message) => {
     expect(() => check(accountEdit, edit, base)).toThrow(message)
+  })
+
+  test('quotas are of an account and region, not of all environments together', () => {
+    const quotas = { elasticIps: 3, fargateVcpus: 100 }
+    const [first, second] = [
+      { ...prod, name: 'one' },
+      { ...prod, name: 'two' },
+    ] as (typeof environments)[number][]
+    const within = { ...account, quotas, github: { ...account.github, deploys: [] } }
+    expect(() => checkConfig(within, [first!, second!])).toThrow(/elasticIps: the NAT gateways need 6/)
+    expect(() => checkConfig(within, [first!, { ...second!, region: 'eu-west-1' }])).not.toThrow()
+    const other = { ...OTHER, bootstrapState: 'local' as const }
+    expect(() => checkConfig(within, [first!, { ...second!, account: other }])).not.toThrow()
+    expect(() =>
+      checkConfig(within, [
+        { ...first!, account: other },
+        { ...second!, account: { ...other, region: 'eu-west-1' } },
+      ]),
+    ).toThrow(/two\.account: 444455556666 is described twice/)
   })
 
   test('an environment twice, or one that is not there', () => {

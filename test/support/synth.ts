@@ -37,6 +37,14 @@ export function edit(directory: string, edits: readonly (readonly [string, strin
   writeFileSync(path, text)
 }
 
+/** Text for an environment in `config.ts`: it is in an account of its own. */
+export const OTHER_ACCOUNT = `account: {
+      id: '444455556666',
+      region: 'eu-north-1',
+      bootstrapState: 'local',
+      quotas: { elasticIps: 5, fargateVcpus: 100 },
+    },`
+
 /** Edits that make dev, which is `single` in config.ts, `scaled`; its single task drains its log. */
 export const DEV_SCALED_AND_DRAINING: readonly (readonly [string, string])[] = [
   ["profile: 'single',", "profile: 'scaled',\n    formerLog: 'drain',"],
