@@ -6,9 +6,11 @@
  * what it was told (tasks do not run, alarms do not ring).
  */
 import { rmSync } from 'node:fs'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { archivedEvent } from '../support/archive.ts'
 import { type EmulatedAws, missing, type Ran, type Session, startEmulatedAws } from '../support/emulated-aws.ts'
 import { expectGateAgrees } from '../support/iam/agrees.ts'
+import { startTaskRole } from '../support/kafka-iam.ts'
 import { sessionOf } from '../support/pipeline.ts'
 import {
   DEV_FORGETS_ITS_LOG,
@@ -20,6 +22,7 @@ import {
 import { send, startTask } from '../support/task.ts'
 
 const ACCOUNT = '123456789012'
+const REGION = 'eu-central-1'
 const STACKS = ['foundation', 'monitoring', 'service']
 const reason = missing()
 
@@ -95,12 +98,21 @@ describe.skipIf(reason)(`deployed into an emulated AWS${reason ? ` (left out: ${
     expect(output).toMatch(/Next: +curl -i http/)
   })
 
-  test('the app becomes ready and takes an event with the environment of its task', async () => {
-    const app = await startTask(aws, 'dev', 'all')
+  test('the app takes an event with the environment of its task, and archives it with the rights of its role', async () => {
+    const credentials = await startTaskRole(await aws.gate.taskCredentials('millrace-dev-all-task'))
+    onTestFinished(() => credentials.stop())
+    const app = await startTask(aws, 'dev', 'all', {
+      S3_SINK_ENDPOINT: aws.gate.url,
+      S3_SINK_ROLL_MS: '1000',
+      ...credentials.environment,
+    })
     expect(app.output()).toContain('"Namespace":"Millrace"')
     expect((await send(app.url, { id: 1 })).status).toBe(401)
     const answer = await send(app.url, { id: 1 }, app.key)
     expect([answer.status, await answer.json()]).toEqual([202, { accepted: 1 }])
+    const bucket = `millrace-dev-archive-${ACCOUNT}-${REGION}`
+    const archived = await archivedEvent({ endpoint: aws.gate.url, region: REGION, bucket }, app.output)
+    expect(archived).toMatchObject({ encryption: 'aws:kms', event: { id: '1', data: 'Event 1' } })
     expect(app.output()).not.toContain(app.key)
   })
 

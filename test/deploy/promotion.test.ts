@@ -4,15 +4,13 @@
  */
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { gunzipSync } from 'node:zlib'
-import { GetObjectCommand, ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { archivedEvent } from '../support/archive.ts'
 import { type EmulatedAws, missing, startEmulatedAws } from '../support/emulated-aws.ts'
 import { expectGateAgrees } from '../support/iam/agrees.ts'
 import { Kafka, missing as missingKafka } from '../support/kafka.ts'
 import { startTaskRole } from '../support/kafka-iam.ts'
 import { type PipelineStep, runPipeline, sessionOf } from '../support/pipeline.ts'
-import { until } from '../support/service.ts'
 import { edit, editedProject } from '../support/synth.ts'
 import { send, startTask } from '../support/task.ts'
 
@@ -125,25 +123,10 @@ describe.skipIf(reason)(`staging and production behind the gate${reason ? ` (lef
       })
       const answer = await send(ingest.url, { id: 'from-the-task' }, ingest.key)
       expect([answer.status, await answer.json()]).toEqual([202, { accepted: 1 }])
-      const administrator = { accessKeyId: 'emulated', secretAccessKey: 'emulated' }
-      const s3 = new S3Client({
-        endpoint: aws.gate.url,
-        region: REGION,
-        forcePathStyle: true,
-        credentials: administrator,
-      })
-      const bucket = { Bucket: `millrace-prod-archive-${ACCOUNT}-${REGION}`, Prefix: 'events/type=' }
-      let key: string | undefined
-      const arrived = async () => {
-        key = (await s3.send(new ListObjectsV2Command(bucket))).Contents?.[0]?.Key
-        return key !== undefined
-      }
-      await until(arrived, 30_000, `the event in the archive: ${deliver.output()}`)
-      expect(key).toMatch(/^events\/type=event\/dt=[\d-]+\/hh=\d\d\/s3\.[\w-]+-0-1\.ndjson\.gz$/)
-      const object = await s3.send(new GetObjectCommand({ Bucket: bucket.Bucket, Key: key }))
-      expect(object.ServerSideEncryption).toBe('aws:kms')
-      const bytes = await object.Body?.transformToByteArray()
-      expect(JSON.parse(String(gunzipSync(bytes ?? Buffer.of())))).toMatchObject({ id: 'from-the-task' })
+      const bucket = `millrace-prod-archive-${ACCOUNT}-${REGION}`
+      const archived = await archivedEvent({ endpoint: aws.gate.url, region: REGION, bucket }, deliver.output)
+      expect(archived).toMatchObject({ encryption: 'aws:kms', event: { id: 'from-the-task' } })
+      expect(archived.key).toMatch(/^events\/type=event\/dt=[\d-]+\/hh=\d\d\/s3\.[\w-]+-0-1\.ndjson\.gz$/)
       expect(kafka.signIns.refused).toEqual([])
       expect(kafka.signIns.count).toBeGreaterThan(0)
       expectNothingRefused()
