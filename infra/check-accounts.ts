@@ -1,7 +1,7 @@
 /** Checks where environments are: accounts, regions, and what AWS lets each account have. */
 import { checkWhole, fail, show } from './config-error.ts'
 import type { Account, Environment, OtherAccount } from './environment.ts'
-import { natsOf, servicesOf } from './names.ts'
+import { natsOf, vcpusOf } from './names.ts'
 import { placeOf } from './place.ts'
 
 /** @throws ConfigError */
@@ -56,9 +56,7 @@ function checkQuotas(account: Account, environments: readonly Environment[]): vo
   const { quotas } = placeOf(account, first)
   checkQuotaNumbers(key, { quotas })
   const addresses = environments.reduce((sum, environment) => sum + natsOf(environment), 0)
-  const vcpus = environments
-    .flatMap((environment) => servicesOf(environment))
-    .reduce((sum, { tasks }) => sum + (tasks.maxTasks * tasks.cpu) / 1024, 0)
+  const vcpus = environments.reduce((sum, environment) => sum + vcpusOf(environment), 0)
   const more = (code: string) => `ask AWS for more (Service Quotas, ${code}), and write what you have`
   if (addresses > quotas.elasticIps) {
     fail(`${key}.quotas.elasticIps`, `the NAT gateways need ${addresses} addresses`, more('L-0263D0A3'))
