@@ -3,6 +3,8 @@
  *
  *     shop:a-key-of-16-characters                            may send everything
  *     till:sha256:<64 hexadecimal digits> type=order.*       by its hash, and only some events (scope.ts)
+ *     page:pk_a-key-that-is-public type=page.* origin=https://shop.example rate=50
+ *                                                            begins with pk_: may stand in a page
  */
 import { hash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
@@ -15,7 +17,20 @@ export interface ApiKey {
   readonly sha256: string
   /** Undefined: any event. */
   readonly scope: Scope | undefined
+  /** Undefined: the key is secret. */
+  readonly publicKey?: PublicKey | undefined
 }
+
+/** A key that anybody can read in a page, so it says where it may be used, and how much. Plain data. */
+export interface PublicKey {
+  /** As the header `Origin` has them: `https://shop.example`. At least one. */
+  readonly origins: readonly string[]
+  /** Of all who use the key together. */
+  readonly eventsPerSecond: number
+}
+
+export const PUBLIC_PREFIX = 'pk_'
+const MAX_RATE = 1_000_000
 
 /**
  * @param inline entries of API_KEYS.
@@ -35,17 +50,45 @@ export function readKeys(inline: readonly string[], path: string): Map<string, A
       throw invalid(name, `entry ${at + 1} is not "name:key" with a key of 16 to 512 printable characters`)
     }
     if (keys.has(client)) throw invalid(name, `entry ${at + 1} repeats the name ${client}`)
-    const scope = parseScope(words)
+    const fail = (problem: string) => invalid(name, `entry ${at + 1}: ${problem}`)
+    const publicKey = key.startsWith(PUBLIC_PREFIX) ? parsePublic(words, fail) : undefined
+    const scope = parseScope(publicKey ? words.filter((word) => !PUBLIC_WORD.test(word)) : words)
     if (scope === undefined) {
-      throw invalid(
-        name,
-        `entry ${at + 1}: behind the key stand at most 100 words, each type=PATTERN or source=PATTERN`,
-      )
+      throw fail('behind the key stand at most 100 words, each type=PATTERN or source=PATTERN')
+    }
+    if (publicKey && scope.types.length === 0) {
+      throw fail('a key that begins with pk_ is public: say with type=PATTERN which events it may send')
     }
     const sha256 = (/^sha256:([\da-f]{64})$/i.exec(key)?.[1] ?? hash('sha256', key)).toLowerCase()
-    keys.set(client, { sha256, scope: words.length === 0 ? undefined : scope })
+    keys.set(client, { sha256, scope: words.length === 0 ? undefined : scope, ...(publicKey && { publicKey }) })
   }
   return keys
+}
+
+const PUBLIC_WORD = /^(origin|rate)=(.*)$/
+
+/** @throws what `fail` makes, when a public key is not bound to origins and to a rate. */
+function parsePublic(words: readonly string[], fail: (problem: string) => Error): PublicKey {
+  const values = (wanted: string) =>
+    words.flatMap((word) => {
+      const [, name, value = ''] = PUBLIC_WORD.exec(word) ?? []
+      return name === wanted ? [value] : []
+    })
+  const origins = values('origin')
+  const [rate = '', ...others] = values('rate')
+  if (origins.length === 0 || !origins.every(isOrigin)) {
+    throw fail('a key that begins with pk_ is public: say with origin=https://HOST in which pages it may be used')
+  }
+  if (!/^[1-9]\d{0,6}$/.test(rate) || Number(rate) > MAX_RATE || others.length > 0) {
+    throw fail(`a key that begins with pk_ is public: say with rate=N how many events a second, 1 to ${MAX_RATE}`)
+  }
+  return { origins, eventsPerSecond: Number(rate) }
+}
+
+/** As a browser writes it: no path, no default port, no capitals (RFC 6454, section 6.2). */
+function isOrigin(text: string): boolean {
+  const url = URL.parse(text)
+  return url !== null && /^https?:$/.test(url.protocol) && url.origin === text
 }
 
 function linesOf(path: string): string[] {

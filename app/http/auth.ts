@@ -7,6 +7,8 @@ import bearerAuth from '@fastify/bearer-auth'
 import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify'
 import type { Config } from '../config.ts'
 import { MillraceError } from '../errors.ts'
+import { PUBLIC_PREFIX } from './api-keys.ts'
+import type { Origins } from './cors.ts'
 import type { CredentialSet, Credentials } from './credentials.ts'
 import type { Grant } from './identity.ts'
 import type { Tokens } from './tokens.ts'
@@ -33,6 +35,8 @@ export interface AuthOptions {
   readonly config: Config
   readonly credentials: Credentials
   readonly logger: FastifyBaseLogger
+  /** Of the public keys. */
+  readonly origins: Origins
 }
 
 /** Whether requests need a key or a token. */
@@ -57,32 +61,67 @@ export async function requireCredentials(app: FastifyInstance, options: AuthOpti
     clients = clientsOf(now)
   })
   const tokens = await openTokens(options)
+  const identify = (given: string, request: FastifyRequest): KeyClient | undefined => {
+    const hash = sha256(given)
+    // Every key is compared, so that the time tells nothing about which one was close.
+    const found = clients.filter((client) => timingSafeEqual(client.hash, hash))[0]
+    if (found === undefined) return undefined
+    request.client = found.name
+    if (found.grant !== undefined) request.grant = found.grant
+    return found
+  }
   await app.register(bearerAuth, {
     keys: [],
     addHook: false,
     specCompliance: 'rfc6749', // the scheme's case does not matter
     verifyErrorLogLevel: 'debug',
     auth: (given: string, request: FastifyRequest) => {
-      const hash = sha256(given)
-      // Every key is compared, so that the time tells nothing about which one was close.
-      const found = clients.filter((client) => timingSafeEqual(client.hash, hash))[0]
-      if (found === undefined) return tokens === undefined ? false : verifyToken(tokens, given, request)
-      request.client = found.name
-      if (found.grant !== undefined) request.grant = found.grant
-      return true
+      if (identify(given, request)) return true
+      return tokens === undefined ? false : verifyToken(tokens, given, request)
     },
   })
-  answerUnauthorized(app, tokens !== undefined)
+  const answerOf = (request: FastifyRequest) => {
+    const key = publicKeyInAddress(request)
+    return key !== undefined && identify(key, request) !== undefined
+  }
+  answerUnauthorized(app, { takesTokens: tokens !== undefined, isKnownByAddress: answerOf, origins: options.origins })
 }
 
-function answerUnauthorized(app: FastifyInstance, takesTokens: boolean): void {
+/**
+ * A key in the address (`?key=pk_…`), for `sendBeacon`, which cannot send headers. Only a public one: addresses are logged
+ * by whatever is in between.
+ */
+function publicKeyInAddress({ query }: FastifyRequest): string | undefined {
+  const { key } = query as { readonly key?: unknown }
+  return typeof key === 'string' && key.startsWith(PUBLIC_PREFIX) ? key : undefined
+}
+
+/** Why a public key may not be used here; undefined for any other client. */
+function refusalOfOrigin({ grant, headers }: FastifyRequest): MillraceError | undefined {
+  const { publicKey } = grant ?? {}
+  if (publicKey === undefined || publicKey.origins.includes(headers.origin ?? '')) return undefined
+  const from = headers.origin === undefined ? 'without an Origin header' : 'from this origin'
+  return new MillraceError('FORBIDDEN', `a public key may not be used ${from}: add it to the key as origin=…`)
+}
+
+interface Door {
+  readonly takesTokens: boolean
+  /** Whether a public key in the address is good; then the request has its client. */
+  readonly isKnownByAddress: (request: FastifyRequest) => boolean
+  readonly origins: Origins
+}
+
+function answerUnauthorized(app: FastifyInstance, { takesTokens, isKnownByAddress, origins }: Door): void {
   const token = takesTokens ? ', or a token of AUTH_ISSUER' : ''
   const fix = `send "Authorization: Bearer <key>" with one of the keys of API_KEYS${token}`
   app.addHook('onRequest', (request, reply, done) => {
     const verify = app.verifyBearerAuth
     if (verify === undefined) throw new Error('@fastify/bearer-auth is not registered')
+    const { origin, authorization } = request.headers
+    if (origin !== undefined) origins.expose(origin, reply)
+    if (authorization === undefined && isKnownByAddress(request)) return done(refusalOfOrigin(request))
     verify(request, reply, (error) => {
-      if (error === undefined) return done()
+      if (error === undefined) return done(refusalOfOrigin(request))
       if (error instanceof MillraceError && error.code !== 'UNAUTHORIZED') return done(error)
       const isToken = error instanceof MillraceError
       const about = isToken ? `, error="invalid_token", error_description="${quotable(error.message)}"` : ''
@@ -118,10 +157,10 @@ function isToken(text: string): boolean {
 }
 
 function clientsOf({ keys }: CredentialSet): KeyClient[] {
-  return [...keys].map(([name, { sha256: hex, scope }]) => ({
+  return [...keys].map(([name, { sha256: hex, scope, publicKey }]) => ({
     name,
     hash: Buffer.from(hex, 'hex'),
-    grant: scope && { scope, principal: undefined },
+    grant: scope && { scope, principal: undefined, publicKey },
   }))
 }
 

@@ -43,8 +43,9 @@ export function readBody(body: Buffer, headers: Headers, wanted: Wanted): Body {
 function parseAs(mediaType: MediaType, received: Buffer, headers: Headers, wanted: Wanted): Body {
   if (isBinaryMode(mediaType, headers.headers)) return readBinaryMode(received, mediaType, headers, wanted)
   const { type, isUtf8 } = mediaType
-  const isNdjson = NDJSON_TYPES.has(type)
-  if (!isNdjson && !(CONTENT_TYPES as readonly string[]).includes(type)) {
+  const isText = wanted.takesText === true && type === 'text/plain'
+  const isNdjson = NDJSON_TYPES.has(type) || (isText && !isArray(received))
+  if (!isNdjson && !isText && !(CONTENT_TYPES as readonly string[]).includes(type)) {
     const known = `${CONTENT_TYPES.join(', ')}, or a CloudEvent in binary mode (ce-* headers)`
     throw new MillraceError('UNSUPPORTED_TYPE', `content type ${JSON.stringify(type)} is not supported: use ${known}`)
   }

@@ -36,6 +36,8 @@ export interface Wanted {
   readonly identities: boolean
   /** What this client may not send. Default: nothing. */
   readonly restrictions?: Restrictions | undefined
+  /** Whether `text/plain` is JSON, as `sendBeacon` sends it. Default: no. */
+  readonly takesText?: boolean
 }
 
 /** A body whose events were looked at. */

@@ -24,6 +24,8 @@ export interface EventsOptions {
   readonly sender: Sender<Write>
   readonly counts: Counts
   readonly quota: EventQuota | undefined
+  /** That of public keys, which have a rate of their own. */
+  readonly publicQuota: (eventsPerSecond: number) => EventQuota
   readonly scheduler: BodyScheduler
   readonly ack: 'durable' | 'memory'
   readonly maxBodyBytes: number
@@ -88,7 +90,8 @@ interface Received {
 /** @throws MillraceError when the request is refused at once. */
 function accept(received: Received, options: EventsOptions, readEvents: Read): void {
   const { request, reply } = received
-  const { counts, quota, ack } = options
+  const { counts, ack } = options
+  const quota = quotaOf(request, options)
   const read = countInvalid(counts, () => readEvents(received, wantedBy(request, options)))
   const { count, rejected } = read
   if (count === 0) {
@@ -99,7 +102,7 @@ function accept(received: Received, options: EventsOptions, readEvents: Read): v
   counts.received(count)
 
   const onSettled: OnSettled = (error, lost) => {
-    countSettled(write, error, lost, request.client, options)
+    countSettled(write, error, lost, request, options)
     if (ack === 'durable') {
       if (error === undefined) answer(received, write, lost, rejected, options)
       else reply.send(error)
@@ -111,7 +114,7 @@ function accept(received: Received, options: EventsOptions, readEvents: Read): v
   const write = new Write(payload, count, onSettled, { known, keys, identities })
   try {
     quota?.take(request.client, count)
-    send(write, request.client, options)
+    send(write, request, options)
   } catch (error) {
     counts.reject(reasonOf(error), count)
     throw error
@@ -122,7 +125,8 @@ function accept(received: Received, options: EventsOptions, readEvents: Read): v
 
 function wantedBy({ grant }: FastifyRequest, options: EventsOptions): Wanted {
   const { keyed: keys, deduplicates: identities, maxRequestEvents: maxEvents, stampsClient } = options
-  return { maxEvents, keys, identities, restrictions: restrictionsOf(grant, stampsClient) }
+  const takesText = grant?.publicKey !== undefined
+  return { maxEvents, keys, identities, restrictions: restrictionsOf(grant, stampsClient), takesText }
 }
 
 /** The events as they are stored, with who sent them and the trace of the request. @throws MillraceError BODY_TOO_LARGE. */
@@ -135,18 +139,24 @@ function payloadOf(read: Body, request: FastifyRequest, options: EventsOptions):
   return trace === undefined ? payload : withTraceparent(payload, trace, maxBodyBytes)
 }
 
+function quotaOf({ grant }: FastifyRequest, { quota, publicQuota }: EventsOptions): EventQuota | undefined {
+  const eventsPerSecond = grant?.publicKey?.eventsPerSecond
+  return eventsPerSecond === undefined ? quota : publicQuota(eventsPerSecond)
+}
+
 function principalOf({ grant, client }: FastifyRequest): Principal {
   return grant?.principal ?? { authtype: 'api_key', authid: client }
 }
 
 /** @throws MillraceError when the channel does not take it; the client has its quota back then. */
-function send(write: Write, client: string, { sender, quota }: EventsOptions): void {
+function send(write: Write, request: FastifyRequest, options: EventsOptions): void {
+  const { sender } = options
   try {
     const outcome = sender.trySend(write)
     if (outcome === 'closed') throw shuttingDown()
     if (outcome === 'full') throw channelFull()
   } catch (error) {
-    quota?.giveBack(client, write.count)
+    quotaOf(request, options)?.giveBack(request.client, write.count)
     throw error
   }
 }
@@ -156,11 +166,14 @@ function countSettled(
   { count, duplicates }: Write,
   error: unknown,
   lost: readonly Lost[],
-  client: string,
-  { counts, quota }: EventsOptions,
+  request: FastifyRequest,
+  options: EventsOptions,
 ): void {
+  const { counts } = options
   counts.inFlight -= count
-  if (error !== undefined || lost.length > 0) quota?.giveBack(client, error ? count : lost.length)
+  if (error !== undefined || lost.length > 0) {
+    quotaOf(request, options)?.giveBack(request.client, error ? count : lost.length)
+  }
   for (const { error } of lost) counts.reject(reasonOf(error), 1)
   if (error !== undefined) counts.reject(reasonOf(error), count)
   else if (duplicates.length > 0) counts.reject('duplicate', duplicates.length)

@@ -8,6 +8,7 @@ import { sourceOfReceived, typeOfReceived } from '../event/attributes.ts'
 import { withMembers } from '../event/members.ts'
 import { bitOf, NUMBER } from '../event/names.ts'
 import { marksOf, type Places } from '../json/scanner.ts'
+import type { PublicKey } from './api-keys.ts'
 import { isAllowed, type Scope } from './scope.ts'
 
 /** Of a client that has a scope, or has sent a token. */
@@ -16,6 +17,8 @@ export interface Grant {
   readonly scope: Scope | undefined
   /** Undefined: that of an API key. */
   readonly principal: Principal | undefined
+  /** Default: the client has a secret. */
+  readonly publicKey?: PublicKey | undefined
 }
 
 export interface Principal {

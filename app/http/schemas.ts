@@ -113,7 +113,8 @@ const events = {
   summary: 'Send events',
   description:
     'Answers once every accepted event is durable. Content-Encoding: gzip, deflate, br or zstd, or up to three of them in ' +
-    'the order applied; several gzip members or zstd frames are one body. Text is UTF-8. With ce-* headers, the body is the data of one CloudEvent, of any type.',
+    'the order applied; several gzip members or zstd frames are one body. Text is UTF-8. With ce-* headers, the body is the data of one CloudEvent, of any type. ' +
+    'A public key (pk_…) may stand in the address as `key`, and its body may be text/plain: JSON or NDJSON.',
   tags: ['events'],
   body: {
     content: {

@@ -28,6 +28,7 @@ import { needsCredentials, requireCredentials } from './auth.ts'
 import { BodyScheduler } from './body-scheduler.ts'
 import { isEnding } from './close-in-stages.ts'
 import { limitConnections } from './connections.ts'
+import { answerPreflights, Origins } from './cors.ts'
 import type { Credentials } from './credentials.ts'
 import { docsRoutes } from './docs.ts'
 import { type EventsOptions, eventsRoute } from './events.ts'
@@ -96,7 +97,9 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
   docsRoutes(app, { version, needsKey: needsCredentials(config) })
   healthRoutes(app, notReady)
   const events = eventsOptions(options)
-  await app.register((scope) => takeEvents(scope, options, events))
+  const origins = new Origins(options.credentials)
+  if (needsCredentials(config)) answerPreflights(app, '/v1/events', origins)
+  await app.register((scope) => takeEvents(scope, options, events, origins))
   await app.register((scope) => takeHooks(scope, options, events))
   return app
 }
@@ -170,9 +173,14 @@ function checkEveryRequest(app: FastifyInstance, config: Config): void {
 }
 
 /** `POST /v1/events`, behind keys, limits and the bound of what is in progress, in this order. */
-async function takeEvents(scope: FastifyInstance, options: ServerOptions, events: EventsOptions): Promise<void> {
+async function takeEvents(
+  scope: FastifyInstance,
+  options: ServerOptions,
+  events: EventsOptions,
+  origins: Origins,
+): Promise<void> {
   const { config, limits } = options
-  await requireCredentials(scope, options)
+  await requireCredentials(scope, { ...options, origins })
   if (config.RATE_LIMIT_REQUESTS_PER_SECOND > 0) {
     await limitRequests(scope, config.RATE_LIMIT_REQUESTS_PER_SECOND, limits)
   }
@@ -199,6 +207,7 @@ function eventsOptions(options: ServerOptions): EventsOptions {
   return {
     ...{ scheduler: new BodyScheduler(hasRoom), sender, counts, keyed, deduplicates, isDraining },
     quota: config.QUOTA_EVENTS_PER_SECOND > 0 ? openQuota(config.QUOTA_EVENTS_PER_SECOND, limits) : undefined,
+    publicQuota: publicQuotas(config.QUOTA_EVENTS_PER_SECOND, limits),
     ack: config.ACK,
     stampsClient: config.STAMP_CLIENT === 'authid',
     maxBodyBytes: config.MAX_BODY_BYTES,
@@ -219,6 +228,17 @@ async function limitRequests(scope: FastifyInstance, max: number, limits: Shared
     errorResponseBuilder: (_request, { max }) =>
       new MillraceError('OVER_QUOTA', `over ${max} requests a second: send again in a moment`),
   })
+}
+
+/** One for each rate that a key has; of a rate and the quota of all clients, the lower one counts. */
+function publicQuotas(maxPerSecond: number, limits: SharedLimits | undefined): (rate: number) => EventQuota {
+  const quotas = new Map<number, EventQuota>()
+  return (rate) => {
+    const eventsPerSecond = maxPerSecond > 0 ? Math.min(rate, maxPerSecond) : rate
+    const quota = quotas.get(eventsPerSecond) ?? openQuota(eventsPerSecond, limits)
+    quotas.set(eventsPerSecond, quota)
+    return quota
+  }
 }
 
 function openQuota(eventsPerSecond: number, limits: SharedLimits | undefined): EventQuota {

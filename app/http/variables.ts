@@ -35,7 +35,7 @@ export const HTTP_VARIABLES = {
     'Bytes of all request bodies in progress, by their Content-Length (without one, `MAX_BODY_BYTES`); beyond that requests get 503.',
   ),
   API_KEYS: names(
-    'Bearer keys that may send, `name:key` separated by commas; the name appears in logs, the key never does. `name:sha256:HEX` is a key by its SHA-256, so that it stands nowhere in clear. Behind it, after spaces: `type=PATTERN` and `source=PATTERN` that it may send.',
+    'Bearer keys that may send, `name:key` separated by commas; the name appears in logs, the key never does. `name:sha256:HEX` is a key by its SHA-256, so that it stands nowhere in clear. Behind it, after spaces: `type=PATTERN` and `source=PATTERN` that it may send. A key that begins with `pk_` is public, for pages: it needs `type=`, `origin=https://HOST` and `rate=N`, events a second.',
   ),
   API_KEYS_FILE: text(
     '',

@@ -48,6 +48,10 @@ export async function startTracing(environment: NodeJS.ProcessEnv, version: stri
     // One span a request: a span for every hook would say nothing and cost much.
     instrumentHooks: false,
     instrumentHandler: false,
+    // The address may hold a key: only its path is told.
+    requestHook: (span, { url }) => {
+      if (url.includes('?')) span.setAttribute('url.path', url.slice(0, url.indexOf('?')))
+    },
   })
   instrumentation.setTracerProvider(provider)
   return {

@@ -1,7 +1,7 @@
 /**
- * `millrace/client` in a real browser: the example page, behind a proxy that serves it and passes `/v1/events`
- * through to the real service, as a reverse proxy in front of both would. That is the same origin: a page of another
- * one needs CORS at the service.
+ * `millrace/client` in a real browser: the example page, behind a proxy that serves it and passes `/v1/events` through to
+ * the real service, as a reverse proxy in front of both would. A page of another origin is in
+ * cross-origin.test.ts.
  */
 import { execFileSync, spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'

@@ -38,3 +38,34 @@ test.each(['type=', 'subject=x', 'order.*', 'type=é', `${'type=a '.repeat(101)}
 test('a comma is no way to write two patterns: it is one that matches nothing else', () => {
   expect(readKeys([`shop:${KEY} type=a,b`], '').get('shop')?.scope?.types).toEqual(['a,b'])
 })
+
+test('a public key has origins and a rate behind it, beside the types that it may send', () => {
+  const entry = 'page:pk_0123456789abcdef origin=https://shop.example rate=50 type=page.* origin=http://localhost:8080'
+  expect(readKeys([entry], '').get('page')).toEqual({
+    sha256: hash('sha256', 'pk_0123456789abcdef'),
+    scope: { types: ['page.*'], sources: [] },
+    publicKey: { origins: ['https://shop.example', 'http://localhost:8080'], eventsPerSecond: 50 },
+  })
+})
+
+test.each([
+  ['type=a rate=1', /say with origin=https:\/\/HOST in which pages it may be used$/],
+  ['type=a rate=1 origin=*', /say with origin=/],
+  ['type=a rate=1 origin=https://shop.example/', /say with origin=/],
+  ['type=a rate=1 origin=https://Shop.example', /say with origin=/],
+  ['type=a rate=1 origin=https://shop.example:443', /say with origin=/],
+  ['type=a rate=1 origin=file://', /say with origin=/],
+  ['type=a origin=https://a.example', /say with rate=N how many events a second, 1 to 1000000$/],
+  ['type=a origin=https://a.example rate=0', /say with rate=N/],
+  ['type=a origin=https://a.example rate=1000001', /say with rate=N/],
+  ['type=a origin=https://a.example rate=1 rate=2', /say with rate=N/],
+  ['origin=https://a.example rate=1', /say with type=PATTERN which events it may send$/],
+])('a public key with %s is refused, without the key', (words, message) => {
+  const read = () => readKeys([`page:pk_0123456789abcdef ${words}`], '')
+  expect(read).toThrow(message)
+  expect(read).not.toThrow('pk_0123')
+})
+
+test('origins and rates are for public keys only', () => {
+  expect(() => readKeys([`shop:${KEY} origin=https://a.example`], '')).toThrow('each type=PATTERN or source=PATTERN')
+})

@@ -78,3 +78,15 @@ test('on: a request is a span of the caller’s trace, its events carry that spa
   expect(delivered()[0]).toHaveProperty('traceparent', `00-4bf92f3577b34da6a3ce929d0e0e4736-${span?.spanId}-01`)
   expect(resources).toContainEqual({ key: 'service.name', value: { stringValue: 'events' } })
 })
+
+test('a key in the address is in no span', async () => {
+  const { url, spans } = await collector()
+  const service = await startService(temporaryDirectory(), { OTEL_EXPORTER_OTLP_ENDPOINT: url })
+  const body = '{"data":1}'
+  const headers = { 'content-type': 'application/json' }
+  await fetch(`${service.url}/v1/events?key=pk_a-key-that-is-public`, { method: 'POST', headers, body })
+  expect(await service.stop()).toBe(0)
+  const text = JSON.stringify(spans)
+  expect(text).toContain('{"key":"url.path","value":{"stringValue":"/v1/events"}}')
+  expect(text).not.toContain('pk_')
+})
