@@ -1,6 +1,6 @@
 /**
- * What users write in `millrace.config.ts`: handlers, sinks, routes and webhooks of their own, in one typed value. load.ts
- * finds, loads and checks the file.
+ * What users write in `millrace.config.ts`: handlers, sinks, routes and webhooks of their own, in one typed value.
+ * load.ts finds, loads and checks the file.
  */
 import type { Route } from '../delivery/route.ts'
 import type { Handler } from '../handlers/handler.ts'
@@ -21,8 +21,8 @@ export interface UserConfig<HandlerName extends string = string, SinkName extend
    */
   readonly routes?: readonly Route<NoInfer<HandlerName>, NoInfer<SinkName>>[]
   /**
-   * Webhooks that are taken at `POST /v1/hooks/<name>`, by that name: 1 to 64 lower-case letters, digits, `-` and `_`; at
-   * most 64. Default: none.
+   * Webhooks that are taken at `POST /v1/hooks/<name>`, by that name: 1 to 64 lower-case letters, digits, `-` and `_`;
+   * at most 64. Default: none.
    */
   readonly hooks?: Readonly<Record<string, Hook>>
 }

@@ -1,5 +1,5 @@
 /**
- * Webhooks that others send to Millrace, as users declare them in their config file: plain data, so that threads get it as well.
+ * Webhooks that others send to Millrace, as users declare them in their config file. Plain data, for threads.
  *
  *     hooks: {
  *       github: { provider: 'github', secretVariables: ['GITHUB_HOOK_SECRET'] },
@@ -12,19 +12,25 @@ import type { EventFields, Field, SignatureScheme } from './scheme.ts'
 export type Hook = ProviderHook | HmacHook
 
 interface HookOptions {
-  /** Environment variables with a secret each. With `secretFiles`, 1 to 10 secrets: a signature with any of them is good. */
+  /**
+   * Environment variables with a secret each. With `secretFiles`, 1 to 10 secrets of 16 bytes or more: a signature with
+   * any of them is good. Default: none.
+   */
   readonly secretVariables?: readonly string[]
   /** Files with a secret each, read at the start; white space around the secret is left out. Default: none. */
   readonly secretFiles?: readonly string[]
   /** How far the signed timestamp may be from the clock here, 1 to 3600 s, where the scheme has one. Default: 300. */
   readonly toleranceSeconds?: number
-  /** What `type` of events begins with, before a dot. Default: the provider; for `standard-webhooks` and `hmac`, the hook's name. */
+  /**
+   * What `type` of events begins with, before a dot: 1 to 64 letters, digits, `_`, `-` and `.`. Default: the provider;
+   * for `standard-webhooks` and `hmac`, the name of the hook.
+   */
   readonly typePrefix?: string
   /** Extension attributes from headers: name of the attribute → name of the header. At most 20. Default: none. */
   readonly extensions?: Readonly<Record<string, string>>
   /**
-   * Senders that may ask for permission (CloudEvents WebHook, `WebHook-Request-Origin`), or `*` for all. Default: none, and
-   * nobody is answered.
+   * Host names of senders that may ask for permission (CloudEvents WebHook, `WebHook-Request-Origin`), or `*` for all;
+   * at most 100. Default: none, and nobody is answered.
    */
   readonly allowedOrigins?: readonly string[]
 }

@@ -1,7 +1,7 @@
 /**
  * `POST /v1/hooks/<name>`, a route for each hook that is declared:
  *
- *     body ─verify─▶ signed by who knows the secret ─inflate─▶ event ─▶ the same channel as other events ─▶ 202 once durable
+ *     body ─verify─▶ signed by who knows the secret ─inflate─▶ event ═ channel of all events ═▶ 202 once durable
  *
  * Nobody has a key here, so the bodies that are being received have a bound of their own: whoever cannot sign takes no
  * room from clients with keys.

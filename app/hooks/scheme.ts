@@ -8,7 +8,7 @@
  *     Standard Webhooks  webhook-signature: v1,BASE64 v1,BASE64        of {id}.{timestamp}.{body}
  */
 
-/** Where a value stands: in a header, or in the body as a member (`event.type`: the member `type` of the member `event`). */
+/** Where a value stands: in a header, or in the body (`event.type`: the member `type` of the member `event`). */
 export type Field = { readonly header: string } | { readonly member: string }
 
 export interface EventFields {
@@ -34,7 +34,7 @@ export interface SignatureScheme {
    * `{body}`; with a timestamp, `{timestamp}.{body}`.
    */
   readonly signed?: string
-  /** Header with the time of the signature, as a whole number since the epoch. Default: none, so there is no replay window. */
+  /** Header with the time of the signature, since the epoch; `unit` is `s` by default. Default: none, and no window. */
   readonly timestamp?: { readonly header: string; readonly prefix?: string; readonly unit?: 's' | 'ms' }
   /** What the text of the secret is. Default: `utf8`, the key itself. A prefix `whsec_` before base64 is left out. */
   readonly secretEncoding?: 'utf8' | 'base64' | 'hex'

@@ -88,8 +88,8 @@ export async function requireCredentials(app: FastifyInstance, options: AuthOpti
 }
 
 /**
- * A key in the address (`?key=pk_…`), for `sendBeacon`, which cannot send headers. Only a public one: addresses are logged
- * by whatever is in between.
+ * A key in the address (`?key=pk_…`), for `sendBeacon`, which cannot send headers. Only a public one: addresses are
+ * logged by whatever is in between.
  */
 function publicKeyInAddress({ query }: FastifyRequest): string | undefined {
   const { key } = query as { readonly key?: unknown }

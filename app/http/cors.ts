@@ -1,6 +1,6 @@
 /**
- * Pages of other origins (CORS, https://fetch.spec.whatwg.org/#http-cors-protocol). Which origins may send is said by the
- * public keys (api-keys.ts). Cookies and the like are never allowed: a page sends its key.
+ * Pages of other origins (CORS, https://fetch.spec.whatwg.org/#http-cors-protocol). Which origins may send is said by
+ * the public keys (api-keys.ts). Cookies and the like are never allowed: a page sends its key.
  *
  *     OPTIONS, without a key ─▶ an origin of any public key may ask         (a browser keeps the answer for two hours)
  *     POST, with the key     ─▶ the origin must be one of that very key

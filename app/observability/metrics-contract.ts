@@ -87,7 +87,7 @@ export const REASONS: readonly RejectReason[] = [
 export const ATTEMPT_OUTCOMES = ['delivered', 'retried', 'unavailable', 'dead_lettered'] as const
 export type AttemptOutcome = (typeof ATTEMPT_OUTCOMES)[number]
 
-/** What came of a request to a hook: its event is durable, a challenge was answered, the signature is not good, or another error. */
+/** What came of a request to a hook: its event is durable, a challenge was answered, its signature is invalid, or else. */
 export const HOOK_RESULTS = ['stored', 'challenged', 'unverified', 'refused'] as const
 /** Each has its place in the counts of threads (counts.ts). */
 export const MAX_HOOKS = 64

@@ -1,12 +1,14 @@
-/** A page of another origin in a real browser: `millrace/client` and `sendBeacon` with a public key, straight to the service. */
+/** A page of another origin in a real browser: `millrace/client` and `sendBeacon`, with a public key. */
 import { execFileSync, spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Browser, chromium } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { millrace } from '../support/millrace.ts'
+import { freePorts } from '../support/ports.ts'
 import { startService } from '../support/service.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
 
@@ -48,12 +50,17 @@ async function serveShop(): Promise<number> {
 async function open() {
   const directory = temporaryDirectory()
   const port = await serveShop()
-  const API_KEYS = `page:${KEY} type=page.* origin=http://127.0.0.1:${port} rate=100000`
-  const service = await startService(directory, { API_KEYS })
+  const [servicePort] = await freePorts(1)
+  const environment = {
+    API_KEYS: `page:${KEY} type=page.* origin=http://127.0.0.1:${port} rate=100000`,
+    PORT: String(servicePort),
+    DEDUPLICATION_WINDOW_EVENTS: '100000',
+  }
+  const start = () => startService(directory, environment)
+  const service = await start()
   const page = await browser.newPage()
   onTestFinished(() => page.close())
   const stored = async (): Promise<string[]> => {
-    await service.stop()
     const { stdout } = await millrace(['log', 'replay', '--dir', join(directory, 'data/log')])
     return stdout.split('\n').flatMap((line) => (line === '' ? [] : JSON.parse(line).id))
   }
@@ -69,20 +76,29 @@ async function open() {
         onRejected: (_events, problem) => failed.push(problem.detail),
       })
       const ids = []
-      while (ids.length < ${events}) ids.push(client.track({ type: 'page.viewed', data: { at: ids.length } }))
+      while (ids.length < ${events}) {
+        for (let at = 0; at < 50; at++) ids.push(client.track({ type: 'page.viewed', data: { at: ids.length } }))
+        await new Promise((resolve) => setTimeout(resolve, 40))
+      }
       await client.flush()
       return { ids, failed }
     })()`)
-  return { port, service, page, stored, track }
+  return { port, service, start, page, stored, track }
 }
 
 describe.skipIf(reason)(`a page of another origin${reason ? ` (left out: ${reason})` : ''}`, () => {
-  test('sends with the client and its public key: all of its events are stored, once', async () => {
-    const { port, page, stored, track } = await open()
+  test('10,000 events with the client and its public key, through a service that is killed: each is there once', async () => {
+    const { port, page, service, start, stored, track } = await open()
     await page.goto(`http://127.0.0.1:${port}/`)
-    const { ids, failed } = await track(2000)
+    const tracking = track(10_000)
+    await sleep(2000)
+    await service.stop('SIGKILL')
+    await sleep(1000)
+    const again = await start()
+    const { ids, failed } = await tracking
     expect(failed).toEqual([])
-    expect(ids).toHaveLength(2000)
+    expect(ids).toHaveLength(10_000)
+    await again.stop()
     expect((await stored()).toSorted()).toEqual(ids.toSorted())
   })
 
@@ -98,6 +114,7 @@ describe.skipIf(reason)(`a page of another origin${reason ? ` (left out: ${reaso
     expect(isQueued).toBe(true)
     await expect.poll(async () => (await fetch(`${service.adminUrl}/metrics`)).text()).toMatch(/committed_total 1\n/)
     expect(methods).toEqual(['POST'])
+    await service.stop()
     expect(await stored()).toEqual(['beacon'])
     expect(service.output()).not.toContain('pk_')
   })
@@ -111,6 +128,7 @@ describe.skipIf(reason)(`a page of another origin${reason ? ` (left out: ${reaso
         ({ status }) => status, ({ name }) => name)`,
     )
     expect(outcome).toBe('TypeError')
+    await service.stop()
     expect(await stored()).toEqual([])
   })
 })

@@ -17,7 +17,8 @@ function directoryWithHook(): string {
 }
 
 test.each(['1', '2'])('with WORKERS=%s its events are delivered, and counted by its name', async (WORKERS) => {
-  const service = await startService(directoryWithHook(), { WORKERS, GITHUB_HOOK_SECRET: SECRET })
+  const environment = { WORKERS, GITHUB_HOOK_SECRET: SECRET }
+  const service = await startService(directoryWithHook(), environment, { readyWithinMs: 30_000 })
   const send = async (secret: string) => {
     const headers = { 'x-hub-signature-256': await sign(secret, '{"zen":1}'), 'x-github-event': 'ping' }
     return (await fetch(`${service.url}/v1/hooks/github`, { method: 'POST', headers, body: '{"zen":1}' })).status
