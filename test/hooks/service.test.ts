@@ -16,24 +16,28 @@ function directoryWithHook(): string {
   return directory
 }
 
-test.each(['1', '2'])('with WORKERS=%s its events are delivered, and counted by its name', async (WORKERS) => {
-  const environment = { WORKERS, GITHUB_HOOK_SECRET: SECRET }
-  const service = await startService(directoryWithHook(), environment, { readyWithinMs: 30_000 })
-  const send = async (secret: string) => {
-    const headers = { 'x-hub-signature-256': await sign(secret, '{"zen":1}'), 'x-github-event': 'ping' }
-    return (await fetch(`${service.url}/v1/hooks/github`, { method: 'POST', headers, body: '{"zen":1}' })).status
-  }
-  expect([await send(SECRET), await send(`${SECRET}.`)]).toEqual([202, 401])
-  await until(
-    async () => (await scrape(service)).get('millrace_events_delivered_total{sink="file"}') === 1,
-    10_000,
-    'delivered',
-  )
-  const counts = await scrape(service)
-  const of = (result: string) => counts.get(`millrace_hook_requests_total{hook="github",result="${result}"}`)
-  expect(['stored', 'challenged', 'unverified', 'refused'].map(of)).toEqual([1, 0, 1, 0])
-  expect(service.output()).not.toContain(SECRET)
-})
+test.each(['1', '2'])(
+  'with WORKERS=%s its events are delivered, and counted by its name',
+  async (WORKERS) => {
+    const environment = { WORKERS, GITHUB_HOOK_SECRET: SECRET }
+    const service = await startService(directoryWithHook(), environment, { readyWithinMs: 30_000 })
+    const send = async (secret: string) => {
+      const headers = { 'x-hub-signature-256': await sign(secret, '{"zen":1}'), 'x-github-event': 'ping' }
+      return (await fetch(`${service.url}/v1/hooks/github`, { method: 'POST', headers, body: '{"zen":1}' })).status
+    }
+    expect([await send(SECRET), await send(`${SECRET}.`)]).toEqual([202, 401])
+    await until(
+      async () => (await scrape(service)).get('millrace_events_delivered_total{sink="file"}') === 1,
+      10_000,
+      'delivered',
+    )
+    const counts = await scrape(service)
+    const of = (result: string) => counts.get(`millrace_hook_requests_total{hook="github",result="${result}"}`)
+    expect(['stored', 'challenged', 'unverified', 'refused'].map(of)).toEqual([1, 0, 1, 0])
+    expect(service.output()).not.toContain(SECRET)
+  },
+  60_000,
+)
 
 test('a start without its secret ends with a line that says which variable to set', async () => {
   const { code, stderr } = await millrace(['serve'], { cwd: directoryWithHook(), env: { PORT: '0', ADMIN_PORT: '0' } })
