@@ -22,7 +22,7 @@ RUN find node_modules -type f \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.m
 COPY scripts/build.ts scripts/
 COPY app app
 # Handlers, sinks and routes. What it imports from beside it has to be copied too, and to be let in by .dockerignore.
-COPY LICENSE millrace.config.* ./
+COPY LICENSE upgrade-notes.json millrace.config.* ./
 RUN node scripts/build.ts && rm build/.made-of
 
 FROM ${RUNTIME_IMAGE}

@@ -106,7 +106,7 @@ const SUITES: Readonly<Record<string, Suite>> = {
   package: {
     include: ['test/package/**/*.test.ts'],
     testTimeout: 10 * MINUTE_MS,
-    hookTimeout: MINUTE_MS,
+    hookTimeout: 5 * MINUTE_MS,
     maxWorkers: 1,
   },
   /** Ansible, and machines that it installs. Each test goes on where the last one ended. */

@@ -27,7 +27,7 @@ import { groupCommit } from './log/group-commit.ts'
 import type { Log, LogObserver } from './log/log.ts'
 import { openDeadLetters, openLog, openWindow } from './log/open.ts'
 import { publishToCloudWatch } from './observability/cloudwatch.ts'
-import { Metrics, type PipelineView } from './observability/metrics.ts'
+import { Metrics, type PipelineView, requireKnownCounts } from './observability/metrics.ts'
 import type { Tracing } from './observability/tracing.ts'
 import { checkDirectories } from './process/directories.ts'
 import { listen } from './process/listen.ts'
@@ -78,6 +78,7 @@ export async function startApp(
   const handlerThreads = await startThreads(role === 'ingest' ? 0 : config.HANDLER_THREADS, file, observer.onWarning)
   const routes = role === 'ingest' ? [] : checkRoutes(config, file, pickFrom(file, handlerThreads))
   await checkDirectories(config, routes)
+  requireKnownCounts(directoryOf(config))
   const credentialFiles = new CredentialFiles(config, logger)
 
   const log = await openLog(config, observer)

@@ -99,6 +99,18 @@ program
   })
 
 program
+  .command('upgrade')
+  .description(
+    'in a project, after npm install millrace@latest: what changes for it; exit code 1 when something has to be done',
+  )
+  .option('--check', 'only say it; without this, package.json gets the installed version when nothing has to be done')
+  .option('--from <version>', 'version that the project was made for (default: "millrace".version in package.json)')
+  .action(async ({ check = false, from }: { check?: boolean; from?: string }) => {
+    const { upgrade } = await import('./cli/upgrade.ts')
+    finish(await upgrade({ check, from, dataDirectory: dataDirectory() }))
+  })
+
+program
   .command('send')
   .description('send events from a file, from standard input (-), or generated')
   .argument(

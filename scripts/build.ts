@@ -17,6 +17,8 @@ import { dirname, join, resolve } from 'node:path'
 const PROJECT = resolve(import.meta.dirname, '..')
 /** What the WebAssembly is made from, and what only a compiler reads. */
 const NOT_RUN = /^app\/json\/assembly\/|\.d\.ts$|\/tsconfig\.json$/
+/** Read by modules of `app/`. */
+const ROOT_FILES = ['package.json', 'upgrade-notes.json']
 /** A module that is named by where it lies: in an import, for a thread, or in `exports`. */
 const LOCAL_MODULE = /(['"])(\.{1,2}\/[^'"\n]+)\.ts\1/g
 const CONFIG_FILE = /^millrace\.config\.(ts|js|mjs)$/
@@ -33,7 +35,7 @@ const stamp = join(directory, '.made-of')
 process.removeAllListeners('warning')
 
 const sources = new Map(
-  ['package.json', ...filesIn(PROJECT, 'app').filter((file) => !NOT_RUN.test(file)), ...otherFiles()].map((file) => {
+  [...ROOT_FILES, ...filesIn(PROJECT, 'app').filter((file) => !NOT_RUN.test(file)), ...otherFiles()].map((file) => {
     return [file, readFileSync(join(PROJECT, file))]
   }),
 )

@@ -67,7 +67,8 @@ function createMillrace(directory: string): string {
   writeFileSync(join(directory, 'create.js'), stripTypeScriptTypes(program))
   const { version, dependencies, devDependencies, optionalDependencies } = manifest(PROJECT)
   write(directory, { ...manifest(directory), ...repository(), version })
-  const known = {
+  const known: Versions = {
+    version,
     ...(dependencies as Versions),
     ...(devDependencies as Versions),
     ...(optionalDependencies as Versions),

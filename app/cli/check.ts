@@ -11,9 +11,12 @@ import { type CheckedRoute, checkRoutes } from '../delivery/route.ts'
 import { MillraceError, systemCode } from '../errors.ts'
 import { pickFrom } from '../handlers/pick.ts'
 import { readCredentials } from '../http/credentials.ts'
+import { ConsumerStore } from '../log/embedded/consumer-store.ts'
 import { findIdentity, lockHolder, unusable } from '../log/embedded/directory.ts'
 import { nodeFiles } from '../log/embedded/files.ts'
+import { SpaceReserve } from '../log/embedded/reserve.ts'
 import { openDeadLetters, openLog } from '../log/open.ts'
+import { requireKnownCounts } from '../observability/metrics.ts'
 import { checkDirectories } from '../process/directories.ts'
 import { listen } from '../process/listen.ts'
 import { printable } from '../process/printable.ts'
@@ -77,10 +80,13 @@ async function checkLogs(
   }
   const log = join(config.DATA_DIR, 'log')
   for (const directory of [log, ...routes.map(({ name }) => join(config.DATA_DIR, 'dead-letters', name))]) {
-    await findIdentity(nodeFiles, directory).catch((error) => {
-      if (systemCode(error) !== 'ENOENT') throw unusable(directory, error)
-    })
+    await findIdentity(nodeFiles, directory)
+      .then(() => ConsumerStore.open(nodeFiles, directory, new SpaceReserve(nodeFiles, directory), onNote))
+      .catch((error) => {
+        if (systemCode(error) !== 'ENOENT') throw unusable(directory, error)
+      })
   }
+  requireKnownCounts(config.DATA_DIR)
   return lockHolder(log)
 }
 

@@ -14,6 +14,7 @@ import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type EventLoopUtilization, performance } from 'node:perf_hooks'
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import { MillraceError } from '../errors.ts'
 import type { Log, Settled } from '../log/log.ts'
 import type { Counts, ThreadCounts } from './counts.ts'
 import { type Bucket, PlainHistogram } from './histogram.ts'
@@ -34,9 +35,12 @@ import {
 
 const UTILIZATION_EVERY_MS = 1000
 const COUNTS_FILE = 'counters.json'
+const COUNTS_VERSION = 1
 
 /** What a restart goes on from. */
 interface SavedCounts {
+  /** Absent in files of before it was written: 1. */
+  readonly version?: number
   readonly received?: number
   readonly rejected?: Readonly<Record<string, number>>
   readonly refusedRequests?: Readonly<Record<string, number>>
@@ -150,6 +154,26 @@ export interface ThreadsView {
   readonly loopUse: number
 }
 
+/**
+ * Before anything is written into the directory: a later version of Millrace may have counted there.
+ * @throws MillraceError LOG_FORMAT: it has, in a way that this one does not know.
+ */
+export function requireKnownCounts(directory: string | undefined): void {
+  const version = directory === undefined ? undefined : savedIn(directory).version
+  if (typeof version !== 'number' || version <= COUNTS_VERSION) return
+  const file = join(String(directory), COUNTS_FILE)
+  const fix = 'start that version, point DATA_DIR to another directory, or remove the file to count from 0 again'
+  throw new MillraceError('LOG_FORMAT', `a later version of Millrace wrote ${file}: ${fix}`)
+}
+
+function savedIn(directory: string): SavedCounts {
+  try {
+    return JSON.parse(readFileSync(join(directory, COUNTS_FILE), 'utf8'))
+  } catch {
+    return {} // the first start, or a file cut short: count from what the log knows
+  }
+}
+
 /** What waits for the log: in the channel and in those of threads, of which each has a part of the capacity. */
 export function waiting({ channel, threads, capacityEvents, capacityBytes }: PipelineView) {
   const events = channel.slots + (threads?.waitingEvents ?? 0)
@@ -199,10 +223,7 @@ export class Metrics {
   /** @param committed events in the log. */
   restore(committed: number): void {
     if (this.#directory === undefined) return
-    let saved: SavedCounts = {}
-    try {
-      saved = JSON.parse(readFileSync(join(this.#directory, COUNTS_FILE), 'utf8'))
-    } catch {} // the first start, or a file cut short: count from what the log knows
+    const saved = savedIn(this.#directory)
     this.#logFailures = saved.logFailures ?? 0
     this.ingest.restore(saved, committed)
   }
@@ -312,6 +333,7 @@ export class Metrics {
     const path = join(this.#directory, COUNTS_FILE)
     const { receivedTotal, rejectedTotal, refusedRequestsTotal } = this.ingest
     const content: SavedCounts = {
+      version: COUNTS_VERSION,
       received: receivedTotal,
       rejected: Object.fromEntries(rejectedTotal),
       refusedRequests: Object.fromEntries(refusedRequestsTotal),

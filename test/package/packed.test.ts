@@ -114,7 +114,7 @@ export default defineConfig({
       const { status } = await fetch(`${service.url}/v1/events`, { method: 'POST', headers, body })
       expect(status).toBe(202)
       await until(() => service.output().includes('got 1 mark'), 10_000, 'the event at the sink')
-      for (const page of ['/', '/uplot.js', '/metrics']) {
+      for (const page of ['/', '/page/uPlot.esm.js', '/metrics']) {
         expect([page, (await fetch(service.adminUrl + page)).status]).toEqual([page, 200])
       }
     },

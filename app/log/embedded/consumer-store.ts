@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
+import { MillraceError } from '../../errors.ts'
 import { type Files, readWhole, replaceFile } from './files.ts'
 import { isNoSpace, type SpaceReserve } from './reserve.ts'
 
@@ -35,6 +36,7 @@ export class ConsumerStore {
     this.#reserve = reserve
   }
 
+  /** @throws MillraceError LOG_FORMAT when a version that this one cannot read wrote the file. */
   static async open(
     files: Files,
     directory: string,
@@ -44,7 +46,13 @@ export class ConsumerStore {
     const store = new ConsumerStore(files, directory, reserve)
     if (!(await files.list(directory)).includes(NAME)) return store
     const text = (await readWhole(files, join(directory, NAME))).toString()
-    for (const [name, progress] of Object.entries(parse(text, onWarning))) {
+    const consumers = parse(text)
+    if (consumers === 'later version') throw laterVersion(directory)
+    if (consumers === 'damaged') {
+      onWarning(`${NAME} is damaged: every sink starts again at the oldest event of the log, so events repeat`)
+      return store
+    }
+    for (const [name, progress] of Object.entries(consumers)) {
       store.#durable.set(name, progress)
       store.#wanted.set(name, progress)
     }
@@ -85,19 +93,34 @@ export class ConsumerStore {
   }
 }
 
-/** A damaged file is not trusted: the consumers begin again at the head of the log, which repeats but never loses. */
-function parse(text: string, onWarning: (message: string) => void): Record<string, ConsumerProgress> {
+/**
+ * A damaged file is not trusted: the consumers begin again at the head of the log, which repeats but never loses. A later version
+ * is not damage: to begin again would repeat all that is stored. A content that is right for this version is of this version,
+ * whatever number stands there: a flipped bit is not a version.
+ */
+function parse(text: string): Record<string, ConsumerProgress> | 'damaged' | 'later version' {
   try {
-    const { version, crc32: written, consumers } = JSON.parse(text)
-    const sound = Object.values(consumers as Record<string, ConsumerProgress>).every((progress) =>
-      [progress.offset, progress.startOffset, progress.deadLettered, progress.damaged].every(Number.isSafeInteger),
-    )
+    const { version, crc32: written, consumers = {} } = JSON.parse(text)
+    const sound = Object.values(consumers as Record<string, ConsumerProgress>).every(isProgress)
     // A changed digit is an offset as good as any other, and would skip events: only the checksum tells.
-    if (sound && version === VERSION && written === checksum(consumers)) return consumers
+    if (sound && version >= VERSION && written === checksum(consumers)) return consumers
     if (sound && version === 1) return consumers // had none
+    if (Number.isInteger(version) && version > VERSION) return 'later version'
   } catch {}
-  onWarning(`${NAME} is damaged: every sink starts again at the oldest event of the log, so events repeat`)
-  return {}
+  return 'damaged'
+}
+
+/** Exactly what this version writes: what a later one has added must not be lost when the file is written again. */
+function isProgress(progress: ConsumerProgress): boolean {
+  const { offset, startOffset, deadLettered, damaged, ...more } = progress
+  return [offset, startOffset, deadLettered, damaged].every(Number.isSafeInteger) && Object.keys(more).length === 0
+}
+
+function laterVersion(directory: string): MillraceError {
+  return new MillraceError(
+    'LOG_FORMAT',
+    `a later version of Millrace wrote ${join(directory, NAME)}: start that version, or point DATA_DIR to another directory`,
+  )
 }
 
 function checksum(consumers: object): number {

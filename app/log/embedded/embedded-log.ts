@@ -106,9 +106,10 @@ export class EmbeddedLog implements Log, ConsumerHost {
     try {
       // A process that was killed leaves names that are seen and not durable: what is built on them must not go with them.
       await files.syncDirectory(directory)
-      const id = await identify(files, directory)
       const reserve = new SpaceReserve(files, directory)
+      // Before anything is written: it may refuse the directory, and the version that wrote it must find it as it was.
       const store = await ConsumerStore.open(files, directory, reserve, onWarning)
+      const id = await identify(files, directory)
       const segments = await listSegments(files, directory, id, onWarning)
       const times = new AppendTimes()
       for (const { baseOffset, firstAppendedAtMs } of segments) {
