@@ -61,6 +61,32 @@ test('once more: nothing is made while it is of the same sources, and what has n
   expect([readFileSync(kept, 'utf8'), existsSync(gone)]).toEqual([expect.stringMatching(/^\/\*\*\n/), false])
 })
 
+test('as in the image: a config in /app/project, with packages of its own, uses the millrace that runs', () => {
+  const directory = built()
+  symlinkSync(join(PROJECT, 'node_modules'), join(directory, 'node_modules'))
+  const project = join(directory, 'project')
+  mkdirSync(join(project, 'node_modules/own'), { recursive: true })
+  writeFileSync(
+    join(project, 'node_modules/own/package.json'),
+    '{"name":"own","version":"1.0.0","type":"module","exports":"./own.js"}',
+  )
+  writeFileSync(join(project, 'node_modules/own/own.js'), "export const word = 'of its own'")
+  writeFileSync(
+    join(project, 'millrace.config.ts'),
+    `import { defineConfig, type Event } from 'millrace'
+import { word } from 'own'
+export default defineConfig({ handlers: { mark: (event: Event) => ({ ...event, data: word }) } })
+`,
+  )
+  writeFileSync(join(directory, 'events.ndjson'), '{"id":1,"data":"x"}')
+  const command = ['handler', 'test', 'events.ndjson', '-H', 'mark', '--config', 'project/millrace.config.ts']
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['app/cli.js', ...command], {
+    cwd: directory,
+    encoding: 'utf8',
+  })
+  expect([status, stdout], stderr).toEqual([0, expect.stringContaining('of its own')])
+})
+
 /** A project that has the built package installed. */
 function consumer(directory: string): string {
   const project = temporaryDirectory()

@@ -32,14 +32,14 @@ const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^npm create millrace|^cd my-pipeline|^npx millrace upgrade|^npm run npm-packages$/, 'test:package'],
   [/^npm run package$|^ansible|^cp inventory|^cd infra\/ansible$/, 'test:ansible'],
   [/^(systemctl|journalctl|ssh|sudo|cp) /, 'needs a machine that Ansible has installed'],
-  [/^(aws|cosign|gh|docker buildx) /, 'needs AWS or GitHub'],
+  [/^(aws|cosign|gh|docker buildx|npm publish) /, 'needs AWS, GitHub or npm'],
   [/^docker /, 'needs a container engine; test:image runs the image'],
   [/^GRAFANA_URL=/, 'needs a Grafana'],
   [/^(export LOG_ENGINE=kafka|ROLE=)/, 'needs brokers; test:kafka runs the same'],
   [/^export SINKS=postgres|^npx millrace postgres/, 'needs a PostgreSQL; test:sinks runs the same'],
   [/^npx millrace log repair/, 'needs a service that is stopped; test/cli/log-repair.test.ts runs the same'],
   [
-    /^(apt-get|pip|git revert|npm install|npm version|npm run (docs:)?dev)( |$)/,
+    /^(apt-get|pip|git revert|npm install|npm uninstall|npm version|npm run (docs:)?dev)( |$)/,
     'changes the machine, or does not end',
   ],
 ]

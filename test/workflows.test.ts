@@ -77,7 +77,7 @@ test('every action is pinned by commit, with its version beside it', () => {
 test('scripts hold the logic: each one that a workflow runs exists, and steps are short', () => {
   const { scripts } = JSON.parse(readFileSync(resolve(PROJECT, 'package.json'), 'utf8'))
   const called = runs.flatMap(({ run }) =>
-    [...run.matchAll(/npm (?:run(?: --silent)? )([\w:]+)/g)].map(([, name]) => name),
+    [...run.matchAll(/npm (?:run(?: --silent)? )([\w:-]+)/g)].map(([, name]) => name),
   )
   expect(new Set(called)).toContain('pipeline')
   for (const name of called) expect(Object.keys(scripts)).toContain(name)
@@ -102,6 +102,16 @@ test('every suite is run: the parts of .ci/run name each project, and ci has a j
   expect([...(ci?.jobs.part?.strategy?.matrix.part ?? [])].sort()).toEqual(parts)
 })
 
+test('a release publishes the packages with provenance, and the image to both registries under one digest', () => {
+  const texts = runs.filter(({ at }) => at === 'release.yaml: publish').map(({ run }) => run)
+  expect(texts.find((run) => run.includes('npm publish'))).toMatch(
+    /for name in millrace create-millrace;[\s\S]*--provenance/,
+  )
+  const copied = texts.find((run) => run.includes('ghcr.io'))
+  expect(copied).toMatch(/imagetools create --tag \S+ "\$IMAGE@\$DIGEST"/)
+  expect(copied).toMatch(/cosign sign --yes \S+@\$DIGEST"/)
+})
+
 describe('permissions', () => {
   test('a workflow may read, and no more; jobs that need more say which', () => {
     for (const { file, workflow } of workflows) expect(workflow.permissions, file).toEqual({ contents: 'read' })
@@ -119,7 +129,9 @@ describe('permissions', () => {
         'environment.yaml: apply actions',
         'environment.yaml: apply id-token',
         'environment.yaml: plan id-token',
-        ...['attestations', 'contents', 'id-token', 'pull-requests'].map((what) => `release.yaml: publish ${what}`),
+        ...['attestations', 'contents', 'id-token', 'packages', 'pull-requests'].map(
+          (what) => `release.yaml: publish ${what}`,
+        ),
         'site.yaml: publish id-token',
         'site.yaml: publish pages',
       ].sort(),

@@ -55,6 +55,7 @@ test('create-millrace depends on nothing, and its project on the versions that M
   const project = JSON.parse(textOf(createMillrace, 'template/package.json'))
   const { version } = JSON.parse(textOf(millrace, 'package.json'))
   expect(project.dependencies).toEqual({ millrace: `^${version}` })
+  expect(project.millrace).toEqual({ version })
   expect(Object.values(project.devDependencies)).not.toContain('undefined')
   expect(Object.values({ ...project.devDependencies, ...project.optionalDependencies })).not.toContain('*')
 })
