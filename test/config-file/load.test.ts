@@ -124,7 +124,7 @@ describe('a start and `config` end with exit code 2 and one line for', () => {
 
 test('in a build it is JavaScript beside app/, with what it imports from beside it', async () => {
   const project = temporaryDirectory()
-  for (const part of ['app', 'scripts', 'package.json'])
+  for (const part of ['app', 'scripts', 'package.json', 'upgrade-notes.json'])
     cpSync(join(PROJECT, part), join(project, part), { recursive: true })
   symlinkSync(join(PROJECT, 'node_modules'), join(project, 'node_modules'))
   mkdirSync(join(project, 'handlers'))
