@@ -3,8 +3,8 @@
  *
  *     body ─verify─▶ signed by who knows the secret ─inflate─▶ event ═ channel of all events ═▶ 202 once durable
  *
- * Nobody has a key here, so the bodies that are being received have a bound of their own: whoever cannot sign takes no
- * room from clients with keys.
+ * Nobody has a key here, so the bodies that are being received have a bound of their own: a client that cannot sign
+ * takes no room from clients with keys.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { MillraceError } from '../errors.ts'

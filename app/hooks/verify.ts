@@ -1,6 +1,7 @@
 /**
  * Whether a request was signed with a secret of its hook, before anything of it is parsed or inflated. What is signed
- * is the body as it came after transfer: no sender compresses what it signs, and whoever cannot sign costs no inflating.
+ * is the body as it came after transfer: no sender compresses what it signs, and a client that cannot sign costs no
+ * inflating.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'

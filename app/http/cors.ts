@@ -1,5 +1,5 @@
 /**
- * Pages of other origins (CORS, https://fetch.spec.whatwg.org/#http-cors-protocol). Which origins may send is said by
+ * Pages of other origins (CORS, https://fetch.spec.whatwg.org/#http-cors-protocol). Which origins may send stands behind
  * the public keys (api-keys.ts). Cookies and the like are never allowed: a page sends its key.
  *
  *     OPTIONS, without a key ─▶ an origin of any public key may ask         (a browser keeps the answer for two hours)

@@ -453,6 +453,9 @@ class Permissions:
         if ":ecs:" in name:
             found = ecs_backends[DEFAULT_ACCOUNT_ID][region].list_tags_for_resource(name)
             return {tag["key"]: tag["value"] for tag in found}
+        if ":secretsmanager:" in name:
+            secret = secretsmanager_backends[DEFAULT_ACCOUNT_ID][region].secrets[name]
+            return {tag["Key"]: tag["Value"] for tag in secret.tags or []}
         if not name.startswith("arn:"):
             found = ec2_backends[DEFAULT_ACCOUNT_ID][region].describe_tags(filters={"resource-id": [name]})
             return {tag["key"]: tag["value"] for tag in found}
