@@ -20,7 +20,7 @@ export default defineConfig({
   /** By the name that `HANDLERS` and routes use. */
   handlers: { sample },
 
-  /** Sinks of your own: README, "A sink of your own". */
+  /** Sinks of your own: docs/destinations/own.md. */
   sinks: {},
 
   /**

@@ -18,8 +18,8 @@ const SOURCES = `${REPOSITORY}/blob/main`
 
 /** Pages of the sidebar by their file, without `.md`; each is called as its first heading says. */
 const SECTIONS = {
-  Start: ['README', 'first-hour', 'concepts'],
-  Send: ['send', 'client'],
+  Start: ['README', 'first-hour', 'project', 'concepts'],
+  Send: ['send', 'client', 'hooks'],
   Process: ['handlers', 'routes'],
   Destinations: [
     'destinations/README',
@@ -30,7 +30,7 @@ const SECTIONS = {
     'destinations/postgres',
     'destinations/own',
   ],
-  Deploy: ['container', 'infrastructure', 'runbooks/deploy', 'runbooks/ansible', 'scaling', 'real-account'],
+  Deploy: ['container', 'image', 'infrastructure', 'runbooks/deploy', 'runbooks/ansible', 'scaling', 'real-account'],
   Operate: ['operate', 'threat-model', 'runbooks/README'],
   Reference: [
     'reference/variables',
