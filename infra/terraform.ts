@@ -13,18 +13,24 @@ export interface StatePosition {
 }
 
 const OUT = resolve('cdktf.out')
-/** `use_lockfile` and ephemeral values came with 1.10, write-only arguments with 1.11. */
+/** As cdktf names it: `tofu` runs OpenTofu. */
+const BINARY = process.env.TERRAFORM_BINARY_NAME || 'terraform'
+/**
+ * Terraform: `use_lockfile` and ephemeral values came with 1.10, write-only arguments with 1.11. OpenTofu has all three
+ * since 1.11.
+ */
 const LEAST_VERSION = [1, 11] as const
 
 /** The version on the PATH; throws if there is none, or one that is too old. */
 export function requireTerraform(): string {
-  const { status, stdout } = spawnSync('terraform', ['version', '-json'], { encoding: 'utf8' })
-  if (status !== 0)
-    throw new TerraformError(`terraform is not on the PATH: install ${LEAST_VERSION.join('.')} or later`)
+  const { status, stdout } = spawnSync(BINARY, ['version', '-json'], { encoding: 'utf8' })
+  if (status !== 0) {
+    throw new TerraformError(`${BINARY} is not on the PATH: install ${LEAST_VERSION.join('.')} or later`)
+  }
   const version = String(JSON.parse(stdout.slice(stdout.indexOf('{'))).terraform_version)
   const [major = 0, minor = 0] = version.split('.').map(Number)
   if (major < LEAST_VERSION[0] || (major === LEAST_VERSION[0] && minor < LEAST_VERSION[1])) {
-    throw new TerraformError(`terraform is ${version}: ${LEAST_VERSION.join('.')} or later is needed`)
+    throw new TerraformError(`${BINARY} is ${version}: ${LEAST_VERSION.join('.')} or later is needed`)
   }
   return version
 }
@@ -103,7 +109,7 @@ export class TerraformStack {
   }
 
   #failed(command: string, stderr: string): TerraformError {
-    return new TerraformError(`${this.name}: terraform ${command} failed:\n${stderr.trim()}`)
+    return new TerraformError(`${this.name}: ${BINARY} ${command} failed:\n${stderr.trim()}`)
   }
 
   #run(
@@ -111,7 +117,7 @@ export class TerraformStack {
     args: readonly string[],
     shown = false,
   ): Promise<{ code: number; stdout: string; stderr: string }> {
-    const child = spawn('terraform', [command, ...args], {
+    const child = spawn(BINARY, [command, ...args], {
       cwd: this.directory,
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, CHECKPOINT_DISABLE: '1', TF_IN_AUTOMATION: '1' },

@@ -5,7 +5,7 @@ import type { Construct } from 'constructs'
 import { bootstrapName, stateBucketName } from '../names.ts'
 import type { Place } from '../place.ts'
 
-/** `use_lockfile` came with 1.10, ephemeral values with 1.10, write-only arguments with 1.11. */
+/** `use_lockfile` came with 1.10, ephemeral values with 1.10, write-only arguments with 1.11; with OpenTofu all in 1.11. */
 const TERRAFORM_VERSION = '>= 1.11.0'
 
 export abstract class AwsStack extends TerraformStack {
