@@ -147,7 +147,7 @@ describe.skipIf(reason)(`the image${reason ? ` (left out: ${reason})` : ''}`, ()
     expect(added.filter((path) => !/^\/app(\/|$)/.test(path))).toEqual([])
     const app = added.filter((path) => path.startsWith('/app/')).map((path) => path.slice('/app/'.length))
     expect(app.filter((path) => !path.includes('/')).sort()).toEqual(
-      ['LICENSE', 'app', 'data', 'millrace.config.js', 'node_modules', 'package.json'].sort(),
+      ['LICENSE', 'app', 'data', 'millrace.config.js', 'node_modules', 'package.json', 'upgrade-notes.json'].sort(),
     )
     const directory = temporaryDirectory()
     execFileSync(process.execPath, [join(PROJECT, 'scripts/build.ts'), directory])
