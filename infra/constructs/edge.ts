@@ -1,7 +1,7 @@
 /**
  * The way in: a load balancer behind a web application firewall.
  *
- * With a domain: HTTPS on 443, plain HTTP redirected, open to the world. Without one there is no certificate, so there is
+ * With a domain: HTTPS on 443 alone, open to the world. Without one there is no certificate, so there is
  * no HTTPS: plain HTTP, open to `allowedCidrs` only.
  */
 import { AcmCertificate } from '@cdktf/provider-aws/lib/acm-certificate/index.js'
@@ -137,9 +137,9 @@ export class Edge extends Construct {
     })
   }
 
+  /** Nothing listens on port 80: a redirect would answer after the API key was sent in clear. */
   #listenTls(domain: Domain): LbListener {
     this.#admit('https', 443, '0.0.0.0/0', 'HTTPS from anywhere')
-    this.#admit('http', 80, '0.0.0.0/0', 'HTTP from anywhere, redirected to HTTPS')
     const listener = new LbListener(this, 'https-listener', {
       loadBalancerArn: this.#balancer.arn,
       port: 443,
@@ -147,12 +147,6 @@ export class Edge extends Construct {
       sslPolicy: TLS_POLICY,
       certificateArn: this.#certificate(domain),
       defaultAction: this.#forward(),
-    })
-    new LbListener(this, 'http-listener', {
-      loadBalancerArn: this.#balancer.arn,
-      port: 80,
-      protocol: 'HTTP',
-      defaultAction: [{ type: 'redirect', redirect: { protocol: 'HTTPS', port: '443', statusCode: 'HTTP_301' } }],
     })
     new Route53Record(this, 'name', {
       zoneId: domain.hostedZoneId,

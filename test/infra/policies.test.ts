@@ -143,16 +143,11 @@ describe('network', () => {
     const open = resourcesOf(all, 'aws_vpc_security_group_ingress_rule').filter(({ block }) =>
       [block.cidr_ipv4, block.cidr_ipv6].some((range) => range === '0.0.0.0/0' || range === '::/0'),
     )
-    // The one with a domain: TLS, and what sends there.
-    expect(open.map(({ at, block }) => [at.split(':')[0], block.from_port])).toEqual([
-      ['prod-service', 80],
-      ['prod-service', 443],
-    ])
+    // The one with a domain, and TLS alone: a redirect from port 80 answers after the key was sent in clear.
+    expect(open.map(({ at, block }) => [at.split(':')[0], block.from_port])).toEqual([['prod-service', 443]])
     for (const { at, block } of open) expect(block.security_group_id, at).toMatch(/edge_group/)
-    const [redirect] = resourcesOf(all, 'aws_lb_listener').filter(
-      ({ at, block }) => /prod/.test(at) && block.port === 80,
-    )
-    expect(JSON.stringify(redirect?.block.default_action)).toContain('HTTP_301')
+    const listeners = resourcesOf(all, 'aws_lb_listener').filter(({ at }) => at.startsWith('prod'))
+    expect(listeners.map(({ block }) => [block.port, block.protocol])).toEqual([[443, 'HTTPS']])
   })
 
   test('the default security group of each network is empty, and traffic is logged', () => {
