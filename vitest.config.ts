@@ -13,6 +13,12 @@ const PROCESSES = [
   'test/cli/{admin,check,log-directory,output,send}.test.ts',
   'test/http/{credentials,threads}.test.ts',
   'test/process/signals.test.ts',
+  'test/{build,upgrade}.test.ts',
+  'test/cli/cli.test.ts',
+  'test/client/memory.test.ts',
+  'test/config-file/load.test.ts',
+  'test/examples/client.test.ts',
+  'test/handlers/own-handlers.test.ts',
 ]
 
 interface Suite {
@@ -35,6 +41,7 @@ const SUITES: Readonly<Record<string, Suite>> = {
       'test/infra/monitoring/prometheus/**',
       'test/{deploy,browser,image,ansible,kafka,package}/**',
       'test/faults/!(kills).test.ts',
+      'test/client/kills.test.ts',
       'test/sinks/real/**',
       ...PROCESSES,
     ],
@@ -44,7 +51,7 @@ const SUITES: Readonly<Record<string, Suite>> = {
   },
   /** Process tests that are short in `unit`, for longer, and those that start many processes. */
   long: {
-    include: ['test/service.test.ts', 'test/observability/metrics.test.ts', 'test/client/memory.test.ts', ...PROCESSES],
+    include: ['test/service.test.ts', 'test/observability/metrics.test.ts', ...PROCESSES],
     testTimeout: 20 * SECOND_MS,
     maxWorkers: 2,
     env: {

@@ -10,7 +10,7 @@ import { corpus, effort } from '../support/effort.ts'
 import { until } from '../support/service.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
 
-const PROGRAMS = 20
+const PROGRAMS = 8
 
 type Reading = 'works' | 'rejects' | 'hangs'
 
