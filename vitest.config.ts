@@ -14,7 +14,8 @@ const PROCESSES = [
   'test/http/{credentials,threads}.test.ts',
   'test/process/signals.test.ts',
   'test/{build,upgrade}.test.ts',
-  'test/cli/cli.test.ts',
+  'test/bench/open-loop.test.ts',
+  'test/cli/{cli,fuzz,input}.test.ts',
   'test/client/memory.test.ts',
   'test/config-file/load.test.ts',
   'test/examples/client.test.ts',
@@ -40,7 +41,7 @@ const SUITES: Readonly<Record<string, Suite>> = {
     exclude: [
       'test/infra/monitoring/prometheus/**',
       'test/{deploy,browser,image,ansible,kafka,package}/**',
-      'test/faults/!(kills).test.ts',
+      'test/faults/**',
       'test/client/kills.test.ts',
       'test/sinks/real/**',
       ...PROCESSES,
