@@ -3,7 +3,7 @@
  * the real service, as a reverse proxy in front of both would. A page of another origin is in
  * cross-origin.test.ts.
  */
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { createServer, request as send } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -13,6 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import type { ClientStats } from '../../app/client/client.ts'
+import { CHROMIUM as executablePath, noChromium as reason } from '../support/chromium.ts'
 import { millrace } from '../support/millrace.ts'
 import { freePorts } from '../support/ports.ts'
 import { type Service, startService } from '../support/service.ts'
@@ -21,10 +22,6 @@ import { temporaryDirectory } from '../support/temporary.ts'
 vi.setConfig({ testTimeout: 120_000 })
 
 const PROJECT = resolve(import.meta.dirname, '../..')
-const executablePath =
-  process.env.CHROMIUM_PATH ??
-  spawnSync('which', ['chromium', 'chromium-browser', 'google-chrome'], { encoding: 'utf8' }).stdout.split('\n')[0]
-const reason = executablePath ? undefined : 'no Chromium on the PATH, none in CHROMIUM_PATH'
 
 let browser: Browser
 beforeAll(async () => {

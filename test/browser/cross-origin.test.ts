@@ -1,5 +1,5 @@
 /** A page of another origin in a real browser: `millrace/client` and `sendBeacon`, with a public key. */
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -7,6 +7,7 @@ import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Browser, chromium } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
+import { CHROMIUM as executablePath, noChromium as reason } from '../support/chromium.ts'
 import { millrace } from '../support/millrace.ts'
 import { freePorts } from '../support/ports.ts'
 import { startService } from '../support/service.ts'
@@ -15,10 +16,6 @@ import { temporaryDirectory } from '../support/temporary.ts'
 vi.setConfig({ testTimeout: 120_000 })
 
 const PROJECT = resolve(import.meta.dirname, '../..')
-const executablePath =
-  process.env.CHROMIUM_PATH ??
-  spawnSync('which', ['chromium', 'chromium-browser', 'google-chrome'], { encoding: 'utf8' }).stdout.split('\n')[0]
-const reason = executablePath ? undefined : 'no Chromium on the PATH, none in CHROMIUM_PATH'
 const KEY = 'pk_of-a-page-in-a-test'
 
 let browser: Browser

@@ -1,5 +1,4 @@
 /** The live page in a real browser, beside the real service. Screenshots go to `test/browser/screenshots/`. */
-import { spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { createRequire } from 'node:module'
@@ -7,15 +6,12 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { type Browser, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { CHROMIUM as executablePath, noChromium as reason } from '../support/chromium.ts'
 import { type Service, startService } from '../support/service.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
 
 const SCREENSHOTS = join(import.meta.dirname, 'screenshots')
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
-const executablePath =
-  process.env.CHROMIUM_PATH ??
-  spawnSync('which', ['chromium', 'chromium-browser', 'google-chrome'], { encoding: 'utf8' }).stdout.split('\n')[0]
-const reason = executablePath ? undefined : 'no Chromium on the PATH, none in CHROMIUM_PATH'
 
 let browser: Browser
 beforeAll(async () => {

@@ -7,15 +7,12 @@ import { tmpdir } from 'node:os'
 import { extname, join, resolve } from 'node:path'
 import { type Browser, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { CHROMIUM as executablePath, noChromium as noBrowser } from '../support/chromium.ts'
 
 const PROJECT = resolve(import.meta.dirname, '../..')
 const SCREENSHOTS = join(import.meta.dirname, 'screenshots')
 const BASE = '/millrace/'
 const BUILD_TIMEOUT_MS = 5 * 60_000
-const executablePath =
-  process.env.CHROMIUM_PATH ??
-  spawnSync('which', ['chromium', 'chromium-browser', 'google-chrome'], { encoding: 'utf8' }).stdout.split('\n')[0]
-const noBrowser = executablePath ? undefined : 'no Chromium on the PATH, none in CHROMIUM_PATH'
 /** A network namespace of its own has no network, not even loopback. Where it is not allowed, the build has this one. */
 const WITHOUT_NETWORK = ['--map-root-user', '--net']
 const offline = spawnSync('unshare', [...WITHOUT_NETWORK, 'true']).status === 0
