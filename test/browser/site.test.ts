@@ -89,6 +89,65 @@ test('llms.txt names every page with a sentence', () => {
   expect(readFileSync(join(directory, 'llms-full.txt'), 'utf8')).toContain('# Concepts')
 })
 
+const MAX_CLICKS = 2
+/** What readers ask most: where the answer stands, and words of it. */
+const QUESTIONS: readonly {
+  readonly asks: string
+  readonly page: string
+  readonly id: string
+  readonly says: string
+}[] = [
+  { asks: 'How do I start it and send an event?', page: '', id: 'start', says: 'npm start' },
+  {
+    asks: 'Can an acknowledged event be lost?',
+    page: 'concepts',
+    id: 'group-commit-shares-one-sync',
+    says: 'comes after the sync',
+  },
+  { asks: 'Can an event arrive twice?', page: 'send', id: 'duplicates', says: 'DEDUPLICATION_WINDOW_EVENTS' },
+  { asks: 'How do I change events on their way?', page: 'handlers', id: 'handlers', says: 'export const mine' },
+  { asks: 'How do I send only some events somewhere?', page: 'routes', id: 'routes', says: 'filter' },
+  {
+    asks: 'What if a destination is down?',
+    page: 'concepts',
+    id: 'dead-letters-keep-what-cannot-be-delivered',
+    says: 'not available',
+  },
+  { asks: 'How do I replay what failed?', page: 'runbooks/dead-letters', id: 'what-to-do', says: 'dlq replay' },
+  { asks: 'Who may send, and how do I add a key?', page: 'send', id: 'who-may-send', says: 'API_KEYS' },
+  { asks: 'How do I deploy it to AWS?', page: 'runbooks/deploy', id: 'the-first-time', says: 'npm run deploy' },
+  { asks: 'What does it cost?', page: 'infrastructure', id: 'what-it-costs', says: 'a month' },
+]
+
+/** The text of a page that its author wrote, without menus. */
+const contentOf = (page: string) => /<main[\s\S]*?<\/main>/.exec(pages.get(fileOf(page) ?? '') ?? '')?.[0] ?? ''
+
+/** Clicks on links in the text, from the first page. Path of a page → how many. */
+function clicksTo(): Map<string, number> {
+  const clicks = new Map([['', 0]])
+  for (const [page, count] of clicks) {
+    for (const [, href = ''] of contentOf(page).matchAll(/<a\b[^>]*? href="([^"]*)"/g)) {
+      const { host, pathname } = new URL(href.replaceAll('&amp;', '&'), `http://site${BASE}${page}`)
+      const path = pathname.slice(BASE.length)
+      if (host === 'site' && !clicks.has(path)) clicks.set(path, count + 1)
+    }
+  }
+  return clicks
+}
+
+test('the ten commonest questions are answered within two clicks, without menu and search', () => {
+  const clicks = clicksTo()
+  expect(QUESTIONS).toHaveLength(10)
+  for (const { asks, page, id, says } of QUESTIONS) {
+    const [, answer = ''] = contentOf(page).split(new RegExp(`<h[1-3] id="${id}"`))
+    const [section = ''] = answer.split(/<h[12] id=/)
+    expect(section.replaceAll(/<[^>]*>/g, ''), `${asks} (${page}#${id})`).toContain(says)
+    const count = clicks.get(page) ?? Number.POSITIVE_INFINITY
+    expect(count, asks).toBeLessThanOrEqual(MAX_CLICKS)
+    console.error(`  ${count} clicks: ${asks}`)
+  }
+})
+
 describe.skipIf(noBrowser)(`in a browser${noBrowser ? ` (left out: ${noBrowser})` : ''}`, () => {
   let browser: Browser
   let server: Server

@@ -216,7 +216,8 @@ export async function recoverSegment(
     if (scanned.kind === 'group') {
       const { baseOffset, count, appendedAtMs } = scanned.header
       index.add(baseOffset, scanned.position)
-      times.add(baseOffset, appendedAtMs)
+      // What is missing before a group cannot be delivered: the oldest event that waits is of this group.
+      times.add(Math.min(endOffset, baseOffset), appendedAtMs)
       last = scanned.position
       endOffset = Math.max(endOffset, baseOffset + count)
       continue
