@@ -90,7 +90,9 @@ export class EmbeddedConsumer implements Consumer {
 
   async read(signal: AbortSignal): Promise<Group | undefined> {
     while (!signal.aborted && !this.#host.isClosed) {
-      const { segment, scanner } = await this.#cursor()
+      const cursor = await this.#cursor()
+      if (cursor === undefined) return undefined
+      const { segment, scanner } = cursor
       const { sealed, bytes } = this.#seen
       const scanned = await scanner.next(bytes)
       if (scanned === undefined) {
@@ -179,21 +181,21 @@ export class EmbeddedConsumer implements Consumer {
     this.#seen = { sealed, bytes }
   }
 
-  async #cursor(): Promise<{ segment: Segment; scanner: SegmentScanner }> {
-    if (this.#segment === undefined || this.#scanner === undefined) {
-      await this.#enter(this.#host.segmentFor(this.#next), this.#next)
-    }
-    if (this.#segment === undefined || this.#scanner === undefined) throw new Error('consumer is closed')
-    return { segment: this.#segment, scanner: this.#scanner }
+  /** undefined: the log was closed meanwhile. */
+  async #cursor(): Promise<{ segment: Segment; scanner: SegmentScanner } | undefined> {
+    if (this.#scanner === undefined) await this.#enter(this.#host.segmentFor(this.#next), this.#next)
+    return this.#segment && this.#scanner && { segment: this.#segment, scanner: this.#scanner }
   }
 
   async #enter(segment: Segment, offset?: number): Promise<void> {
     const { files, directory } = this.#host
     await this.close()
-    this.#file = await files.open(join(directory, segmentName(segment.baseOffset)), 'read')
     const index =
       offset === undefined ? new SparseIndex() : await SparseIndex.load(files, directory, segment.baseOffset)
-    this.#scanner = new SegmentScanner(this.#file, index.seek(offset ?? segment.baseOffset))
+    const file = await files.open(join(directory, segmentName(segment.baseOffset)), 'read')
+    if (this.#host.isClosed) return file.close() // its `close` was called before there was a file
+    this.#file = file
+    this.#scanner = new SegmentScanner(file, index.seek(offset ?? segment.baseOffset))
     this.#segment = segment
     this.#seen = { sealed: segment.sealed, bytes: segment.bytes }
   }
