@@ -16,7 +16,7 @@ const READY = /send events to (\S+)\/v1\/events .* live page (\S+) /
 /** Long enough for the plots to have something to show. */
 const LOAD_SECONDS = 90
 const EVENTS_PER_SECOND = 4000
-const SIZE = { width: 1280, height: 860 }
+const SIZE = { width: 1280, height: 814 } // to the end of a row of cards
 
 const names = ['chromium', 'chromium-browser', 'google-chrome']
 const found = spawnSync('which', names, { encoding: 'utf8' }).stdout.split('\n')[0]

@@ -27,6 +27,13 @@ test.each(PAGES)('%s: every file it leads to exists', (file) => {
   expect(missing).toEqual([])
 })
 
+test('every badge is of a workflow that there is', () => {
+  const names = [...readFileSync(join(PROJECT, 'README.md'), 'utf8').matchAll(/workflows\/([\w-]+\.yaml)/g)]
+  expect(names.length).toBeGreaterThan(0)
+  const missing = names.filter(([, name = '']) => !existsSync(join(PROJECT, '.github/workflows', name)))
+  expect(missing).toEqual([])
+})
+
 // yamllint, which only runs where Ansible is (npm run test:ansible), would say it later.
 test('the generated options of the Ansible role have no line over 180 characters', () => {
   const lines = readFileSync(pathOf('infra/ansible/roles/millrace/meta/argument_specs.yaml'), 'utf8').split('\n')
