@@ -20,6 +20,7 @@ const PROCESSES = [
   'test/config-file/load.test.ts',
   'test/examples/client.test.ts',
   'test/handlers/own-handlers.test.ts',
+  'test/delivery-thread/delivery-thread.test.ts',
 ]
 
 interface Suite {

@@ -14,9 +14,9 @@ import { createAdmin } from './admin/server.ts'
 import { channel } from './channel/channel.ts'
 import type { Config } from './config.ts'
 import { type ConfigFile, NO_CONFIG_FILE } from './config-file/load.ts'
-import { backoffMs } from './delivery/backoff.ts'
-import { Delivery } from './delivery/delivery.ts'
+import type { RunningDelivery } from './delivery/delivery.ts'
 import { type CheckedRoute, checkRoutes, routesOfEnvironment } from './delivery/route.ts'
+import { type DeliveryThread, startDeliveryThread } from './delivery-thread/delivery-thread.ts'
 import { pickFrom, startThreads } from './handlers/pick.ts'
 import { openHooks } from './hooks/secrets.ts'
 import { needsCredentials } from './http/auth.ts'
@@ -24,14 +24,15 @@ import { CredentialFiles } from './http/credentials.ts'
 import { createServer, type ServerOptions } from './http/server.ts'
 import { HttpThreads } from './http/threads.ts'
 import { groupCommit } from './log/group-commit.ts'
-import type { Log, LogObserver } from './log/log.ts'
-import { openDeadLetters, openLog, openWindow } from './log/open.ts'
+import type { Log } from './log/log.ts'
+import { openLog, openWindow } from './log/open.ts'
 import { publishToCloudWatch } from './observability/cloudwatch.ts'
 import { Metrics, type PipelineView, requireKnownCounts } from './observability/metrics.ts'
 import type { Tracing } from './observability/tracing.ts'
 import { checkDirectories } from './process/directories.ts'
 import { listen } from './process/listen.ts'
-import { filesOf, openSink } from './sinks/open.ts'
+import { filesOf } from './sinks/open.ts'
+import { type Observer, startDeliveries } from './start-deliveries.ts'
 import type { Write } from './write.ts'
 
 const { version } = packageJson
@@ -75,7 +76,7 @@ export async function startApp(
   const { metrics = new Metrics(directoryOf(config), version, role), tracing, file = NO_CONFIG_FILE } = parts
   const hooks = role === 'deliver' ? [] : openHooks(file.name, file.hooks, parts.environment ?? process.env)
   const observer = observe(logger, metrics, onFailure)
-  const handlerThreads = await startThreads(role === 'ingest' ? 0 : config.HANDLER_THREADS, file, observer.onWarning)
+  const handlerThreads = await startThreads(handlerThreadsOf(config), file, observer.onWarning)
   const routes = role === 'ingest' ? [] : checkRoutes(config, file, pickFrom(file, handlerThreads))
   await checkDirectories(config, routes)
   requireKnownCounts(directoryOf(config))
@@ -86,7 +87,7 @@ export async function startApp(
   const window = await openWindow(config, log)
   const { sender, receiver } = channel<Write>(capacityEvents, { ...SIZE_OF_WRITE, maxBytes: capacityBytes })
   const committing = groupCommit(receiver, log, { ...groupOf(config), window })
-  const deliveries = await startDeliveries(routes, log, observer)
+  const { deliveries, thread: deliveryThread } = await startDelivering(config, file, routes, log, observer)
 
   const phase = new Phase(log)
   const listener = await openListener(role, {
@@ -123,7 +124,7 @@ export async function startApp(
     sender.close()
     await committing
     const finished = await Promise.all(deliveries.map((delivery) => delivery.close(drainMs)))
-    await handlerThreads?.close()
+    await (deliveryThread ?? handlerThreads)?.close()
     stopPublishing()
     await admin.close()
     await log.close()
@@ -183,9 +184,7 @@ export function ownOutput(
   return isTaken ? process.stderr : process.stdout
 }
 
-/** What the log says of itself, and a sink that only a restart helps. */
-type Observer = Required<LogObserver> & { readonly onSinkFailure: (error: Error) => void }
-type View = Omit<PipelineView, 'deliveries'> & { readonly deliveries: readonly Delivery[] }
+type View = Omit<PipelineView, 'deliveries'> & { readonly deliveries: readonly RunningDelivery[] }
 type ListenerOptions = ServerOptions & ConstructorParameters<typeof HttpThreads>[0]
 
 function observe(
@@ -214,32 +213,25 @@ async function openListener(role: Config['ROLE'], options: ListenerOptions) {
   return options.config.WORKERS > 1 ? new HttpThreads(options) : createServer(options)
 }
 
-/** One delivery a route, each with its own offset in the log and its own dead letters. */
-async function startDeliveries(routes: readonly CheckedRoute[], log: Log, observer: Observer): Promise<Delivery[]> {
-  const deliveries: Delivery[] = []
-  for (const route of routes) deliveries.push(await openDelivery(route, log, observer))
-  // Once the log knows all that it is read by: it deletes what those have settled.
-  for (const delivery of deliveries) delivery.start()
+/** On this thread: the thread of delivery has its own. */
+function handlerThreadsOf({ ROLE, DELIVERY_THREAD, HANDLER_THREADS }: Config): number {
+  return ROLE === 'ingest' || DELIVERY_THREAD ? 0 : HANDLER_THREADS
+}
+
+/** One delivery a route, on this thread or on one that they share. */
+async function startDelivering(
+  config: Config,
+  file: ConfigFile,
+  routes: readonly CheckedRoute[],
+  log: Log,
+  observer: Observer,
+): Promise<{ readonly deliveries: readonly RunningDelivery[]; readonly thread?: DeliveryThread }> {
+  const thread = config.DELIVERY_THREAD ? await startDeliveryThread(config, file, routes, log, observer) : undefined
+  const deliveries = thread?.deliveries ?? (await startDeliveries(routes, log, observer))
   for (const name of log.idleConsumers) {
     observer.onWarning(`sink ${name} is not used: what it has not taken may be deleted`)
   }
-  return deliveries
-}
-
-async function openDelivery(route: CheckedRoute, log: Log, observer: Observer): Promise<Delivery> {
-  const { name, filter, handlers, config } = route
-  // Syncs of dead letters are not what the metrics of the log are about.
-  const deadLetterObserver = { ...observer, onSync: () => undefined }
-  const { onWarning, onSinkFailure: onFailure } = observer
-  const retry = { baseMs: config.RETRY_BASE_MS, maxMs: config.RETRY_MAX_MS, maxAttempts: config.RETRY_MAX_ATTEMPTS }
-  const ofSink = { name, backoffMs: (attempt: number) => backoffMs(attempt, retry), onWarning, onFailure }
-  return Delivery.open({
-    ...{ name, log, filter, handlers, retry, onWarning },
-    sink: await openSink(route, ofSink),
-    deadLetterLog: await openDeadLetters(config, name, deadLetterObserver),
-    handlerConcurrency: config.HANDLER_CONCURRENCY,
-    laneBytes: 2 * Math.max(config.MAX_BODY_BYTES, config.GROUP_MAX_BYTES),
-  })
+  return { deliveries, ...(thread && { thread }) }
 }
 
 /** What autoscaling in AWS follows. @returns what stops it. */
@@ -275,7 +267,7 @@ function openAdmin({ config, logger, metrics, view, notReady, url }: AdminParts)
   const { ROLE: role } = config
   const { deliveries } = view
   const delivery = (sink: string) => deliveries.find((one) => one.sink === sink)
-  const describe = ({ sink, lagEvents, deadLettersPending, failure }: Delivery) => {
+  const describe = ({ sink, lagEvents, deadLettersPending, failure }: RunningDelivery) => {
     return { sink, lagEvents, deadLettersPending, failure }
   }
   return createAdmin({

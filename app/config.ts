@@ -4,7 +4,7 @@
  * {@link Environment}.
  */
 import { ADMIN_VARIABLES } from './admin/variables.ts'
-import { DELIVERY_VARIABLES } from './delivery/variables.ts'
+import { checkDelivery, DELIVERY_VARIABLES } from './delivery/variables.ts'
 import { nearMissesOf, type Origin, refuseUnknown, settingOf } from './environment.ts'
 import { type ApiKey, readKeys } from './http/api-keys.ts'
 import { checkHttp, HTTP_VARIABLES } from './http/variables.ts'
@@ -109,5 +109,6 @@ function checkTogether(config: Values, apiKeys: ReadonlyMap<string, ApiKey>): vo
   }
   checkHttp(config, apiKeys)
   checkLog(config)
+  checkDelivery(config)
   checkSinks(config)
 }

@@ -18,8 +18,9 @@ export interface StartOptions {
 /** @throws MillraceError as a start would. */
 export async function startEmbedded({ environment = {}, config: given = {}, onFailure }: StartOptions): Promise<App> {
   const config = loadConfig({ ...environment })
-  if (config.HANDLER_THREADS > 0) {
-    throw new MillraceError('CONFIG_INVALID', 'HANDLER_THREADS: threads need a config file to load: use millrace serve')
+  for (const variable of ['HANDLER_THREADS', 'DELIVERY_THREAD'] as const) {
+    if (!config[variable]) continue
+    throw new MillraceError('CONFIG_INVALID', `${variable}: threads need a config file to load: use millrace serve`)
   }
   const file = configFileOf('config', given)
   const fail = (error: Error) => {

@@ -1,7 +1,7 @@
 /** How many events a second are made durable when they come a hundred in a request, one a line. */
 import type { Question } from './question.ts'
 import { bouts, fewIfSmoke, warmUp, withCost } from './support/bouts.ts'
-import { MILLRACE_DELIVERING, MILLRACE_WORKERS, withPeers } from './support/contenders.ts'
+import { MILLRACE_DELIVERING, MILLRACE_DELIVERY_THREAD, MILLRACE_WORKERS, withPeers } from './support/contenders.ts'
 import type { Payload } from './support/load.ts'
 import { CLOUD_EVENTS, SMALL_EVENTS } from './support/payloads.ts'
 import { missingTool } from './support/tools.ts'
@@ -20,7 +20,7 @@ last one is answered (wrk, one thread).`,
     async run(context) {
       const reason = missingTool('wrk')
       if (reason !== undefined) return { series: [], skipped: [{ subject: 'all', reason }] }
-      const peers = [MILLRACE_WORKERS, ...withPeers(({ ndjson }) => ndjson)]
+      const peers = [MILLRACE_WORKERS, MILLRACE_DELIVERY_THREAD, ...withPeers(({ ndjson }) => ndjson)]
       return bouts(context, fewIfSmoke(context, peers), async (server) => {
         const load = async (seconds: number) => {
           const { requestsPerSecond, p99Ms } = await closedLoop(server.url, payload, {
@@ -46,22 +46,25 @@ const toRust = (name: string, atLeast: number) =>
     bound: { atLeast },
   }) as const
 
-/** What delivery leaves of it. */
+/** What delivery leaves of it, beside requests and on a thread of its own. */
 const delivering = (name: string) =>
-  ({
-    key: `${name}-file-sink`,
-    measure: 'eventsPerSecond',
-    of: MILLRACE_DELIVERING.name,
-    to: 'millrace',
-    bound: { atLeast: 0.8 },
-  }) as const
+  [MILLRACE_DELIVERING, MILLRACE_DELIVERY_THREAD].map(
+    (contender) =>
+      ({
+        key: contender === MILLRACE_DELIVERING ? `${name}-file-sink` : `${name}-file-sink-thread`,
+        measure: 'eventsPerSecond',
+        of: contender.name,
+        to: 'millrace',
+        bound: { atLeast: 0.8 },
+      }) as const,
+  )
 
 export const ndjsonSmall = question('ndjson-small', 'small events', SMALL_EVENTS, [
   toRust('ndjson-small', 0.5),
-  delivering('ndjson-small'),
+  ...delivering('ndjson-small'),
   { key: 'ndjson-small-rate', measure: 'eventsPerSecond', of: 'millrace', bound: { atLeast: 1_500_000 } },
 ])
 export const ndjsonCloudEvents = question('ndjson-cloudevents', 'CloudEvents of 273 bytes', CLOUD_EVENTS, [
   toRust('ndjson-cloudevents', 0.55),
-  delivering('ndjson-cloudevents'),
+  ...delivering('ndjson-cloudevents'),
 ])

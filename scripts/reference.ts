@@ -17,7 +17,7 @@ const VARIABLE_GROUPS: readonly (readonly [string, RegExp])[] = [
   ['Public listener', /^(HOST$|PORT$|WORKERS|ACK$|MAX_|IN_PROGRESS_)/],
   ['Log', /^(LOG_(?!LEVEL)|DATA_DIR|CHANNEL_|GROUP_|DEDUPLICATION_)/],
   ['Kafka', /^KAFKA_/],
-  ['Handlers and retries', /^(HANDLER|RETRY_|DEAD_LETTER_)/],
+  ['Handlers and retries', /^(HANDLER|DELIVERY_|RETRY_|DEAD_LETTER_)/],
   ['Destinations', /^SINKS$/],
   ['Files', /^FILE_SINK_/],
   ['HTTP', /^HTTP_SINK_/],

@@ -49,6 +49,7 @@ test('startApp refuses what a start would, by its name', async () => {
   await expect(startApp({ environment: { PORT: 'http' } })).rejects.toThrow(/^PORT: "http" is not/)
   await expect(startApp({ environment: { MILLRACE_PROT: '1' } })).rejects.toThrow(/did you mean MILLRACE_PORT/)
   await expect(startApp({ environment: { HANDLER_THREADS: '1' } })).rejects.toThrow(/^HANDLER_THREADS: threads need/)
+  await expect(startApp({ environment: { DELIVERY_THREAD: 'true' } })).rejects.toThrow(/^DELIVERY_THREAD: threads need/)
   const config = { routes: [{ name: 'a', sink: 'nowhere' }] }
   await expect(startApp({ config })).rejects.toThrow(/^route "a" in config: sink: there is no "nowhere"/)
 })

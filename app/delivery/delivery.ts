@@ -29,7 +29,7 @@ import { Picked, type Run, Stretch, Task } from './task.ts'
 export interface DeliveryOptions {
   /** Of its consumer, its metrics, its dead letters. */
   readonly name: string
-  readonly log: Log
+  readonly log: Pick<Log, 'consumer'>
   readonly sink: Sink
   /** Log of this sink's dead letters. */
   readonly deadLetterLog: Log
@@ -43,6 +43,26 @@ export interface DeliveryOptions {
   readonly onWarning: (message: string) => void
 }
 
+/** A delivery as the rest of the service sees it, on whatever thread it runs. */
+export interface RunningDelivery extends DeliveryView {
+  /** Why the sink is being retried, or undefined. */
+  readonly failure: string | undefined
+  /** Events that are not even in the hands of a sink that gathers: what more processes could help with. */
+  readonly waitingEvents: number
+  /** The oldest dead letters that were not replayed yet. */
+  deadLetters(limit: number): Promise<readonly Pick<ListedLetter, 'text'>[]>
+  /**
+   * Delivers again every dead letter that exists now.
+   * @returns undefined when a replay is already under way.
+   */
+  replay(): Promise<ReplayResult | undefined> | undefined
+  /**
+   * Stops: goes on while the sink works and the log has more, for at most `drainMs`, then finishes what is in hand.
+   * @returns whether everything that was begun is settled; events that are only in the log do not count, they are safe.
+   */
+  close(drainMs: number): Promise<boolean>
+}
+
 /** Dead letters of one append. */
 const REFUSED_AT_ONCE = 100
 /** How long a partition that goes to another process waits for what is begun; the rest is delivered there. */
@@ -50,7 +70,7 @@ const REVOKE_WAIT_MS = 5000
 /** Meanwhile a sink that gathers is asked again for what it got since. */
 const RELEASE_LOOK_MS = 50
 
-export class Delivery implements DeliveryView {
+export class Delivery implements RunningDelivery {
   readonly sink: string
   readonly attempts = new Map<AttemptOutcome, number>()
   readonly #options: DeliveryOptions
@@ -122,7 +142,6 @@ export class Delivery implements DeliveryView {
     return this.#replays.deliveredTotal
   }
 
-  /** The oldest dead letters that were not replayed yet. */
   deadLetters(limit: number): Promise<ListedLetter[]> {
     return this.#deadLetters.list(limit, this.#stop.signal)
   }
@@ -135,15 +154,17 @@ export class Delivery implements DeliveryView {
     return this.#consumer.lagEvents
   }
 
-  /** Of these, not even in the hands of a sink that gathers: what more processes could help with. */
-  get waitingEvents(): number {
-    return Math.max(0, this.lagEvents - this.#lanes.reduce((sum, lane) => sum + lane.gathered, 0))
+  /** Of these, in the hands of a sink that gathers. */
+  get gatheredEvents(): number {
+    return this.#lanes.reduce((sum, lane) => sum + lane.gathered, 0)
   }
 
-  /** Age of the oldest event that is not settled, whatever holds it up: a sink, a handler, or the reading of the log. */
+  get waitingEvents(): number {
+    return waitingOf(this)
+  }
+
   get lagSeconds(): number {
-    const atMs = this.#consumer.oldestAppendedAtMs
-    return atMs === undefined ? 0 : Math.max(0, (Date.now() - atMs) / 1000)
+    return lagSecondsOf(this.#consumer)
   }
 
   /** Reads of the log that failed, since the start. */
@@ -155,7 +176,6 @@ export class Delivery implements DeliveryView {
     return this.failure !== undefined
   }
 
-  /** Why the sink is being retried, or undefined. */
   get failure(): string | undefined {
     const inLane = this.#lanes.find((lane) => lane.failure !== undefined)?.failure
     return this.#reader.failure ?? inLane ?? this.#options.sink.failure
@@ -166,18 +186,10 @@ export class Delivery implements DeliveryView {
     return this.#lanes.some(({ pending }) => pending > 0) || this.#committing.uncommitted.length > 0
   }
 
-  /**
-   * Delivers again every dead letter that exists now.
-   * @returns undefined when a replay is already under way.
-   */
   replay(): Promise<ReplayResult> | undefined {
     return this.#replays.start()
   }
 
-  /**
-   * Stops: goes on while the sink works and the log has more, for at most `drainMs`, then finishes what is in hand.
-   * @returns whether everything that was begun is settled; events that are only in the log do not count, they are safe.
-   */
   async close(drainMs: number): Promise<boolean> {
     const deadline = performance.now() + drainMs
     while (this.waitingEvents > 0 && !this.failing && performance.now() < deadline) {
@@ -389,6 +401,16 @@ export class Delivery implements DeliveryView {
     if (failure === undefined && this.#failingNoted) this.#options.onWarning(`sink ${this.sink} works again`)
     this.#failingNoted = failure !== undefined
   }
+}
+
+/** What is not even in the hands of a sink that gathers: what more processes could help with. */
+export function waitingOf({ lagEvents, gatheredEvents }: Pick<Delivery, 'lagEvents' | 'gatheredEvents'>): number {
+  return Math.max(0, lagEvents - gatheredEvents)
+}
+
+/** Age of the oldest event that is not settled, whatever holds it up: a sink, a handler, or the reading of the log. */
+export function lagSecondsOf({ oldestAppendedAtMs: atMs }: Consumer): number {
+  return atMs === undefined ? 0 : Math.max(0, (Date.now() - atMs) / 1000)
 }
 
 /** FNV-1a over UTF-16 units (Fowler, Noll, Vo): spreads keys over lanes, nothing else depends on it. */

@@ -143,6 +143,9 @@ function checkRoute(config: Config, route: Route, { sinks, file, pick, seen, ...
   const builtIn = SINK_NAMES.find((one) => one === sink)
   if (create === undefined && builtIn === undefined) throw unknownSink(sink, Object.keys(sinks), file)
   checkTopic(config, name)
+  if (sink === 'stdout' && builtIn && config.DELIVERY_THREAD) {
+    throw invalid('the stdout sink writes from the main thread: leave DELIVERY_THREAD at false, or take another sink')
+  }
   const names = Object.keys(options)
   if (builtIn) checkOptions(builtIn, names)
   else checkOwnOptions(sink, names)

@@ -7,8 +7,9 @@
  * few words unless some of its events were lost or known.
  */
 import type { Config } from '../config.ts'
-import { ERRORS, type ErrorCode, MillraceError, messageOf, systemCode } from '../errors.ts'
+import type { MillraceError } from '../errors.ts'
 import type { OpenHook } from '../hooks/hook.ts'
+import { type SentError, unpack } from '../sent-error.ts'
 import { type Known, type Lost, NOTHING_LOST, type Write } from '../write.ts'
 import type { CredentialSet } from './credentials.ts'
 import type { SharedLimits } from './server.ts'
@@ -63,21 +64,6 @@ export type FromThread =
   | { readonly kind: 'logged'; readonly line: string }
   | { readonly kind: 'closed' }
   | SentGroup
-
-/** An error on its way: its class would not arrive, its code does. */
-export interface SentError {
-  readonly code: string | undefined
-  readonly message: string
-}
-
-export function pack(error: unknown): SentError {
-  return { code: error instanceof MillraceError ? error.code : systemCode(error), message: messageOf(error) }
-}
-
-export function unpack({ code, message }: SentError): Error {
-  const isOurs = code !== undefined && Object.hasOwn(ERRORS, code)
-  return isOurs ? new MillraceError(code as ErrorCode, message) : Object.assign(new Error(message), { code })
-}
 
 /** Tells each write of a group what became of its own events. */
 export function settleGroup(group: readonly Write[], { error, lost = [], duplicates = [] }: Outcome): void {

@@ -17,10 +17,11 @@ import { pino } from 'pino'
 import { channel } from '../channel/channel.ts'
 import { ThreadCounts } from '../observability/counts.ts'
 import { startTracing } from '../observability/tracing.ts'
+import { pack } from '../sent-error.ts'
 import { knownOfAll, type Write } from '../write.ts'
 import { Credentials } from './credentials.ts'
 import { createServer } from './server.ts'
-import { type FromThread, pack, settleGroup, type ThreadStart, type ToThread } from './thread-messages.ts'
+import { type FromThread, settleGroup, type ThreadStart, type ToThread } from './thread-messages.ts'
 
 /** One that is being committed, and one that is there once it is. */
 const MAX_ON_THE_WAY = 2

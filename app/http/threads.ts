@@ -20,18 +20,11 @@ import type { Config } from '../config.ts'
 import { MillraceError, systemCode } from '../errors.ts'
 import { ThreadCounts } from '../observability/counts.ts'
 import type { IngestCounts, ThreadsView } from '../observability/metrics.ts'
+import { pack, unpack } from '../sent-error.ts'
 import { type Lost, type OnSettled, Write } from '../write.ts'
 import type { ServerOptions, SharedLimits } from './server.ts'
 import { limitMemory } from './shared-limits.ts'
-import {
-  type FromThread,
-  type Outcome,
-  pack,
-  type SentGroup,
-  type ThreadStart,
-  type ToThread,
-  unpack,
-} from './thread-messages.ts'
+import type { FromThread, Outcome, SentGroup, ThreadStart, ToThread } from './thread-messages.ts'
 
 /** How often threads are told whether the service is ready. */
 const POST_READINESS_EVERY_MS = 100

@@ -8,6 +8,7 @@
  * are never used twice. Only what is durable is ever read, so a consumer cannot see an event that a crash would take
  * back. The embedded log is one partition, 0; in Kafka, events with the same key are in the same one.
  */
+import type { MessagePort } from 'node:worker_threads'
 import type { Batch, Known, Lost } from '../write.ts'
 
 /** Durable events as a consumer reads them. */
@@ -90,9 +91,24 @@ export interface Log {
   append(batches: readonly Batch[]): Promise<readonly Lost[]>
   /** Consumers that were here before and are not opened now: what they have not taken may be deleted. */
   readonly idleConsumers: readonly string[]
+  /**
+   * Lets one thread of this process read the log by itself: what {@link openSharedLog} opens there. Open its consumers here
+   * before; they show how far it has come, and are not read here. undefined: other threads cannot read this log.
+   */
+  share?(): SharedLog
   /** Opens the consumer `name`; a new one begins at the first offset the log still holds. */
   consumer(name: string): Promise<Consumer>
   close(): Promise<void>
+}
+
+/** For the thread that reads: it can be posted there, together with its port. */
+export interface SharedLog {
+  /** Between the two halves of the log. */
+  readonly port: MessagePort
+  readonly id: string
+  readonly directory: string
+  readonly state: unknown
+  readonly progress: unknown
 }
 
 /** What the log reports to its observer; all optional. */

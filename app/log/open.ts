@@ -8,8 +8,9 @@ import { DeduplicationWindow } from './deduplication.ts'
 import { EmbeddedLog } from './embedded/embedded-log.ts'
 import type { Files } from './embedded/files.ts'
 import { inspectLog } from './embedded/inspect.ts'
+import { LogMirror } from './embedded/log-mirror.ts'
 import { deadLetterTopic } from './kafka/variables.ts'
-import type { Log, LogObserver } from './log.ts'
+import type { Log, LogObserver, SharedLog } from './log.ts'
 import { MAX_LETTER_GROWTH } from './variables.ts'
 
 /** The log of events. */
@@ -17,6 +18,11 @@ export function openLog(config: Config, observer: LogObserver): Promise<Log> {
   if (config.LOG_ENGINE === 'embedded')
     return openFiles(config, 'log', config.LOG_MAX_BYTES, observer, config.DEDUPLICATION_WINDOW_EVENTS)
   return openTopic(config, { name: config.KAFKA_TOPIC, partitions: config.KAFKA_PARTITIONS, shared: true }, observer)
+}
+
+/** The log of another thread, which has shared it. */
+export function openSharedLog(shared: SharedLog): LogMirror {
+  return new LogMirror(shared)
 }
 
 /**

@@ -65,6 +65,13 @@ export const MILLRACE_WORKERS = millrace(
 /** `npm start` with nothing set: every event is delivered to files at once, beside taking the next ones in. */
 export const MILLRACE_DELIVERING = millrace('millrace + file sink', 'Millrace, storing and delivering to files', {})
 
+/** Delivery beside taking events in, on a core of its own if there is one. */
+export const MILLRACE_DELIVERY_THREAD = millrace(
+  'millrace + file sink, thread',
+  'Millrace, storing and delivering to files, DELIVERY_THREAD=true',
+  { DELIVERY_THREAD: 'true' },
+)
+
 const LINGER_MS = 10
 /** The same with groups that wait for more. */
 export const MILLRACE_LINGERING = millrace(

@@ -9,7 +9,14 @@ import { caughtUp, deliveredIn, expectConserved, type Service, startService, unt
 import { temporaryDirectory } from '../support/temporary.ts'
 
 const KILLS = Number(process.env.MILLRACE_KILLS ?? 5)
-const SINKS = ['file', 'stdout', 'http']
+/** Where delivery runs; the stdout sink is on the main thread only. */
+const PLACES = [
+  { place: 'the main thread', sinks: ['file', 'stdout', 'http'], variables: {}, kills: KILLS },
+  {
+    ...{ place: 'a thread of its own', sinks: ['file', 'http'], variables: { DELIVERY_THREAD: 'true' } },
+    kills: Math.ceil(KILLS / 4),
+  },
+]
 /** Events, before each kill. */
 const ACKNOWLEDGED_BEFORE = 50
 
@@ -34,62 +41,66 @@ function expectOrder(events: readonly Received[], sink: string): void {
   }
 }
 
-test('killed under load, nothing acknowledged is lost in any sink, nothing unknown appears, and order holds', async () => {
-  const directory = temporaryDirectory()
-  const endpoint = await startEndpoint()
-  const environment = { SINKS: SINKS.join(), HTTP_SINK_URL: endpoint.url, RETRY_MAX_MS: '200' }
-  const sent = new Set<string>()
-  const acknowledged = new Set<string>()
-  const onStdout: Received[] = []
-  let slowestReadyMs = 0
-  for (let kill = 0; kill < KILLS; kill++) {
-    const service = await startService(directory, environment)
-    slowestReadyMs = Math.max(slowestReadyMs, service.readyAfterMs)
-    const loads = [
-      startLoad(service.url, { connections: 4, batch: 1, pauseMs: 2, prefix: `a${kill}-` }),
-      startLoad(service.url, { connections: 2, batch: 20, pauseMs: 10, prefix: `b${kill}-` }),
-    ]
-    // At whatever moment, but not before there is something to lose.
-    const acknowledgedNow = () => loads.reduce((sum, { acknowledged: ids }) => sum + ids.size, 0)
-    await until(() => acknowledgedNow() > ACKNOWLEDGED_BEFORE, 30_000, 'something acknowledged')
-    await sleep(Math.random() * 350)
-    expect(await service.stop('SIGKILL')).toBe('SIGKILL')
-    onStdout.push(...(await printed(service)))
-    for (const load of loads) {
-      await load.stop()
-      for (const id of load.sent) sent.add(id)
-      for (const id of load.acknowledged) acknowledged.add(id)
-    }
-    if ((kill + 1) % 20 === 0) console.error(`  ${kill + 1} of ${KILLS} kills, ${acknowledged.size} acknowledged`)
-  }
-  const service = await startService(directory, environment)
-  await caughtUp(service, SINKS, 60_000)
-  await expectConserved(service, SINKS)
-  expect(await service.stop()).toBe(0)
-  onStdout.push(...(await printed(service)))
+const CLAIM = 'killed under load, nothing acknowledged is lost in any sink, nothing unknown appears, and order holds'
 
-  const inFiles = deliveredIn(join(directory, 'data/delivered')) as Received[]
-  const repeated: number[] = []
-  for (const [sink, events] of [
-    ['file', inFiles],
-    ['stdout', onStdout],
-    ['http', endpoint.received],
-  ] as const) {
-    const ids = new Set(events.map(({ id }) => id))
-    expect(
-      [...acknowledged].filter((id) => !ids.has(id)),
-      sink,
-    ).toEqual([])
-    expect(
-      [...ids].filter((id) => !sent.has(id)),
-      sink,
-    ).toEqual([])
-    expectOrder(events, sink)
-    repeated.push(events.length - ids.size)
-  }
-  expect(acknowledged.size).toBeGreaterThan(ACKNOWLEDGED_BEFORE * KILLS)
-  expect(slowestReadyMs).toBeLessThan(10_000)
-  console.error(
-    `  ${KILLS} kills: ${acknowledged.size} acknowledged, 0 lost, 0 unknown; repeated ${repeated} (${SINKS}); ready again in at most ${Math.round(slowestReadyMs)} ms`,
-  )
-}, 1_200_000)
+test.each(PLACES)(
+  `${CLAIM}, with delivery on $place`,
+  async ({ sinks, variables, kills }) => {
+    const directory = temporaryDirectory()
+    const endpoint = await startEndpoint()
+    const environment = { ...variables, SINKS: sinks.join(), HTTP_SINK_URL: endpoint.url, RETRY_MAX_MS: '200' }
+    const sent = new Set<string>()
+    const acknowledged = new Set<string>()
+    const onStdout: Received[] = []
+    let slowestReadyMs = 0
+    for (let kill = 0; kill < kills; kill++) {
+      const service = await startService(directory, environment)
+      slowestReadyMs = Math.max(slowestReadyMs, service.readyAfterMs)
+      const loads = [
+        startLoad(service.url, { connections: 4, batch: 1, pauseMs: 2, prefix: `a${kill}-` }),
+        startLoad(service.url, { connections: 2, batch: 20, pauseMs: 10, prefix: `b${kill}-` }),
+      ]
+      // At whatever moment, but not before there is something to lose.
+      const acknowledgedNow = () => loads.reduce((sum, { acknowledged: ids }) => sum + ids.size, 0)
+      await until(() => acknowledgedNow() > ACKNOWLEDGED_BEFORE, 30_000, 'something acknowledged')
+      await sleep(Math.random() * 350)
+      expect(await service.stop('SIGKILL')).toBe('SIGKILL')
+      if (sinks.includes('stdout')) onStdout.push(...(await printed(service)))
+      for (const load of loads) {
+        await load.stop()
+        for (const id of load.sent) sent.add(id)
+        for (const id of load.acknowledged) acknowledged.add(id)
+      }
+      if ((kill + 1) % 20 === 0) console.error(`  ${kill + 1} of ${kills} kills, ${acknowledged.size} acknowledged`)
+    }
+    const service = await startService(directory, environment)
+    await caughtUp(service, sinks, 60_000)
+    await expectConserved(service, sinks)
+    expect(await service.stop()).toBe(0)
+    if (sinks.includes('stdout')) onStdout.push(...(await printed(service)))
+
+    const inFiles = deliveredIn(join(directory, 'data/delivered')) as Received[]
+    const repeated: number[] = []
+    const received: Readonly<Record<string, Received[]>> = { file: inFiles, stdout: onStdout, http: endpoint.received }
+    for (const sink of sinks) {
+      const events = received[sink] ?? []
+      const ids = new Set(events.map(({ id }) => id))
+      expect(
+        [...acknowledged].filter((id) => !ids.has(id)),
+        sink,
+      ).toEqual([])
+      expect(
+        [...ids].filter((id) => !sent.has(id)),
+        sink,
+      ).toEqual([])
+      expectOrder(events, sink)
+      repeated.push(events.length - ids.size)
+    }
+    expect(acknowledged.size).toBeGreaterThan(ACKNOWLEDGED_BEFORE * kills)
+    expect(slowestReadyMs).toBeLessThan(10_000)
+    console.error(
+      `  ${kills} kills: ${acknowledged.size} acknowledged, 0 lost, 0 unknown; repeated ${repeated} (${sinks}); ready again in at most ${Math.round(slowestReadyMs)} ms`,
+    )
+  },
+  1_200_000,
+)

@@ -21,7 +21,15 @@ export interface ConsumerProgress {
   readonly damaged: number
 }
 
-export class ConsumerStore {
+/** Where a consumer keeps its progress. */
+export interface ProgressStore {
+  /** What a restart would see. */
+  get(name: string): ConsumerProgress | undefined
+  /** Resolves once `progress`, or something newer, is durable. */
+  set(name: string, progress: ConsumerProgress): Promise<void>
+}
+
+export class ConsumerStore implements ProgressStore {
   readonly #files: Files
   readonly #directory: string
   readonly #reserve: SpaceReserve

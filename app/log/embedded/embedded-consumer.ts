@@ -5,7 +5,7 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Consumer, Damage, Group, Position, Settled } from '../log.ts'
-import type { ConsumerProgress, ConsumerStore } from './consumer-store.ts'
+import type { ConsumerProgress, ProgressStore } from './consumer-store.ts'
 import type { File, Files } from './files.ts'
 import { segmentName } from './format.ts'
 import { SegmentScanner } from './segment-scanner.ts'
@@ -45,7 +45,7 @@ export class EmbeddedConsumer implements Consumer {
   readonly failure: undefined
   readonly readErrors = 0
   readonly #host: ConsumerHost
-  readonly #store: ConsumerStore
+  readonly #store: ProgressStore
   /** Offset of the next event to read. */
   #next: number
   #segment: Segment | undefined
@@ -58,7 +58,7 @@ export class EmbeddedConsumer implements Consumer {
   #gaps: { endOffset: number; events: number }[] = []
   #damage: Damage | undefined
 
-  constructor(name: string, host: ConsumerHost, store: ConsumerStore) {
+  constructor(name: string, host: ConsumerHost, store: ProgressStore) {
     this.name = name
     this.#host = host
     this.#store = store

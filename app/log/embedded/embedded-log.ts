@@ -18,7 +18,7 @@
 import { MillraceError, messageOf, systemCode } from '../../errors.ts'
 import { type Batch, type Lost, NOTHING_LOST } from '../../write.ts'
 import { AppendTimes } from '../append-times.ts'
-import type { Damage, Log, LogObserver } from '../log.ts'
+import type { Damage, Log, LogObserver, SharedLog } from '../log.ts'
 import { ActiveFile, GroupBuffer } from './active-file.ts'
 import { ConsumerStore } from './consumer-store.ts'
 import { createSegment, diskFull, identify, takeLock, tooManyFiles, unusable } from './directory.ts'
@@ -27,7 +27,9 @@ import { type File, type Files, nodeFiles } from './files.ts'
 import { SEGMENT_HEADER_BYTES } from './format.ts'
 import { isNoSpace, SpaceReserve } from './reserve.ts'
 import { listSegments, recoverSegment, removeSegment, type Segment } from './segments.ts'
+import { shareLog } from './share.ts'
 import { SparseIndex } from './sparse-index.ts'
+import { Waiters } from './waiters.ts'
 
 export interface EmbeddedLogOptions {
   readonly directory: string
@@ -67,7 +69,7 @@ export class EmbeddedLog implements Log, ConsumerHost {
   #lacksSpace = false
   #retainFailing = false
   #closed = false
-  #waiting: (() => void)[] = []
+  readonly #appended = new Waiters()
 
   private constructor(
     id: string,
@@ -199,7 +201,7 @@ export class EmbeddedLog implements Log, ConsumerHost {
     segment.lastAppendedAtMs = Date.now()
     this.#endOffset += count
     this.#lacksSpace = false
-    this.#wake()
+    this.#appended.wake()
     return NOTHING_LOST
   }
 
@@ -213,6 +215,10 @@ export class EmbeddedLog implements Log, ConsumerHost {
     return consumer
   }
 
+  share(): SharedLog {
+    return shareLog(this, this.#store, this.#segments)
+  }
+
   /** Names that have progress on disk but no consumer in this process: they hold nothing back. */
   get idleConsumers(): string[] {
     return [...this.#store.names].filter((name) => !this.#consumers.has(name))
@@ -221,7 +227,7 @@ export class EmbeddedLog implements Log, ConsumerHost {
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
-    this.#wake()
+    this.#appended.wake()
     for (const consumer of this.#consumers.values()) await consumer.close()
     await this.#file.close(this.#failure === undefined ? this.#active.bytes : undefined)
     await this.#lock.release()
@@ -249,14 +255,7 @@ export class EmbeddedLog implements Log, ConsumerHost {
 
   waitForAppend(signal: AbortSignal): Promise<void> {
     if (signal.aborted || this.#closed) return Promise.resolve()
-    return new Promise((resolve) => {
-      const wake = () => {
-        signal.removeEventListener('abort', wake)
-        resolve()
-      }
-      signal.addEventListener('abort', wake, { once: true })
-      this.#waiting.push(wake)
-    })
+    return this.#appended.wait(signal)
   }
 
   reportDamage(damage: Damage): void {
@@ -333,7 +332,7 @@ export class EmbeddedLog implements Log, ConsumerHost {
     this.#sizeBytes += SEGMENT_HEADER_BYTES
     this.#file = new ActiveFile(file, SEGMENT_HEADER_BYTES)
     this.#index = new SparseIndex()
-    this.#wake() // who still has the sealed one open would keep its space after it is deleted
+    this.#appended.wake() // who still has the sealed one open would keep its space after it is deleted
     await this.progressed()
   }
 
@@ -398,11 +397,5 @@ export class EmbeddedLog implements Log, ConsumerHost {
       }
       this.#retainFailing = true
     }
-  }
-
-  #wake(): void {
-    const waiting = this.#waiting
-    this.#waiting = []
-    for (const wake of waiting) wake()
   }
 }
