@@ -1,7 +1,7 @@
 /** Errors between threads. */
 import { ERRORS, type ErrorCode, MillraceError, messageOf, systemCode } from './errors.ts'
 
-/** An error on its way: its class would not arrive, its code does. */
+/** An error as a message: structured cloning keeps its code but not its class. */
 export interface SentError {
   readonly code: string | undefined
   readonly message: string

@@ -1,11 +1,11 @@
 /**
- * Bounds the memory of requests in progress: many clients that each send a body within the limit could together send
- * more than there is. A request counts with its Content-Length, or with the largest body when it does not say, from its
- * first byte until it is answered; what does not fit is refused before its body is read. So is what would
- * wait for too long (body-scheduler.ts).
+ * Bounds the memory of requests in progress: each body may be within the limit, yet many of them together could exceed
+ * the memory. A request counts with its Content-Length, or with MAX_BODY_BYTES if it has none, from its first byte
+ * until it is answered. A request that does not fit is refused before its body is read. So is a request that would wait
+ * too long for the parser (body-scheduler.ts).
  *
- * Announcing costs a client nothing. So when there is no room, the oldest bodies that are announced and have not come
- * are cut off: a client that sends again finds room.
+ * Announcing a body costs a client nothing. So when there is no room, the oldest bodies that were announced but did not
+ * arrive are cut off: a client that sends again then finds room.
  */
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { MillraceError } from '../errors.ts'
@@ -13,7 +13,7 @@ import type { BodyScheduler } from './body-scheduler.ts'
 import { makeLast } from './close-in-stages.ts'
 import { LinkedList } from './linked-list.ts'
 
-/** After so long a body that is not there holds its room only as long as nobody else needs it. */
+/** A body that has not arrived after this time loses its room as soon as another request needs it. */
 const STALLED_MS = 5000
 
 interface InProgress {
@@ -58,7 +58,7 @@ export function boundRequestsInProgress(
   })
 }
 
-/** @param inProgress oldest first. @param bytes to be freed, if there is so much. */
+/** @param inProgress oldest first. @param bytes to free, or as many as there are. */
 function cutOffStalled(inProgress: Iterable<InProgress>, bytes: number, begunBeforeMs: number): void {
   let freed = 0
   for (const entry of inProgress) {
@@ -68,7 +68,7 @@ function cutOffStalled(inProgress: Iterable<InProgress>, bytes: number, begunBef
     if (raw.complete || reply.sent) continue
     makeLast(reply)
     reply.send(new MillraceError('OVERLOADED', 'the body came too slowly while others waited: send it again'))
-    // Those of the body parser hold what has come of it.
+    // The listeners of the body parser hold the part of the body that was received.
     for (const event of ['data', 'end', 'error']) raw.removeAllListeners(event)
     freed += announced
   }

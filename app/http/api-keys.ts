@@ -1,5 +1,5 @@
 /**
- * API keys as they are configured, an entry each; the key itself is kept nowhere.
+ * API keys as they are configured, one entry for each key. Only the hash of a key is kept.
  *
  *     shop:a-key-of-16-characters                            may send everything
  *     till:sha256:<64 hexadecimal digits> type=order.*       by its hash, and only some events (scope.ts)
@@ -21,11 +21,11 @@ export interface ApiKey {
   readonly publicKey?: PublicKey | undefined
 }
 
-/** A key that anybody can read in a page, so it says where it may be used, and how much. Plain data. */
+/** A key that anybody can read in a page. So it states its origins and its rate. Plain data. */
 export interface PublicKey {
-  /** As the header `Origin` has them: `https://shop.example`. At least one. */
+  /** In the form of the header `Origin`: `https://shop.example`. At least one. */
   readonly origins: readonly string[]
-  /** Of all who use the key together. */
+  /** Of all users of the key together. */
   readonly eventsPerSecond: number
 }
 
@@ -34,7 +34,7 @@ const MAX_RATE = 1_000_000
 
 /**
  * @param inline entries of API_KEYS.
- * @param path of API_KEYS_FILE, an entry a line; empty lines and those that begin with `#` are left out.
+ * @param path of API_KEYS_FILE, one entry a line; empty lines and lines that begin with `#` are skipped.
  * @returns client name → its key.
  * @throws MillraceError CONFIG_INVALID, naming the variable and the entry, without the key.
  */
@@ -67,7 +67,7 @@ export function readKeys(inline: readonly string[], path: string): Map<string, A
 
 const PUBLIC_WORD = /^(origin|rate)=(.*)$/
 
-/** @throws what `fail` makes, when a public key is not bound to origins and to a rate. */
+/** @throws the error that `fail` makes, when a public key has no origins or no rate. */
 function parsePublic(words: readonly string[], fail: (problem: string) => Error): PublicKey {
   const values = (wanted: string) =>
     words.flatMap((word) => {
@@ -85,7 +85,7 @@ function parsePublic(words: readonly string[], fail: (problem: string) => Error)
   return { origins, eventsPerSecond: Number(rate) }
 }
 
-/** As a browser writes it: no path, no default port, no capitals (RFC 6454, section 6.2). */
+/** An origin in the form that a browser sends: no path, no default port, no capitals (RFC 6454, section 6.2). */
 function isOrigin(text: string): boolean {
   const url = URL.parse(text)
   return url !== null && /^https?:$/.test(url.protocol) && url.origin === text

@@ -1,6 +1,6 @@
 /**
- * Who sends: API keys, kept as hashes and compared in constant time, and tokens of an issuer (tokens.ts). Each client has
- * a name, for logs and limits, and perhaps a grant that says what it may send.
+ * Authentication: API keys, kept as hashes and compared in constant time, and tokens of an issuer (tokens.ts). Each
+ * client has a name for logs and limits. It may also have a grant that limits the events it may send.
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import bearerAuth from '@fastify/bearer-auth'
@@ -17,12 +17,12 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Name of the API key, `jwt:` and the name in a token, or the address when neither is configured. */
     client: string
-    /** Undefined for an API key without a scope: nothing is asked then. */
+    /** Undefined for an API key without a scope: it may send any event. */
     grant: Grant | undefined
   }
 }
 
-/** Half of what Node takes as headers. */
+/** Half of Node's limit for all headers. */
 const MAX_TOKEN_LENGTH = 8192
 
 interface KeyClient {
@@ -35,7 +35,7 @@ export interface AuthOptions {
   readonly config: Config
   readonly credentials: Credentials
   readonly logger: FastifyBaseLogger
-  /** Of the public keys. */
+  /** Origins of the public keys. */
   readonly origins: Origins
 }
 
@@ -44,7 +44,7 @@ export function needsCredentials({ apiKeys, AUTH_JWKS_URL }: Config): boolean {
   return apiKeys.size > 0 || AUTH_JWKS_URL !== ''
 }
 
-/** Without keys and without an issuer everyone is let in. */
+/** Without keys and without an issuer, every client is accepted. */
 export async function requireCredentials(app: FastifyInstance, options: AuthOptions): Promise<void> {
   const { config, credentials } = options
   app.decorateRequest('client', '')
@@ -63,7 +63,7 @@ export async function requireCredentials(app: FastifyInstance, options: AuthOpti
   const tokens = await openTokens(options)
   const identify = (given: string, request: FastifyRequest): KeyClient | undefined => {
     const hash = sha256(given)
-    // Every key is compared, so that the time tells nothing about which one was close.
+    // Compare with every key, so that the time does not depend on which one matches.
     const found = clients.filter((client) => timingSafeEqual(client.hash, hash))[0]
     if (found === undefined) return undefined
     request.client = found.name
@@ -88,8 +88,8 @@ export async function requireCredentials(app: FastifyInstance, options: AuthOpti
 }
 
 /**
- * A key in the address (`?key=pk_…`), for `sendBeacon`, which cannot send headers. Only a public one: addresses are
- * logged by whatever is in between.
+ * A key in the address (`?key=pk_…`), for `sendBeacon`, which cannot send headers. Only a public key is accepted there:
+ * proxies on the way log addresses.
  */
 function publicKeyInAddress({ query }: FastifyRequest): string | undefined {
   const { key } = query as { readonly key?: unknown }
@@ -106,7 +106,7 @@ function refusalOfOrigin({ grant, headers }: FastifyRequest): MillraceError | un
 
 interface Door {
   readonly takesTokens: boolean
-  /** Whether a public key in the address is good; then the request has its client. */
+  /** Whether the address holds a valid public key; if so, this sets the client of the request. */
   readonly isKnownByAddress: (request: FastifyRequest) => boolean
   readonly origins: Origins
 }
@@ -131,7 +131,7 @@ function answerUnauthorized(app: FastifyInstance, { takesTokens, isKnownByAddres
   })
 }
 
-/** What a description may hold (RFC 6750, section 3). */
+/** Replaces characters that `error_description` may not hold (RFC 6750, section 3). */
 function quotable(text: string): string {
   return text.replaceAll(/[^\x20-\x7e]|["\\]/g, "'")
 }
@@ -142,7 +142,7 @@ async function openTokens({ config, logger }: AuthOptions): Promise<Tokens | und
   return new Tokens(config, logger)
 }
 
-/** @returns false for what is no token at all. @throws MillraceError with what is wrong with it. */
+/** @returns false if the text is not a token. @throws MillraceError that says what is wrong with the token. */
 async function verifyToken(tokens: Tokens, given: string, request: FastifyRequest): Promise<boolean> {
   if (!isToken(given)) return false
   const { client, grant } = await tokens.verify(given)

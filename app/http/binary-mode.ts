@@ -8,10 +8,10 @@ import { type Body, readEvents, type Wanted } from './checked-events.ts'
 import { requireUtf8, whereMalformed, withoutByteOrderMark } from './json.ts'
 import type { MediaType } from './media-type.ts'
 
-/** The headers of a request: each once, and each with all that was sent under its name. */
+/** The headers of a request: one value for each name, and the list of all values for each name. */
 export type Headers = Pick<IncomingMessage, 'headers' | 'headersDistinct'>
 
-/** What binary mode has elsewhere. */
+/** Attributes that binary mode does not put in `ce-` headers, and where they are instead. */
 const NOT_IN_HEADERS: Readonly<Record<string, string>> = {
   'ce-data': 'the data is the body',
   'ce-data_base64': 'the data is the body',
@@ -22,8 +22,8 @@ const JSON_TYPE = /^[^/]+\/(?:json|[^/]*\+json)$/
 const NOT_ASCII = /[^\0-\x7f]/
 
 /**
- * Whether a request is in binary mode: it has `ce-` headers, and its type is not one of CloudEvents itself, which may
- * repeat attributes as headers (section 3.2.2).
+ * Whether a request is in binary mode: it has `ce-` headers, and its content type is not a CloudEvents type. A request
+ * with a CloudEvents type may repeat attributes as headers (section 3.2.2).
  * @throws MillraceError MALFORMED for `ce-` headers without `ce-specversion`: they would be dropped.
  */
 export function isBinaryMode({ type }: MediaType, headers: Headers['headers']): boolean {
@@ -38,7 +38,7 @@ export function isBinaryMode({ type }: MediaType, headers: Headers['headers']): 
 }
 
 /**
- * JSON stays the bytes that it is. Data that is no UTF-8 text by its bytes or by its charset is kept as bytes, in `data_base64`.
+ * JSON is kept byte for byte. Data that is not UTF-8, by its bytes or by its charset, goes into `data_base64`.
  * @throws MillraceError MALFORMED.
  */
 export function readBinaryMode(body: Buffer, mediaType: MediaType, headers: Headers, wanted: Wanted): Body {
@@ -71,13 +71,13 @@ function attributesOf(headers: Headers): Record<string, unknown> {
     const instead = NOT_IN_HEADERS[header]
     if (instead !== undefined) throw new MillraceError('MALFORMED', `header ${header}: in binary mode ${instead}`)
     const value = decodePercent(header, decodeUtf8(header, onlyOne(header, headers)))
-    // An own property whatever the name: a header is no way to a prototype.
+    // Define an own property whatever the name is, so that a header cannot set a prototype.
     Object.defineProperty(event, header.slice(PREFIX.length), { value, enumerable: true })
   }
   return event
 }
 
-/** An attribute has one value: of two, none is right. */
+/** An attribute has one value: with two, it is not known which one is right. */
 function onlyOne(header: string, { headersDistinct }: Headers): string {
   const values = headersDistinct[header] ?? []
   if (values.length > 1) throw new MillraceError('MALFORMED', `header ${header} is there twice: send it once`)

@@ -1,29 +1,29 @@
 /**
- * Shares the event loop between parsing large bodies and everything else: one takes milliseconds, and while many are
- * parsed one after the other nobody is answered, not even with a refusal.
+ * Shares the event loop between parsing large bodies and all other work. A large body takes milliseconds to parse.
+ * While many are parsed one after the other, no client gets an answer, not even a refusal.
  *
- *     a turn of the loop   │ small bodies, refusals, syncs, deliveries │ large bodies, in their order, for SLICE_MS │
+ *     a turn of the loop   │ small bodies, refusals, syncs, deliveries │ large bodies, in order, for SLICE_MS       │
  *                                                                        the others wait for the next turn
  *
- * What waits is bounded by the time that it will take; beyond that large bodies are refused, before they are received
- * when that is known by then, else before they are parsed. Small ones are parsed at once: to refuse them takes as long.
- * While the disk is behind, large ones wait here: parsed, they would only be refused by the channel.
+ * The queue is bounded by the estimated time to parse it. Beyond that, large bodies are refused: before they are
+ * received if the queue is full by then, else before they are parsed. Small bodies are parsed at once, because a
+ * refusal takes as long. While the disk is behind, large bodies wait here unparsed: the channel would refuse them.
  */
 import { MillraceError } from '../errors.ts'
 
 const SMALL_BYTES = 4096
-/** Short, because Node accepts one connection a turn. */
+/** Time for large bodies in one turn of the loop. Short, because Node accepts one connection a turn. */
 const SLICE_MS = 2
-/** Of parsing. Ten clients that send the largest bodies as fast as they are answered stay below it. */
+/** Limit of the parsing time in the queue. Ten clients that send the largest bodies without a pause stay below it. */
 const MAX_WAITING_MS = 60
-/** For the disk: one that takes longer is not just behind. */
+/** How long a body waits for the disk: a disk that takes longer is not just behind. */
 const MAX_HELD_MS = 1000
-/** What a byte takes where nothing was measured yet: the first bodies take many times as long, since code is compiled then. */
+/** Parsing time of a byte before the first measurement. The first bodies are far slower: code is compiled then. */
 const FIRST_MS_PER_BYTE = 1e-5
-/** Weight of the newest body in what a byte takes. */
+/** Weight of the newest body in the average parsing time of a byte. */
 const NEWEST = 0.1
 
-/** One for all: a thousand a second are refused, and each would look at its stack. */
+/** One error object for all refusals: there may be a thousand a second, and each new error captures its stack. */
 const OVERLOADED = new MillraceError(
   'OVERLOADED',
   'more is arriving than can be parsed or stored: send again in a moment',
@@ -40,16 +40,16 @@ export class BodyScheduler {
   #waiting: Waiting[] = []
   #waitingBytes = 0
   #msPerByte = FIRST_MS_PER_BYTE
-  /** Spent on large bodies in this turn. */
+  /** Time spent on large bodies in this turn. */
   #spentMs = 0
   #isNextDue = false
 
-  /** @param hasRoom whether the channel will probably take a body of so many bytes. */
+  /** @param hasRoom whether the channel will probably accept a body of that many bytes. */
   constructor(hasRoom: (bytes: number) => boolean) {
     this.#hasRoom = hasRoom
   }
 
-  /** Why a body of so many bytes is not taken: it would have to wait for too long. */
+  /** The error for a body of that many bytes that would wait too long; undefined if it is accepted. */
   refusal(bytes: number): MillraceError | undefined {
     if (bytes <= SMALL_BYTES || this.#waiting.length === 0) return undefined
     if ((this.#waitingBytes + bytes) * this.#msPerByte <= MAX_WAITING_MS) return undefined
@@ -57,8 +57,8 @@ export class BodyScheduler {
   }
 
   /**
-   * Runs `work` on a body of so many bytes: now, or in a later turn, and then there is a promise.
-   * @throws MillraceError OVERLOADED, and what `work` throws now; what it throws later rejects the promise.
+   * Runs `work` on a body of that many bytes: now, or in a later turn. In a later turn, it returns a promise.
+   * @throws MillraceError OVERLOADED, and any error of `work` if it runs now. A later error rejects the promise.
    */
   run(bytes: number, work: () => void): Promise<void> | undefined {
     if (bytes <= SMALL_BYTES) {
@@ -93,13 +93,13 @@ export class BodyScheduler {
     } finally {
       const ms = performance.now() - beganAtMs
       this.#spentMs += ms
-      // One that took many times as long was interrupted: that says nothing about the next.
+      // A body that took far longer was interrupted: cap it, because it does not predict the next one.
       this.#msPerByte += NEWEST * (Math.min(ms / bytes, 2 * this.#msPerByte) - this.#msPerByte)
       this.#callNext()
     }
   }
 
-  /** @param afterMs 0: as soon as the loop has looked at everything else. */
+  /** @param afterMs 0: as soon as the loop has handled everything else. */
   #callNext(afterMs = 0): void {
     if (this.#isNextDue) return
     this.#isNextDue = true

@@ -1,6 +1,6 @@
 /**
- * From request bodies to encoded events. Each format ends in the same shape: the accepted events as lines, ready for
- * the log, and a reason for each of the others. What was received stays as it is: nothing is parsed and written again.
+ * From request bodies to encoded events. Every format gives the same result: the accepted events as lines, ready for
+ * the log, and a reason for each rejected event. The text of an event is kept as received, never parsed and rewritten.
  */
 import { MillraceError } from '../errors.ts'
 import { scanner } from '../event/names.ts'
@@ -17,7 +17,7 @@ const CONTENT_TYPES = [
   'application/cloudevents+json',
   'application/cloudevents-batch+json',
 ] as const
-/** No registry has a type for one JSON text a line: these are in use. */
+/** NDJSON has no registered media type. These names are in use. */
 const NDJSON_TYPES = new Set(
   'application/x-ndjson application/ndjson application/jsonl application/x-jsonl application/jsonlines application/x-jsonlines'.split(
     ' ',
@@ -30,7 +30,7 @@ const WHITE_SPACE = new Set([0x20, 0x09, 0x0a, 0x0d])
 
 /**
  * @param body already inflated and within its limit.
- * @returns no events at all only for an empty array, which is a valid batch.
+ * @returns at least one event, except for an empty array, which is a valid batch.
  * @throws MillraceError MALFORMED, UNSUPPORTED_TYPE, TOO_MANY_EVENTS, OUT_OF_SCOPE, NO_VALID_EVENT (with the reasons).
  */
 export function readBody(body: Buffer, headers: Headers, wanted: Wanted): Body {
@@ -49,7 +49,7 @@ function parseAs(mediaType: MediaType, received: Buffer, headers: Headers, wante
     const known = `${CONTENT_TYPES.join(', ')}, or a CloudEvent in binary mode (ce-* headers)`
     throw new MillraceError('UNSUPPORTED_TYPE', `content type ${JSON.stringify(type)} is not supported: use ${known}`)
   }
-  // JSON has no other charset (RFC 8259, section 8.1).
+  // JSON is always UTF-8 (RFC 8259, section 8.1).
   if (!isUtf8) {
     throw new MillraceError('UNSUPPORTED_TYPE', `${type} has no charset but UTF-8 (RFC 8259): send that`)
   }
@@ -73,14 +73,14 @@ function isArray(body: Buffer): boolean {
   return body.find((byte) => !WHITE_SPACE.has(byte)) === OPEN_ARRAY
 }
 
-/** @throws MillraceError MALFORMED with the place. */
+/** @throws MillraceError MALFORMED with the position of the error. */
 function readWhole(body: Buffer, form: 'one' | 'array', strictness: Strictness, wanted: Wanted): Body {
   const read = readEvents(body, form, strictness, wanted)
   if (read === undefined) throw malformed(body)
   return read
 }
 
-/** NDJSON: one JSON text a line. Blank lines are no events, and are not counted. */
+/** NDJSON: one JSON text a line. Blank lines are skipped and not counted. */
 function readLines(body: Buffer, wanted: Wanted): Body {
   const read = readEvents(body, 'lines', 'lenient', wanted)
   if (read === undefined || read.events === 0) {

@@ -1,7 +1,7 @@
 /**
- * What every format of a body ends in: its events, checked one by one, as the bytes that were received.
+ * Checks the events of a body one by one, and keeps them as the bytes that were received. Every format ends here.
  *
- *     body ─scan─▶ places ─check─▶ lines for the log, and a reason for each of the others
+ *     body ─scan─▶ places ─check─▶ lines for the log, and a reason for each rejected event
  */
 import { MillraceError } from '../errors.ts'
 import { identityOfReceived, keyOfReceived } from '../event/attributes.ts'
@@ -23,33 +23,33 @@ export interface Body {
   readonly count: number
   readonly rejected: Rejected
   readonly known: Known
-  /** Of each event, if they were asked for. */
+  /** The key of each event, if `Wanted.keys` is true. */
   readonly keys: readonly string[] | undefined
   readonly identities: readonly (string | undefined)[] | undefined
 }
 
-/** What is read of a body. */
+/** Options for reading a body. */
 export interface Wanted {
   readonly maxEvents: number
-  /** Whether the log spreads events by key, and whether it leaves out what it has. */
+  /** Whether the log spreads events by key, and whether it discards duplicates. */
   readonly keys: boolean
   readonly identities: boolean
-  /** What this client may not send. Default: nothing. */
+  /** Limits of what this client may send. Default: it may send any event. */
   readonly restrictions?: Restrictions | undefined
-  /** Whether `text/plain` is JSON, as `sendBeacon` sends it. Default: no. */
+  /** Whether `text/plain` is read as JSON, because `sendBeacon` sends that type. Default: no. */
   readonly takesText?: boolean
 }
 
-/** A body whose events were looked at. */
+/** A body whose events were checked. */
 export interface Read extends Body {
-  /** All of them, and how many are no JSON. */
+  /** All events of the body. `malformed`: how many of them are not JSON. */
   readonly events: number
   readonly malformed: number
 }
 
 /**
  * @param bytes valid UTF-8.
- * @returns undefined when they are no JSON in this form.
+ * @returns undefined when the body is not JSON in this form.
  * @throws MillraceError TOO_MANY_EVENTS, OUT_OF_SCOPE.
  */
 export function readEvents(bytes: Buffer, form: Form, strictness: Strictness, wanted: Wanted): Read | undefined {
@@ -66,7 +66,7 @@ class Found {
   readonly #strictness: Strictness
   readonly #wanted: Wanted
   #texts = 0
-  /** Of each accepted event, where it begins and where it ends. */
+  /** Start and end of each accepted event. */
   readonly #places: number[] = []
   readonly #rejected: { index: number; reason: string }[] = []
   readonly #keys: string[] = []
@@ -103,7 +103,7 @@ class Found {
     }
   }
 
-  /** @param areLines whether the events stand one a line already, if all of them are accepted. */
+  /** @param areLines whether the body already has one event a line, if all of them are accepted. */
   body(areLines: boolean): Body {
     const count = this.#places.length / 2
     const payload = areLines && this.#rejected.length === 0 ? withoutEnd(this.#bytes) : this.#joined()
@@ -128,7 +128,7 @@ class Found {
       if (at > 0) joined[to++] = NEWLINE
       const from = to
       to += this.#bytes.copy(joined, to, this.#places[at], this.#places[at + 1])
-      // Between tokens it is white space; within a text JSON has none.
+      // In JSON, a line break is only ever white space between tokens: a string cannot hold one.
       for (let found = joined.indexOf(NEWLINE, from); found !== -1 && found < to; ) {
         joined[found] = SPACE
         found = joined.indexOf(NEWLINE, found + 1)
@@ -143,7 +143,7 @@ class Found {
   }
 }
 
-/** Without line breaks behind the last event. */
+/** Cuts off the line breaks after the last event. */
 function withoutEnd(bytes: Buffer): Buffer {
   const RETURN = 0x0d
   let end = bytes.length

@@ -1,33 +1,33 @@
 /**
- * Closes a connection on which a client may still be sending (RFC 9112, section 9.6). A socket that is closed with bytes
- * unread makes the kernel reset the connection, and a reset discards the answer before the client has read it: such a
- * client sees a broken connection, and sends the same again.
+ * Closes a connection on which a client may still be sending (RFC 9112, section 9.6). If a socket is closed with unread
+ * bytes, the kernel resets the connection. A reset discards the answer before the client has read it. The client then
+ * sees a broken connection and sends the same request again.
  *
- *     answer, end of our side ─▶ read and discard what comes, up to the limits ─▶ close
+ *     answer, end of our side ─▶ read and discard input, up to the limits ─▶ close
  */
 import type { Socket } from 'node:net'
 import type { FastifyReply } from 'fastify'
 
-/** Without a byte: a client that is gone, or waits for more than there is. */
+/** Limit without a byte received: the client is gone, or waits for more than the answer. */
 const IDLE_MS = 5000
-/** Altogether: a client that sends slowly sees the answer only once all of it is sent. */
+/** Limit in total. Some slow clients read the answer only after they have sent the whole body. */
 const MAX_MS = 30_000
 /** Twice the largest `MAX_BODY_BYTES` there can be. */
 const MAX_BYTES = 128 * 1024 * 1024
-/** Each holds a file. Of more, the one that had the longest time is closed at once. */
+/** Each closing connection holds a file descriptor. Beyond this, the oldest one is closed at once. */
 const MAX_AT_ONCE = 256
 
 /** Oldest first. */
 const closing = new Set<Socket>()
-/** Connections that are closed as soon as what is begun is answered. */
+/** Connections that close as soon as the requests in progress are answered. */
 const ending = new WeakSet<Socket>()
 
-/** Whether nothing more is to be read of a connection: a request behind the last one is nobody's. */
+/** Whether the connection is closing, so that no further request on it is served. */
 export function isEnding(socket: Socket): boolean {
   return ending.has(socket)
 }
 
-/** What arrives from now on is nobody's. */
+/** Serves no further request on the connection. */
 export function takeNoMore(socket: Socket): void {
   ending.add(socket)
 }
@@ -47,12 +47,12 @@ export function closeInStages(socket: Socket): void {
     clearTimeout(timer)
     closing.delete(socket)
   })
-  // Node stops reading where a body is not taken. What starts it again is among the listeners that go.
+  // Node pauses the socket when nobody reads the body. The listener that would resume it is removed here.
   if (socket.isPaused()) socket.once('resume', () => discard(socket)).resume()
   else discard(socket)
 }
 
-/** Nothing of it is a request any more: the parser gets none of it. */
+/** Detaches the HTTP parser, so that further bytes are not parsed as requests. */
 function discard(socket: Socket): void {
   const endBytes = socket.bytesRead + MAX_BYTES
   for (const event of ['data', 'end', 'error']) socket.removeAllListeners(event)
@@ -65,7 +65,7 @@ function discard(socket: Socket): void {
   socket.resume()
 }
 
-/** The same, once Node has written the answer of a request on it: it would close it at once then. */
+/** Closes in stages once Node has written an answer: by itself, Node would close the socket at once. */
 export function closeInStagesWhenAnswered(socket: Socket): void {
   if (ending.has(socket)) return
   ending.add(socket)

@@ -1,18 +1,18 @@
-/** Connections of the public listener: how many there may be, and how they end with the service. */
+/** Connections of the public listener: their limit, and how they end at shutdown. */
 import { readFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { LinkedList } from './linked-list.ts'
 
-/** Files that everything else may open: log, dead letters, sinks, the admin listener. */
+/** File descriptors reserved for everything else: log, dead letters, sinks, the admin listener. */
 const RESERVED_FILES = 128
-/** Time for requests that are begun when the service stops. What was not received whole by then was acknowledged to nobody. */
+/** Time for requests in progress at shutdown. A request that is incomplete by then was never acknowledged. */
 const LAST_REQUESTS_MS = 5000
 
 /**
+ * Without this limit, clients that hold connections open could take the last file descriptor from the log.
  * @param filesOfSinks connections that sinks may have open.
- * @param servers how many of them share what is left, each in a thread.
- * Without a limit of its own, clients that hold connections would take the last file from the log.
+ * @param servers how many servers, one in each thread, share the remaining file descriptors.
  */
 export function limitConnections(app: FastifyInstance, filesOfSinks: number, servers: number): void {
   const { server } = app
@@ -27,10 +27,10 @@ export function limitConnections(app: FastifyInstance, filesOfSinks: number, ser
     socket.once('close', () => open.remove(entry))
   }
   server.on('connection', add)
-  server.on('secureConnection', add) // of TLS; its bytes are those of requests alone
+  server.on('secureConnection', add) // the TLS socket: it counts only decrypted bytes, those of requests
   app.addHook('preClose', (done) => {
-    // Node closes what is idle between two requests, and would wait for what has never sent a byte, such as the spare
-    // connections of a load balancer.
+    // Node closes connections that are idle between two requests. It would wait for connections that never sent a byte,
+    // such as the spare connections of a load balancer.
     for (const socket of open) if (socket.bytesRead === 0) socket.destroy()
     const timer = setTimeout(() => server.closeAllConnections(), LAST_REQUESTS_MS)
     server.once('close', () => clearTimeout(timer))
@@ -38,7 +38,7 @@ export function limitConnections(app: FastifyInstance, filesOfSinks: number, ser
   })
 }
 
-/** How many files this process may open; undefined where there is no limit, or none that can be read. */
+/** How many files this process may open; undefined if there is no limit, or it cannot be read. */
 function readMaxFiles(): number | undefined {
   try {
     const limit = /^Max open files +(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1]

@@ -1,6 +1,6 @@
 /**
- * Pages of other origins (CORS, https://fetch.spec.whatwg.org/#http-cors-protocol). Which origins may send stands behind
- * the public keys (api-keys.ts). Cookies and the like are never allowed: a page sends its key.
+ * Pages of other origins (CORS, https://fetch.spec.whatwg.org/#http-cors-protocol). Each public key lists its origins
+ * (api-keys.ts). Cookies and other credentials are never allowed: a page sends its key.
  *
  *     OPTIONS, without a key ─▶ an origin of any public key may ask         (a browser keeps the answer for two hours)
  *     POST, with the key     ─▶ the origin must be one of that very key
@@ -8,12 +8,12 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import type { CredentialSet, Credentials } from './credentials.ts'
 
-/** No browser keeps a preflight for longer than Chromium does. */
+/** Chromium's limit, and no browser keeps a preflight longer. */
 const PREFLIGHT_SECONDS = 7200
-/** `*` stands for all but the first (section 4.10.1). */
+/** `*` covers every header except `authorization` (section 4.10.1). */
 const ALLOWED_HEADERS = 'authorization, content-encoding, content-type, *'
 
-/** The origins of all public keys, now. */
+/** The current origins of all public keys. */
 export class Origins {
   #origins: ReadonlySet<string>
 
@@ -24,7 +24,7 @@ export class Origins {
     })
   }
 
-  /** Lets the page read the answer, also that its key is not good. */
+  /** Lets the page read the answer, even if the answer says that its key is invalid. */
   expose(origin: string, reply: FastifyReply): boolean {
     reply.header('vary', 'Origin')
     if (!this.#origins.has(origin)) return false
@@ -37,7 +37,7 @@ function originsOf({ keys }: CredentialSet): ReadonlySet<string> {
   return new Set([...keys.values()].flatMap(({ publicKey }) => publicKey?.origins ?? []))
 }
 
-/** `OPTIONS` at the path, which a browser sends without a key; any other is answered as for every route. */
+/** Answers preflights: `OPTIONS` at the path, sent without a key. Any other `OPTIONS` is answered as on every route. */
 export function answerPreflights(app: FastifyInstance, path: string, origins: Origins): void {
   app.options(path, ({ headers }, reply) => {
     const { origin, 'access-control-request-method': method } = headers

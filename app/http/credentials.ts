@@ -3,7 +3,7 @@
  *
  *     files ─▶ CredentialFiles ─▶ Credentials ─▶ the server, or each of its threads
  *
- * A file that is not valid changes nothing: a line of the log says why, and what was there before stays in use.
+ * An invalid file changes nothing: a log line says why, and the previous credentials stay in use.
  */
 import type { FastifyBaseLogger } from 'fastify'
 import type { Config } from '../config.ts'
@@ -13,13 +13,13 @@ import { type ApiKey, readKeys } from './api-keys.ts'
 import { describeCertificate, readTls, type TlsFiles } from './tls.ts'
 
 export interface CredentialSet {
-  /** By the name of the client. */
+  /** Client name → its key. */
   readonly keys: ReadonlyMap<string, ApiKey>
   /** Undefined: the listener speaks HTTP without TLS. */
   readonly tls: TlsFiles | undefined
 }
 
-/** What is in use now. */
+/** The credentials in use. */
 export class Credentials {
   #current: CredentialSet
   readonly #onReplaced: ((now: CredentialSet) => void)[] = []
@@ -32,7 +32,7 @@ export class Credentials {
     return this.#current
   }
 
-  /** @param listener called with each set that takes the place of another. */
+  /** @param listener called with each new set of credentials. */
   onReplaced(listener: (now: CredentialSet) => void): void {
     this.#onReplaced.push(listener)
   }
@@ -48,19 +48,19 @@ export function readCredentials(config: Config, onWarning: (message: string) => 
   return { keys: keysOf(config), tls: readTls(config, onWarning) }
 }
 
-/** Keys that are in no file do not change. */
+/** Keys from API_KEYS do not change while the process runs. */
 function keysOf({ API_KEYS_FILE, apiKeys }: Config): CredentialSet['keys'] {
   return API_KEYS_FILE === '' ? apiKeys : readKeys([], API_KEYS_FILE)
 }
 
-/** Keeps {@link Credentials} as the files say. */
+/** Keeps {@link Credentials} up to date with the files. */
 export class CredentialFiles {
   readonly credentials: Credentials
   readonly #config: Config
   readonly #logger: Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>
   readonly #watch: FileWatch
 
-  /** @throws MillraceError CONFIG_INVALID when a file is not valid now. */
+  /** @throws MillraceError CONFIG_INVALID when a file is invalid at the start. */
   constructor(config: Config, logger: Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>) {
     this.#config = config
     this.#logger = logger
@@ -75,7 +75,7 @@ export class CredentialFiles {
     }
   }
 
-  /** Reads the files again, each for itself. @returns whether anything has changed; never throws. */
+  /** Reads each file again, independently of the others. @returns whether anything has changed; never throws. */
   reload(): boolean {
     const { keys, tls } = this.credentials.current
     const next = {

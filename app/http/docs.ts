@@ -1,4 +1,4 @@
-/** The OpenAPI document and its page, `/openapi.json` and `/docs`, made when somebody first asks for them: a start does not wait for it. */
+/** The OpenAPI document and its page, `/openapi.json` and `/docs`. Made on first request, to keep the start fast. */
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
 
 export interface DocsOptions {
@@ -14,14 +14,14 @@ export function docsRoutes(app: FastifyInstance, options: DocsOptions): void {
     const { method, url, headers } = request
     const answer = await (await docs).inject({ method: method as 'GET', url, headers })
     if (answer.statusCode === 404) return reply.callNotFound()
-    // Those of the connection are this server's own.
+    // Headers of the connection come from the public server, not from the inner one.
     const { connection, date, 'content-length': length, ...passedOn } = answer.headers
     return reply.code(answer.statusCode).headers(passedOn).send(answer.rawPayload)
   }
   for (const url of ['/openapi.json', '/docs', '/docs/*']) app.get(url, serve)
 }
 
-/** Never listens: it is asked by {@link docsRoutes}. */
+/** An app that never listens: {@link docsRoutes} injects requests into it. */
 async function createDocs({ version, needsKey }: DocsOptions): Promise<FastifyInstance> {
   const [{ default: swagger }, { default: swaggerUi }, { ROUTES, SHARED }] = await Promise.all([
     import('@fastify/swagger'),

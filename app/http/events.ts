@@ -17,29 +17,29 @@ import { keepBodiesAsBytes } from './whole-body.ts'
 
 const NO_BYTES = Buffer.alloc(0)
 const ANSWER_TYPE = 'application/json; charset=utf-8'
-/** What binary mode puts into JSON grows: base64 has four bytes for three, a control character six. */
+/** Binary mode makes data longer in JSON: base64 writes four bytes for three, an escaped control character six. */
 const MAX_GROWTH = 2
 
 export interface EventsOptions {
   readonly sender: Sender<Write>
   readonly counts: Counts
   readonly quota: EventQuota | undefined
-  /** That of public keys, which have a rate of their own. */
+  /** The quota of a public key, which has its own rate. */
   readonly publicQuota: (eventsPerSecond: number) => EventQuota
   readonly scheduler: BodyScheduler
   readonly ack: 'durable' | 'memory'
   readonly maxBodyBytes: number
-  /** What the log can hold at all. */
+  /** Capacity of the log. */
   readonly maxLogBytes: number
   readonly maxRequestEvents: number
   /** Whether the log spreads events by key. */
   readonly keyed: boolean
-  /** Whether events that are there already are left out. */
+  /** Whether duplicates are discarded. */
   readonly deduplicates: boolean
   /** Whether each event says who sent it. */
   readonly stampsClient: boolean
   readonly isDraining: () => boolean
-  /** The trace that a request belongs to, for its events. */
+  /** The trace context of a request, for its events. */
   readonly traceparentOf: (request: FastifyRequest) => string | undefined
 }
 
@@ -52,12 +52,12 @@ export function eventsRoute(app: FastifyInstance, options: EventsOptions): void 
   )
 }
 
-/** What makes events of a body that is there, inflated. @throws MillraceError when it is refused. */
+/** Reads events from a complete, inflated body. @throws MillraceError when the body is refused. */
 type Read = (received: Received, wanted: Wanted) => Body
 
 const readRequest: Read = ({ body, request }, wanted) => readBody(body, request.raw, wanted)
 
-/** Takes what a request holds, and answers it: 202 once its events are durable. @throws MillraceError SHUTTING_DOWN. */
+/** Accepts the events of a request and answers 202 once they are durable. @throws MillraceError SHUTTING_DOWN. */
 export function receive(
   request: FastifyRequest<{ Body: Buffer | undefined }>,
   reply: FastifyReply,
@@ -79,7 +79,7 @@ export function receive(
   } else schedule(bytes)?.catch((error) => reply.send(error))
 }
 
-/** A request whose body is there, inflated. */
+/** A request with its complete, inflated body. */
 interface Received {
   readonly body: Buffer
   readonly request: FastifyRequest
@@ -129,7 +129,7 @@ function wantedBy({ grant }: FastifyRequest, options: EventsOptions): Wanted {
   return { maxEvents, keys, identities, restrictions: restrictionsOf(grant, stampsClient), takesText }
 }
 
-/** The events as they are stored, with who sent them and the trace of the request. @throws MillraceError BODY_TOO_LARGE. */
+/** The events as they are stored, with their client and trace context. @throws MillraceError BODY_TOO_LARGE. */
 function payloadOf(read: Body, request: FastifyRequest, options: EventsOptions): Buffer {
   const { maxBodyBytes, maxLogBytes, traceparentOf, stampsClient } = options
   const maxStoredBytes = Math.min(MAX_GROWTH * maxBodyBytes, maxLogBytes)
@@ -148,7 +148,7 @@ function principalOf({ grant, client }: FastifyRequest): Principal {
   return grant?.principal ?? { authtype: 'api_key', authid: client }
 }
 
-/** @throws MillraceError when the channel does not take it; the client has its quota back then. */
+/** @throws MillraceError when the channel refuses the write; the client then gets its quota back. */
 function send(write: Write, request: FastifyRequest, options: EventsOptions): void {
   const { sender } = options
   try {
@@ -161,7 +161,7 @@ function send(write: Write, request: FastifyRequest, options: EventsOptions): vo
   }
 }
 
-/** Nobody pays for what was not stored. */
+/** Events that were not stored do not count against the quota. */
 function countSettled(
   { count, duplicates }: Write,
   error: unknown,
@@ -199,7 +199,7 @@ function answer(
   reply.code(202).type(ANSWER_TYPE).send(text)
 }
 
-/** The events of a request that a part of the log did not take, by their place in the request. */
+/** Adds the events that a partition of the log did not store, by their index in the request. */
 function withLost(rejected: Rejected, lost: readonly Lost[], count: number): Rejected {
   const invalid = new Set(rejected.map(({ index }) => index))
   const accepted = Array.from({ length: count + invalid.size }, (_, index) => index).filter(
@@ -214,7 +214,7 @@ function withLost(rejected: Rejected, lost: readonly Lost[], count: number): Rej
   return [...rejected, ...refused].sort((a, b) => a.index - b.index)
 }
 
-/** Counts what was not acceptable, in a request that is accepted for the rest of it as in one that is not. */
+/** Counts invalid events, whether the request as a whole is accepted or refused. */
 function countInvalid(counts: Counts, read: () => Body): Body {
   const count = (rejected: Rejected) => {
     counts.received(rejected.length)

@@ -1,16 +1,16 @@
-/** What the headers say of where a request ends and whom it is for. Node's parser lets these pass; RFC 9112 does not. */
+/** Checks headers that frame and route a request, where RFC 9112 is stricter than Node's parser. */
 import type { IncomingMessage } from 'node:http'
 import { isIPv4 } from 'node:net'
 import { MillraceError } from '../errors.ts'
 
-/** uri-host [ ":" port ] (RFC 3986, section 3.2.2). Two headers are joined by a comma and a space: no host. */
+/** uri-host [ ":" port ] (RFC 3986, section 3.2.2). Two headers are joined by ", ", which never matches. */
 const HOST = /^(\[[\da-f:.]+\]|[\w.~!$&'()*+,;=%-]*)(?::\d*)?$/i
 
-/** Hosts repeat: the last good one of a listener is not matched again. */
+/** Keeps the last valid host of a listener: hosts repeat, so it is not matched again. */
 export interface Framing {
   /**
-   * Whether a domain is refused, as it is not this machine's own name. A web page can make its own name lead here (DNS rebinding), and
-   * then sends what it likes.
+   * Whether a Host that is a domain is refused. A web page can point its own domain at this machine (DNS rebinding) and
+   * then send any event.
    */
   readonly refusesDomains: boolean
   lastGoodHost?: string
@@ -40,12 +40,12 @@ export function checkFraming(request: IncomingMessage, framing: Framing): void {
   framing.lastGoodHost = host
 }
 
-/** A name that a web page can have: with a dot, and no address. */
+/** A name that a web page can have: it has a dot and is not an address. */
 function isDomain(host: string): boolean {
   return host.includes('.') && !isIPv4(host) && !/\.localhost\.?$/i.test(host)
 }
 
-/** What another coding than chunked has made of the body would be stored as it is. */
+/** Refuses every coding except chunked: Node does not decode the others, so the encoded bytes would be stored. */
 function checkTransferCodings(codings: string, httpVersion: string): void {
   const names = codings.toLowerCase().split(',')
   if (names.at(-1)?.trim() !== 'chunked') {

@@ -1,7 +1,7 @@
 /**
- * What it means for events who sends them: those outside of the scope of their client are refused, and with
- * `STAMP_CLIENT=authid` each says who sent it, in the auth context extension of CloudEvents
- * (https://github.com/cloudevents/spec/blob/main/cloudevents/extensions/authcontext.md).
+ * What the identity of a client means for its events. Events outside of the client's scope are refused. With
+ * `STAMP_CLIENT=authid`, each event names its client, in the auth context extension of CloudEvents:
+ * https://github.com/cloudevents/spec/blob/main/cloudevents/extensions/authcontext.md
  */
 import { MillraceError } from '../errors.ts'
 import { sourceOfReceived, typeOfReceived } from '../event/attributes.ts'
@@ -11,13 +11,13 @@ import { marksOf, type Places } from '../json/scanner.ts'
 import type { PublicKey } from './api-keys.ts'
 import { isAllowed, type Scope } from './scope.ts'
 
-/** Of a client that has a scope, or has sent a token. */
+/** The grant of a client that has a scope or has sent a token. */
 export interface Grant {
   /** Undefined: any event. */
   readonly scope: Scope | undefined
-  /** Undefined: that of an API key. */
+  /** Undefined: the principal of an API key. */
   readonly principal: Principal | undefined
-  /** Default: the client has a secret. */
+  /** Undefined: the client has a secret. */
   readonly publicKey?: PublicKey | undefined
 }
 
@@ -27,25 +27,25 @@ export interface Principal {
   readonly authid: string
 }
 
-/** What events of a request may not be, beside what makes them none. */
+/** Restrictions on the events of a request, in addition to being valid. */
 export interface Restrictions {
   readonly scope: Scope | undefined
-  /** Whether the service says who sent an event, so that the event may not. */
+  /** Whether the service sets the auth context, so that an event may not bring its own. */
   readonly stamps: boolean
 }
 
 const STAMPED = bitOf('authtype', 'authid', 'authclaims')
 const STAMPED_FAULT = 'authtype, authid and authclaims are set by this service (STAMP_CLIENT): leave them out'
 
-/** @returns undefined where nothing is restricted, as nearly everywhere. */
+/** @returns undefined when nothing is restricted, the usual case. */
 export function restrictionsOf(grant: Grant | undefined, stamps: boolean): Restrictions | undefined {
   const scope = grant?.scope
   return scope === undefined && !stamps ? undefined : { scope, stamps }
 }
 
 /**
- * Why an event is rejected, in the words of who sent it; undefined when it is not.
- * @throws MillraceError OUT_OF_SCOPE, and nothing of the request is stored.
+ * Why an event is rejected, for its sender; undefined when it is accepted.
+ * @throws MillraceError OUT_OF_SCOPE; then nothing of the request is stored.
  */
 export function faultOfRestricted(
   { scope, stamps }: Restrictions,
@@ -68,7 +68,7 @@ function requireAllowed(name: 'type' | 'source', patterns: readonly string[], te
   throw new MillraceError('OUT_OF_SCOPE', problem)
 }
 
-/** The events with who sent them. @param payload JSON objects without these attributes, one a line. */
+/** Adds authtype and authid to each event. @param payload JSON objects without these attributes, one a line. */
 export function stamped(payload: Buffer, { authtype, authid }: Principal): Buffer {
   const members = new Map([
     [NUMBER.authtype, `"authtype":${JSON.stringify(authtype)},`],

@@ -1,12 +1,12 @@
 /**
- * Content-Encoding (RFC 9110, section 8.4): a body is decoded to its last byte or refused. Node's decoders leave bytes
- * behind the end of a stream unread, and do not report them.
+ * Content-Encoding (RFC 9110, section 8.4): a body is decoded to its last byte or refused. Node's decoders ignore bytes
+ * after the end of a stream and do not report them.
  *
  *     Content-Encoding: gzip, br      the sender applied gzip first, then br
  *     body ─br─▶ bytes ─gzip─▶ events    each stage stops as soon as its output passes the limit
  *
- * A few at once: a body of some bytes can make a decoder take 16 MiB for its window (brotli; zstd 8), and there are no
- * more threads for it.
+ * Only a few bodies are decoded at once: a tiny body can make a decoder allocate a window of 16 MiB (brotli; zstd 8),
+ * and more of them would only wait for a thread.
  */
 import zlib, { type ZlibOptions } from 'node:zlib'
 import { MillraceError, messageOf, systemCode } from '../errors.ts'
@@ -30,7 +30,7 @@ async function inTurn<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** What these call back with when asked for `info`, which their types do not know. */
+/** The result of a decoder with the option `info`, which Node's types do not have. */
 type Informed = (
   body: Buffer,
   options: ZlibOptions & { info: true },
@@ -55,7 +55,7 @@ const gunzip = wholly(zlib.gunzip)
 const inflateZlib = wholly(zlib.inflate)
 const inflateRaw = wholly(zlib.inflateRaw)
 
-/** "deflate" means zlib (RFC 1950), but some clients send it bare (RFC 1951): the two-byte header tells. */
+/** "deflate" means zlib (RFC 1950), but some clients send raw deflate (RFC 1951). The two-byte header tells which. */
 function isZlib(body: Buffer): boolean {
   return body.length >= 2 && ((body[0] ?? 0) & 0x0f) === 8 && body.readUInt16BE(0) % 31 === 0
 }
@@ -68,13 +68,13 @@ const DECODERS: Readonly<Record<string, Decoder>> = {
   zstd: decompressZstd,
 }
 
-/** Each coding costs a decoder and a buffer as large as the limit. No client is known that applies more than two. */
+/** Each coding costs a decoder and a buffer as large as the limit. No known client applies more than two. */
 const MAX_CODINGS = 3
 
 /** Value of the header `Accept-Encoding` in an answer to a coding that is not supported (RFC 9110, section 15.5.16). */
 export const SUPPORTED_CODINGS = 'gzip, deflate, br, zstd'
 
-/** The codings in the order applied; empty elements of the list and `identity` mean nothing (RFC 9110, section 5.6.1). */
+/** The codings in the order applied. Empty elements (RFC 9110, section 5.6.1) and `identity` are skipped. */
 function codingsOf(header: string): string[] {
   return header
     .split(',')

@@ -1,4 +1,4 @@
-/** One JSON text in a body, and the position and reason when it is invalid. */
+/** Helpers for a JSON body: byte order mark, UTF-8, and where and why the JSON is invalid. */
 import { isUtf8 } from 'node:buffer'
 import { type ParseError, parse as parseTolerant, printParseErrorCode } from 'jsonc-parser'
 import { MillraceError } from '../errors.ts'
@@ -16,7 +16,7 @@ export function requireUtf8(body: Buffer): void {
   if (isUtf8(body)) return
   const text = body.toString()
   let at = 0
-  // Decoding put U+FFFD where the bytes are wrong; one that was sent as such is sound.
+  // Decoding replaces invalid bytes with U+FFFD. A U+FFFD that the client sent is valid.
   for (let found = text.indexOf('\ufffd'); found !== -1; found = text.indexOf('\ufffd', found + 1)) {
     at = Buffer.byteLength(text.slice(0, found))
     if (body.toString('hex', at, at + 3) !== 'efbfbd') break
@@ -24,13 +24,13 @@ export function requireUtf8(body: Buffer): void {
   throw new MillraceError('MALFORMED', `the body is not UTF-8: see byte ${at}`)
 }
 
-/** V8 does not always say where; a tolerant parser does. Only ever runs on what is already known to be malformed. */
+/** Finds the error with a tolerant parser, because V8 does not always give the position. Only for malformed JSON. */
 export function whereMalformed(text: string): string {
   const errors: ParseError[] = []
   try {
     parseTolerant(text, errors, { disallowComments: true, allowTrailingComma: false, allowEmptyContent: false })
   } catch {
-    return 'malformed JSON, nested too deep to say where' // it calls itself for each level
+    return 'malformed JSON, nested too deep to say where' // the parser recurses for each level
   }
   const offset = Math.min(errors[0]?.offset ?? 0, text.length)
   const before = text.slice(0, offset)

@@ -2,11 +2,11 @@
  * The keys of an issuer of tokens (JWK Set, RFC 7517), fetched when they are needed and kept:
  *
  *     age   0 ──────── 10 min ──────────────────────────────── 24 h ─────▶
- *           used as they are │ used, and fetched beside that     │ no longer used: 503
+ *           used         │ used, fetched in the background       │ no longer used: 503
  *
- * A token with a `kid` that is not among them asks for them at once: that is how a new key is found. Whatever the
- * reason, fetches begin at least 5 s apart, so that invented kids cost the issuer nothing. An issuer that does not
- * answer, or not with keys, changes nothing: the keys from before stay.
+ * A token with an unknown `kid` triggers a fetch at once: that is how a new key is found. Fetches always begin at least
+ * 5 s apart, so that tokens with invented kids cannot load the issuer. If the issuer does not answer, or its answer has
+ * no keys, the previous keys stay.
  */
 import type { FastifyBaseLogger } from 'fastify'
 import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey } from 'jose'
@@ -50,7 +50,7 @@ export class KeySet {
 
   /**
    * The key that a token names.
-   * @throws MillraceError AUTH_UNAVAILABLE without keys that may be used; errors of jose when none of them fits.
+   * @throws MillraceError AUTH_UNAVAILABLE without usable keys; errors of jose when no key matches.
    */
   readonly find: JWTVerifyGetKey = async (header, token) => {
     const keys = await this.#usable()
@@ -76,7 +76,7 @@ export class KeySet {
     throw new MillraceError('AUTH_UNAVAILABLE', problem)
   }
 
-  /** Those who need one wait for the same one. Never rejects. */
+  /** All callers that need a fetch wait for the same one. Never rejects. */
   #fetchUnlessCooling(): Promise<void> {
     if (this.#fetching) return this.#fetching
     if (performance.now() - this.#triedAtMs < this.#limits.cooldownMs) return Promise.resolve()
@@ -94,7 +94,7 @@ export class KeySet {
       if (this.#isFailing) this.#logger.info('AUTH_JWKS_URL: the keys of the issuer are there again')
       this.#isFailing = false
     } catch (error) {
-      if (this.#isFailing) return // said already
+      if (this.#isFailing) return // already logged
       this.#isFailing = true
       const consequence = this.#keys
         ? 'those from before are used for up to a day'
@@ -107,7 +107,7 @@ export class KeySet {
 /** @throws Error when the answer is not a set of 1 to 100 keys in at most 1 MiB. */
 async function fetchKeys(url: string): Promise<JSONWebKeySet> {
   const signal = AbortSignal.timeout(FETCH_TIMEOUT_MS)
-  // A redirect would lead where nobody has said that keys may come from.
+  // Follow no redirect: keys may come only from the configured URL.
   const response = await fetch(url, { signal, redirect: 'error', headers: { accept: 'application/json' } })
   const chunks: Uint8Array[] = []
   let bytes = 0
@@ -123,7 +123,7 @@ async function fetchKeys(url: string): Promise<JSONWebKeySet> {
   return set
 }
 
-/** What fetch throws says in its cause what was wrong. */
+/** An error of fetch has the reason in its cause. */
 function causeOf(error: unknown): string {
   return messageOf(error instanceof Error ? (error.cause ?? error) : error)
 }

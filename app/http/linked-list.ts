@@ -1,12 +1,12 @@
 /**
- * What is open now, in order of arrival: added at the end, taken out anywhere, both at once.
+ * A list in order of arrival. Adds at the end and removes anywhere, both in constant time.
  *
  *     first ◀─▶ entry ◀─▶ entry ◀─▶ last
  *
- * Not a Set, because thousands a second come and go here. V8's Set keeps a link from each table it outgrew to the next
- * one; once such a table is in the old generation, all that was ever in a later one lives until the next full collection,
- * and that promotes more. With a Set of requests 0.9 KB were promoted for each request, here 0
- * (docs/decisions/0020-hot-path.md). So an entry that is taken out leads nowhere any more.
+ * Not a Set, because thousands of entries a second come and go here. V8's Set links each table that it outgrew to the
+ * next one. Once such a table is in the old generation, everything that was ever in a later table lives until the next
+ * full collection, and promotes more objects. With a Set of requests, each request promoted 0.9 KB; with this list, 0
+ * (docs/decisions/0020-hot-path.md). For the same reason, a removed entry keeps no links.
  */
 export interface Entry<T> {
   readonly value: T
@@ -26,7 +26,7 @@ export class LinkedList<T> {
     return entry
   }
 
-  /** Once for each entry. */
+  /** Call at most once for each entry. */
   remove(entry: Entry<T>): void {
     const { previous, next } = entry
     if (previous === undefined) this.#first = next
@@ -36,7 +36,7 @@ export class LinkedList<T> {
     entry.previous = entry.next = undefined
   }
 
-  /** The oldest first; what it gives may be taken out meanwhile. */
+  /** Oldest first. The entry that it yielded may be removed during the iteration. */
   *[Symbol.iterator](): Generator<T, void> {
     for (let entry = this.#first; entry !== undefined; ) {
       const { value, next } = entry

@@ -5,13 +5,13 @@ import { MillraceError } from '../errors.ts'
 export interface MediaType {
   /** `type/subtype` in lower case; empty when the request names none. */
   readonly type: string
-  /** Whether text in it is UTF-8: no charset is named, or that one, or its part US-ASCII. */
+  /** Whether text is UTF-8: the charset is absent, UTF-8, or its subset US-ASCII. */
   readonly isUtf8: boolean
 }
 
 const NONE: MediaType = { type: '', isUtf8: true }
 const PLAIN = /^[a-z]+\/[a-z+-]+$/
-/** Characters of a header that an answer repeats. */
+/** How many characters of a header an answer quotes. */
 const MAX_QUOTED = 100
 const UTF8 = /^(utf-?8|us-ascii)$/i
 

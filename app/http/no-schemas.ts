@@ -1,6 +1,6 @@
 /**
- * For listeners none of whose routes has a schema: Fastify's compilers of schemas, with Ajv, are a twentieth of a start and are not
- * loaded. Bodies are judged event by event (body.ts), and the OpenAPI document is made by an app of its own (docs.ts).
+ * For listeners whose routes have no schemas. Fastify's schema compilers, with Ajv, take a twentieth of a start, so
+ * they are not loaded. Bodies are checked event by event (body.ts). An app of docs.ts makes the OpenAPI document.
  */
 import type { FastifyServerOptions } from 'fastify'
 

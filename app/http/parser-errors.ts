@@ -1,4 +1,4 @@
-/** What never becomes a request: errors of the HTTP parser, expectations, tunnels. Answered as problem documents, too. */
+/** Answers input that never reaches a route: HTTP parser errors, expectations, tunnels. Also as problem documents. */
 import { type IncomingMessage, METHODS, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyBaseLogger } from 'fastify'
@@ -6,14 +6,14 @@ import { ERRORS, type ErrorCode, MillraceError, systemCode } from '../errors.ts'
 import { closeInStages, closeInStagesWhenAnswered, isEnding, takeNoMore } from './close-in-stages.ts'
 import { PROBLEM_TYPE, problemOf } from './problem.ts'
 
-/** Called for each that is answered. */
+/** Called for each answer of this module. */
 type Refused = (code: ErrorCode) => void
 
 const NO_SUCH_VERSION = new MillraceError(
   'UNSUPPORTED_HTTP_VERSION',
   'this listener speaks HTTP/1.1 and HTTP/1.0: send one of these',
 )
-/** Codes of Node and of its parser; all others are malformed requests. */
+/** Error codes of Node and of its parser. Any other code is a malformed request. */
 const BY_CODE: Readonly<Record<string, MillraceError>> = {
   ERR_HTTP_REQUEST_TIMEOUT: new MillraceError(
     'REQUEST_TIMEOUT',
@@ -24,12 +24,12 @@ const BY_CODE: Readonly<Record<string, MillraceError>> = {
     'BODY_TOO_LARGE',
     'the chunk extensions are too large: send chunks without extensions',
   ),
-  HPE_PAUSED_H2_UPGRADE: NO_SUCH_VERSION, // "PRI", which begins HTTP/2
+  HPE_PAUSED_H2_UPGRADE: NO_SUCH_VERSION, // "PRI", the first bytes of HTTP/2
 }
 
 /**
  * For Fastify's `clientErrorHandler`.
- * @param logger gets why a TLS connection was not made, at level debug: nothing can be answered there.
+ * @param logger gets the reason of a failed TLS handshake, at level debug: it cannot be answered over HTTP.
  */
 export function answerParserErrors(refused: Refused, logger: Pick<FastifyBaseLogger, 'debug'>) {
   return (error: Error, socket: Socket): void => {
@@ -37,7 +37,7 @@ export function answerParserErrors(refused: Refused, logger: Pick<FastifyBaseLog
       logger.debug({ err: error }, 'a TLS connection failed')
       return void socket.destroy()
     }
-    // Reset, or closed before it has sent anything, such as a spare connection of a load balancer: nobody asks.
+    // A connection that was reset, or never sent a byte (a spare one of a load balancer), waits for no answer.
     const isNobodys = systemCode(error) === 'ECONNRESET' || !socket.writable || socket.bytesRead === 0
     if (isNobodys) return void socket.destroy()
     if (isEnding(socket)) return
@@ -45,19 +45,19 @@ export function answerParserErrors(refused: Refused, logger: Pick<FastifyBaseLog
   }
 }
 
-/** The parser has one code for a version that there is not and for what follows a version, such as a bare line feed. */
+/** The parser has one code for two errors: an unknown version, and invalid bytes after it, such as a bare LF. */
 function malformed(error: Error): MillraceError {
   if (error.message.endsWith('Invalid HTTP version')) return NO_SUCH_VERSION
   return new MillraceError('MALFORMED', `this is not valid HTTP (${error.message}): see RFC 9112`)
 }
 
-/** The response that is begun or awaited on a connection. Node's own handler of these errors asks the same. */
+/** The response in progress on a connection. Node's own handler of these errors checks the same. */
 function responseOn(socket: Socket): ServerResponse | undefined {
   return (socket as { _httpMessage?: ServerResponse })._httpMessage ?? undefined
 }
 
 /**
- * @param maxBodyBytes a larger body is not asked for (`Expect: 100-continue`).
+ * @param maxBodyBytes a larger body is refused before it is sent (`Expect: 100-continue`).
  */
 export function answerExpectations(server: Server, maxBodyBytes: number, refused: Refused): void {
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
@@ -70,13 +70,13 @@ export function answerExpectations(server: Server, maxBodyBytes: number, refused
     respondLast(response, problem, refused)
   })
   server.on('connect', (_request: IncomingMessage, socket: Socket) => {
-    socket.on('error', () => socket.destroy()) // Node has taken its own listener away
+    socket.on('error', () => socket.destroy()) // Node has removed its own listener
     const problem = new MillraceError('METHOD_NOT_ALLOWED', 'this is no proxy: send events to POST /v1/events')
     answerLast(socket, problem, refused)
   })
 }
 
-/** Methods of RTSP, which Node's parser knows and Fastify does not: it would write a page of log for each request. */
+/** Methods of RTSP: Node's parser accepts them, but Fastify would log a long error for each request. */
 export function refuseForeignMethods(server: Server, refused: Refused): void {
   const known = new Set(METHODS)
   const [serve] = server.listeners('request') as ((request: IncomingMessage, response: ServerResponse) => void)[]
@@ -95,7 +95,7 @@ function respondLast(response: ServerResponse, problem: MillraceError, refused: 
   refused(problem.code)
 }
 
-/** Answers what has no response. Requests before it are answered first: they are whole, and may be stored. */
+/** Answers input that has no response object, after the earlier requests: those are complete and may be stored. */
 function answerLast(socket: Socket, problem: MillraceError, refused: Refused): void {
   takeNoMore(socket)
   const response = responseOn(socket)

@@ -1,6 +1,6 @@
 /**
- * Every error a client sees: RFC 9457 `application/problem+json`, with Retry-After on 429 and 503, and Accept-Encoding
- * for a coding that is not supported.
+ * Every error that a client sees: RFC 9457 `application/problem+json`. With Retry-After on 429 and 503, and with
+ * Accept-Encoding if the content coding is not supported.
  */
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { ERRORS, type ErrorCode, MillraceError } from '../errors.ts'
@@ -11,13 +11,13 @@ const RETRY_AFTER_SECONDS = '1'
 export const PROBLEM_TYPE = 'application/problem+json'
 /** RFC 6750, section 3.1. */
 const INSUFFICIENT_SCOPE = 'Bearer realm="millrace", error="insufficient_scope"'
-/** After these the rest of the body is not read as one: it is too large, or nobody knows where it ends. */
+/** After these, the connection closes: the rest of the body is too large, or its end is unknown. */
 const CLOSING = new Set([400, 413, 501, 505])
 
-/** Events that were not accepted, by their place in the request. `retryable`: sound, but not stored. */
+/** Events that were not accepted, by their index in the request. `retryable`: valid, but not stored. */
 export type Rejected = { index: number; reason: string; retryable?: true }[]
 
-/** What Fastify raises before a route runs, in our terms. */
+/** Fastify's own errors, raised before a route runs, and the code and message for each. */
 const FROM_FASTIFY: Readonly<Record<string, (request: FastifyRequest) => readonly [ErrorCode, string]>> = {
   FST_ERR_CTP_BODY_TOO_LARGE: ({ routeOptions }) => [
     'BODY_TOO_LARGE',
@@ -44,7 +44,7 @@ export function toProblem(error: unknown, request: FastifyRequest): MillraceErro
   return code && new MillraceError(code, message ?? '', { cause: error })
 }
 
-/** The document of an error that no request carries. */
+/** The problem document of an error that belongs to no request. */
 export function problemOf(problem: MillraceError): string {
   const { status, title } = ERRORS[problem.code]
   const rejected = problem instanceof Refusal && problem.rejected.length > 0 ? problem.rejected : undefined
@@ -71,7 +71,7 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
     .send(JSON.stringify({ type: 'about:blank', title, status, detail }))
 }
 
-/** Whether Node may read what is left of the body, for the next request on the connection: it ends, and soon. */
+/** Whether the rest of the body is short and has a known end, so that the connection can serve another request. */
 function isRestShort({ headers, routeOptions }: FastifyRequest): boolean {
   const isKnown = headers['transfer-encoding'] === undefined && headers.expect === undefined
   return isKnown && Number(headers['content-length'] ?? 0) <= routeOptions.bodyLimit

@@ -1,14 +1,14 @@
 /**
- * Events a second for each client: a token bucket each (capacity: ten seconds' worth), refilled by the clock when
- * looked at. Requests are limited by @fastify/rate-limit; this counts what only a parsed body tells.
+ * Limits the events a second of each client: one token bucket each (capacity: ten seconds of events), refilled when it
+ * is used. @fastify/rate-limit limits requests. This limits events, whose number is known only after parsing.
  */
 import { MillraceError } from '../errors.ts'
 
 export const BURST_SECONDS = 10
-/** Idle clients beyond this are forgotten, the longest idle first; a forgotten one starts with a full bucket. */
+/** Beyond this number, the client that is idle longest is forgotten. It starts again with a full bucket. */
 const MAX_CLIENTS = 10_000
 
-/** What a route does with one. */
+/** The part of a quota that a route uses. */
 export type EventQuota = Pick<Quota, 'take' | 'giveBack'>
 
 export class Quota {
@@ -21,7 +21,7 @@ export class Quota {
 
   /**
    * Takes `events` from the client's bucket.
-   * @throws MillraceError OVER_QUOTA when they are not there now, TOO_MANY_EVENTS when they never can be.
+   * @throws MillraceError OVER_QUOTA when the bucket holds too few now; TOO_MANY_EVENTS when it never holds so many.
    */
   take(client: string, events: number, nowMs: number = performance.now()): void {
     const capacity = this.#eventsPerSecond * BURST_SECONDS
@@ -29,17 +29,17 @@ export class Quota {
     const before = this.#clients.get(client)
     const refilled = before ? before.tokens + ((nowMs - before.atMs) / 1000) * this.#eventsPerSecond : capacity
     const tokens = Math.min(capacity, refilled)
-    // Taken out and put back, so that the map stays in order of last use.
+    // Delete and set again, so that the map stays in order of last use.
     this.#clients.delete(client)
     this.#clients.set(client, { tokens: events <= tokens ? tokens - events : tokens, atMs: nowMs })
     if (this.#clients.size > MAX_CLIENTS) this.#clients.delete(this.#clients.keys().next().value ?? client)
     if (events > tokens) throw overQuota(this.#eventsPerSecond)
   }
 
-  /** Undoes a `take` of events that were not stored: a client pays for what was accepted. */
+  /** Undoes a `take` of events that were not stored: only stored events count. */
   giveBack(client: string, events: number): void {
     const bucket = this.#clients.get(client)
-    if (bucket) bucket.tokens += events // the next `take` knows how many there can be
+    if (bucket) bucket.tokens += events // the next `take` limits it to the capacity
   }
 }
 

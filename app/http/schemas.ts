@@ -1,7 +1,7 @@
 /**
- * What the public routes take and give, for readers: the OpenAPI document is made from it (docs.ts). Nothing is checked by it, as
- * events are judged one by one with a reason each; a test checks that the service does what it says. Loaded when somebody asks: a start
- * does not wait for it.
+ * Schemas of the public routes, for readers: docs.ts makes the OpenAPI document from them. They validate nothing,
+ * because each event is checked on its own and gets its own reason. A test checks that the service does what they say.
+ * Loaded on the first request for the document, to keep the start fast.
  */
 import type { FastifySchema } from 'fastify'
 import Type from 'typebox'
@@ -32,7 +32,7 @@ const Problem = Type.Object(
   { $id: 'Problem', description: 'RFC 9457 problem details' },
 )
 
-/** No control characters, and none of the noncharacters; those beyond U+FFFF are refused, too. */
+/** No control characters and no noncharacters. The service also refuses the noncharacters beyond U+FFFF. */
 const CHARACTER = '[^\\u0000-\\u001f\\u007f-\\u009f\\ufdd0-\\ufdef\\ufffe\\uffff]'
 const attribute = (description: string) =>
   Type.String({
@@ -51,13 +51,13 @@ const optional = {
   subject: Type.Optional(attribute('Events with the same subject stay in order.')),
   time: Type.Optional(Type.String({ format: 'date-time', description: 'Default: when it was written.' })),
   datacontenttype: Type.Optional(attribute('Media type of data.')),
-  dataschema: Type.Optional(Type.String({ format: 'uri', description: 'What data adheres to.' })),
+  dataschema: Type.Optional(Type.String({ format: 'uri', description: 'URI of the schema of data.' })),
 }
 const base64 = Type.String({
   pattern: '^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$',
   description: 'Binary data (RFC 4648), instead of data.',
 })
-/** Their names are 1 to 64 lower-case letters and digits. */
+/** Names of extensions have 1 to 64 lower-case letters and digits. */
 const extensions = Type.Union([
   Type.String({ maxLength: MAX_ATTRIBUTE_LENGTH, pattern: `^${CHARACTER}*$` }),
   Type.Integer({ minimum: -(2 ** 31), maximum: 2 ** 31 - 1 }),
@@ -182,7 +182,7 @@ const Ready = Type.Object({
   reason: Type.Optional(Type.String({ description: 'Why not.' })),
 })
 
-/** What others refer to by their `$id`. */
+/** Schemas that others refer to by their `$id`. */
 export const SHARED = [Problem, Accepted]
 
 export const ROUTES: readonly { method: 'GET' | 'POST'; url: string; schema: FastifySchema }[] = [

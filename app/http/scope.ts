@@ -1,11 +1,11 @@
 /**
- * Which events a client may send: patterns for their `type` and their `source`. The same words stand behind an API key
- * and in a claim of a token:
+ * Which events a client may send: patterns for `type` and `source`. The syntax is the same after an API key and in a
+ * claim of a token:
  *
  *     type=order.* type=cart.* source=/shop/*
  *
- * `*` stands for any characters, none among them. One pattern of an attribute must match; an attribute without patterns
- * may have any value.
+ * `*` matches any number of characters, also zero. One pattern of each attribute must match. An attribute without
+ * patterns may have any value.
  */
 /** Plain data, so that it can be sent to a thread. */
 export interface Scope {
@@ -16,7 +16,7 @@ export interface Scope {
 const MAX_PATTERNS = 100
 const WORD = /^(type|source)=([\x21-\x7e]{1,1024})$/
 
-/** @returns undefined when a word is no `type=…` or `source=…`, or there are more than 100. */
+/** @returns undefined when a word is not `type=…` or `source=…`, or there are more than 100. */
 export function parseScope(words: readonly string[]): Scope | undefined {
   if (words.length > MAX_PATTERNS) return undefined
   const scope = { types: [] as string[], sources: [] as string[] }
@@ -33,7 +33,7 @@ export function isAllowed(patterns: readonly string[], text: string): boolean {
   return patterns.length === 0 || patterns.some((pattern) => matches(pattern, text))
 }
 
-/** Takes at worst the product of both lengths, whatever the pattern; a regular expression would not promise that. */
+/** Takes at most length of pattern × length of text steps. A regular expression does not guarantee that. */
 function matches(pattern: string, text: string): boolean {
   const [first = '', ...others] = pattern.split('*')
   const last = others.pop()

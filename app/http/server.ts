@@ -1,8 +1,8 @@
 /**
- * The public listener: events in, health, OpenAPI and its page. Sees a Sender and nothing behind it.
+ * The public listener: events, health, OpenAPI and its page. Sees a Sender, never the log behind it.
  *
- * Time-outs, for a load balancer that keeps idle connections for 60 s: idle there (60) < keepAliveTimeout (72) <
- * headersTimeout (75), so that it is never the server that closes a connection just as a request is sent on it.
+ * Timeouts fit a load balancer that keeps idle connections for 60 s: idle there (60) < keepAliveTimeout (72) <
+ * headersTimeout (75). So the server never closes a connection while the load balancer sends a request on it.
  */
 import type { Server } from 'node:http'
 import type { Server as TlsServer } from 'node:tls'
@@ -45,18 +45,18 @@ import { answerUnknownRoutes } from './unknown-routes.ts'
 
 export const KEEP_ALIVE_TIMEOUT_MS = 72_000
 export const HEADERS_TIMEOUT_MS = 75_000
-/** Time for one whole request: an upload slower than that is cut off (slow loris). */
+/** Time limit for one whole request. A slower upload is cut off (slow loris). */
 const REQUEST_TIMEOUT_MS = 60_000
 
 export interface ServerOptions {
   readonly config: Config
   readonly logger: FastifyBaseLogger
   readonly sender: Sender<Write>
-  /** Certificate and keys; those that take their place are used from then on. */
+  /** Certificate and keys. New ones are used as soon as they are replaced. */
   readonly credentials: Credentials
   /** Whether the log spreads events by key. */
   readonly keyed: boolean
-  /** Whether events that are in the log already are left out. */
+  /** Whether events that are already in the log are discarded. */
   readonly deduplicates: boolean
   readonly counts: Counts
   /** Files and connections that the sinks of this process may have open. */
@@ -65,15 +65,15 @@ export interface ServerOptions {
   /** Why events cannot be taken now, or undefined. */
   readonly notReady: () => string | undefined
   readonly isDraining: () => boolean
-  /** Default: none, and the trace of a request is handed on as it came. */
+  /** Default: no tracing; the trace context of a request is passed on unchanged. */
   readonly tracing?: Tracing | undefined
-  /** Webhooks that are taken. Default: none. */
+  /** Webhooks that are accepted. Default: none. */
   readonly hooks?: readonly OpenHook[]
-  /** What clients have used of their limits, where several threads serve them. Default: this one alone does. */
+  /** How much clients have used of their limits, if several threads serve them. Default: this thread counts alone. */
   readonly limits?: SharedLimits
 }
 
-/** Of segments and groups, with room to spare. */
+/** Room for the headers of segments and groups, rounded up. */
 const LOG_HEADERS_BYTES = 1024
 
 export interface SharedLimits {
@@ -109,8 +109,8 @@ function openFastify(options: ServerOptions, refused: (code: ErrorCode) => void)
   const app = fastify({
     ...serverOptions(credentials),
     schemaController: NO_SCHEMAS,
-    // Not as its own logger: with one, Fastify times each request, which nobody reads, and has listeners on each response.
-    // Lines about a request can be found by its trace. One that is not traced needs no logger of its own.
+    // Not passed as Fastify's logger: Fastify would then time each request and add listeners to each response. Log lines
+    // of a request can be found by its trace. A request without a trace needs no logger of its own.
     childLoggerFactory: (_none, bindings, options, raw) => {
       const trace = traceparentOf(raw.headers)
       return trace === undefined ? logger : logger.child({ ...bindings, traceId: traceIdOf(trace) }, options)
@@ -121,7 +121,7 @@ function openFastify(options: ServerOptions, refused: (code: ErrorCode) => void)
     requestTimeout: REQUEST_TIMEOUT_MS,
     clientErrorHandler: answerParserErrors(refused, logger),
     forceCloseConnections: 'idle',
-    // The grace of a shutdown still serves; what arrives after it is refused by the route, as a problem document.
+    // Requests are served during the grace of a shutdown. The route refuses later ones with a problem document.
     return503OnClosing: false,
     frameworkErrors: (error, request, reply) => {
       counts.refuseRequest('other')
@@ -134,17 +134,17 @@ function openFastify(options: ServerOptions, refused: (code: ErrorCode) => void)
   return app
 }
 
-/** What Node's server is made with. Fastify has another type for servers with TLS, with the same methods. */
+/** Options of Node's server. Fastify has another type for servers with TLS, with the same methods. */
 function serverOptions({ current: { tls } }: Credentials): Pick<FastifyHttpOptions<Server>, 'http'> {
   const http = {
     headersTimeout: HEADERS_TIMEOUT_MS,
-    joinDuplicateHeaders: true, // of two, none is left out without a word
-    requireHostHeader: false, // Node would answer without a problem document: framing.ts
+    joinDuplicateHeaders: true, // Node would silently drop the second one
+    requireHostHeader: false, // Node would answer without a problem document; framing.ts checks the header
   }
   return tls === undefined ? { http } : ({ https: { ...http, ...serverOptionsOf(tls) } } as object)
 }
 
-/** Here nobody is asked for a key and no body is counted: what is sent to a route that takes none stays unread. */
+/** Leaves bodies unread on routes that expect none: these routes neither ask for a key nor limit bodies. */
 function leaveBodiesUnread(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, _payload, done) => done(null))
@@ -155,13 +155,13 @@ function answerErrors(app: FastifyInstance, counts: Counts): void {
   app.setErrorHandler((error, request, reply) => {
     const problem = toProblem(error, request)
     const isClients = !problem && ((error as FastifyError).statusCode ?? 500) < 500
-    // Of one that broke off, what there was to say is said, or nobody is there to read it.
+    // A request whose connection broke off was counted already, or has no client left to answer.
     if (!request.raw.socket.destroyed) counts.refuseRequest(isClients ? 'other' : reasonOf(problem))
     return sendProblem(error, request, reply)
   })
 }
 
-/** What no route may be asked with. */
+/** Checks that apply to every route. */
 function checkEveryRequest(app: FastifyInstance, config: Config): void {
   const isOpenToThisMachine = !needsCredentials(config) && isLoopback(config.HOST) && !config.ALLOW_ANONYMOUS
   const framing = { refusesDomains: isOpenToThisMachine }
@@ -172,7 +172,7 @@ function checkEveryRequest(app: FastifyInstance, config: Config): void {
   })
 }
 
-/** `POST /v1/events`, behind keys, limits and the bound of what is in progress, in this order. */
+/** `POST /v1/events`, after the checks of keys, limits and requests in progress, in this order. */
 async function takeEvents(
   scope: FastifyInstance,
   options: ServerOptions,
@@ -188,7 +188,7 @@ async function takeEvents(
   eventsRoute(scope, events)
 }
 
-/** `POST /v1/hooks/<name>`: who sends is known by the signature. */
+/** `POST /v1/hooks/<name>`: the signature identifies the sender. */
 async function takeHooks(scope: FastifyInstance, options: ServerOptions, events: EventsOptions): Promise<void> {
   const { config, hooks = [] } = options
   if (hooks.length === 0) return
@@ -200,7 +200,7 @@ async function takeHooks(scope: FastifyInstance, options: ServerOptions, events:
   })
 }
 
-/** What all routes that take events share. */
+/** Options shared by all routes that accept events. */
 function eventsOptions(options: ServerOptions): EventsOptions {
   const { config, sender, counts, keyed, deduplicates, isDraining, tracing, limits } = options
   const hasRoom = (bytes: number) => sender.capacity >= sender.maxCapacity / 4 && sender.freeBytes >= bytes
@@ -230,7 +230,7 @@ async function limitRequests(scope: FastifyInstance, max: number, limits: Shared
   })
 }
 
-/** One for each rate that a key has; of a rate and the quota of all clients, the lower one counts. */
+/** One quota for each rate of a public key. The lower of that rate and the quota of all clients applies. */
 function publicQuotas(maxPerSecond: number, limits: SharedLimits | undefined): (rate: number) => EventQuota {
   const quotas = new Map<number, EventQuota>()
   return (rate) => {

@@ -1,29 +1,30 @@
 /**
- * What each client has used of its limits, in memory that all threads of the public listener share: n threads grant
- * together what one would, whichever of them a connection has come to.
+ * How much each client has used of its limits, in memory that all threads of the public listener share. So n threads
+ * together grant as much as one would, whichever thread serves a connection.
  *
  *     lock │ key, expiresAtMs, used │ key, expiresAtMs, used │ …       a client is within PROBES cells of its home
  *
  * Invariants:
- *  - a cell is read and written by one thread at a time, for less than a microsecond: another thread waits meanwhile;
- *  - a cell that has expired says what a missing one says, so nothing is ever taken out;
- *  - the size is fixed: without room, the client is forgotten that would be first, and starts again.
+ *
+ * - One thread at a time reads and writes a cell, for less than a microsecond. Other threads wait.
+ * - An expired cell means the same as a missing one, so cells are never removed.
+ * - The size is fixed. Without room, the client whose cell would expire first is forgotten and starts again.
  */
 import { hash } from 'node:crypto'
 import { BURST_SECONDS, overQuota, tooManyAtOnce } from './quota.ts'
 
 const CELLS = 16_384
 const PROBES = 16
-/** Numbers of a cell. */
+/** Indices of the numbers in a cell. */
 const KEY = 0
 const EXPIRES_AT_MS = 1
 const USED = 2
 const WIDTH = 3
-/** The lock has the place of a number, so that those behind it are aligned. */
+/** The lock takes the space of one number, so that the numbers after it are aligned. */
 const LOCK_BYTES = Float64Array.BYTES_PER_ELEMENT
 const FREE = 0
 const HELD = 1
-/** The thread that held it may not have been running: check it again. */
+/** Check the lock again after this time: the system may have suspended the thread that holds it. */
 const LOCK_WAIT_MS = 1
 
 /** Memory for the clients of one limit. */
@@ -40,9 +41,9 @@ class Table {
     this.#cells = new Float64Array(memory, LOCK_BYTES)
   }
 
-  /** @param use gets the cell of `client`, which nobody else has meanwhile; may not throw. */
+  /** @param use gets the cell of `client` while no other thread can access it; must not throw. */
   change<T>(client: string, nowMs: number, use: (cell: Float64Array) => T): T {
-    const key = hash('sha256', client, 'buffer').readUIntBE(0, 6) + 1 // 0 is nobody's
+    const key = hash('sha256', client, 'buffer').readUIntBE(0, 6) + 1 // 0 marks an empty cell
     while (Atomics.compareExchange(this.#lock, 0, FREE, HELD) !== FREE) Atomics.wait(this.#lock, 0, HELD, LOCK_WAIT_MS)
     const result = use(this.#find(key, nowMs))
     Atomics.store(this.#lock, 0, FREE)
@@ -70,13 +71,13 @@ class Table {
   }
 }
 
-/** The clock that is the same in all threads. */
+/** A clock that is the same in all threads. */
 function now(): number {
   const [seconds, nanoseconds] = process.hrtime()
   return seconds * 1000 + nanoseconds / 1e6
 }
 
-/** As Quota (quota.ts). What is kept of a bucket is when it will be full again. */
+/** The same as Quota (quota.ts). It stores only the time at which a bucket will be full again. */
 export class SharedQuota {
   readonly #table: Table
   readonly #eventsPerSecond: number
@@ -92,7 +93,7 @@ export class SharedQuota {
     if (events > perSecond * BURST_SECONDS) throw tooManyAtOnce(events, perSecond)
     const taken = this.#table.change(client, nowMs, (cell) => {
       const fullAtMs = Math.max(nowMs, cell[EXPIRES_AT_MS] as number) + (1000 * events) / perSecond
-      // Sums of fractions: a bucket that is exactly enough is.
+      // Allow for rounding errors, so that a bucket that holds exactly enough passes.
       if (fullAtMs - nowMs > 1000 * BURST_SECONDS + 1e-6) return false
       cell[EXPIRES_AT_MS] = fullAtMs
       return true
@@ -109,7 +110,7 @@ export class SharedQuota {
 
 type Incremented = (error: Error | null, result?: { current: number; ttl: number }) => void
 
-/** A store for @fastify/rate-limit, which counts the requests of a window that begins with a client's first one. */
+/** A store for @fastify/rate-limit: counts requests in a window that begins with a client's first request. */
 export function sharedStore(memory: SharedArrayBuffer) {
   const table = new Table(memory)
   return class Store {

@@ -1,10 +1,10 @@
 /**
- * What the main thread and a thread of the public listener say to each other.
+ * Messages between the main thread and a thread of the public listener.
  *
  *     listen ─▶ listening | refused     group ─▶ settled, in the same order     close ─▶ closed
  *
- * Nothing in a message is per request: a group is one payload, which is moved and not copied, and its answer is a
- * few words unless some of its events were lost or known.
+ * No message is per request. A group is one payload, which is moved and not copied. Its answer is short, unless some of
+ * its events were lost or were duplicates.
  */
 import type { Config } from '../config.ts'
 import type { MillraceError } from '../errors.ts'
@@ -14,9 +14,9 @@ import { type Known, type Lost, NOTHING_LOST, type Write } from '../write.ts'
 import type { CredentialSet } from './credentials.ts'
 import type { SharedLimits } from './server.ts'
 
-/** What a thread is started with. */
+/** The data that a thread is started with. */
 export interface ThreadStart {
-  /** With this thread's part of what is bounded. */
+  /** The configuration, with this thread's share of the capacities. */
   readonly config: Config
   readonly keyed: boolean
   readonly deduplicates: boolean
@@ -26,26 +26,26 @@ export interface ThreadStart {
   readonly logLevel: string
   readonly traced: boolean
   readonly credentials: CredentialSet
-  /** Memory of its counts (counts.ts), and of the limits that all threads share. */
+  /** Memory of this thread's counts (counts.ts), and of the limits that all threads share. */
   readonly counts: SharedArrayBuffer
   readonly limits: SharedLimits
 }
 
-/** The writes of a thread that are to be made durable together. */
+/** Writes of a thread that become durable together. */
 export interface SentGroup {
   readonly kind: 'group'
   readonly payload: Uint8Array<ArrayBuffer>
   readonly count: number
   readonly known: Known
-  /** Of each event, if the log needs them. */
+  /** The key of each event, if the log needs keys. */
   readonly keys: readonly string[] | undefined
   readonly identities: readonly (string | undefined)[] | undefined
 }
 
-/** What became of it. Absent is what there is none of; places are those of events in the group. */
+/** The outcome of a group. A member is absent if there is nothing to report; places are indices in the group. */
 export interface Outcome {
   readonly kind: 'settled'
-  /** None of it is durable, for one reason. */
+  /** Set when no event of the group is durable. */
   readonly error?: SentError
   readonly lost?: readonly { readonly index: number; readonly error: SentError }[]
   readonly duplicates?: readonly number[]
@@ -65,7 +65,7 @@ export type FromThread =
   | { readonly kind: 'closed' }
   | SentGroup
 
-/** Tells each write of a group what became of its own events. */
+/** Tells each write of a group the outcome of its own events. */
 export function settleGroup(group: readonly Write[], { error, lost = [], duplicates = [] }: Outcome): void {
   if (error) {
     const failure = unpack(error)

@@ -1,14 +1,15 @@
 /**
- * A thread of the public listener; threads.ts is its other side. The server, a channel of its own, and what takes the
- * groups from there to the main thread, which alone writes to the log.
+ * A thread of the public listener; threads.ts is the other side. It runs the server and its own channel, and sends
+ * groups from that channel to the main thread. Only the main thread writes to the log.
  *
  *     HTTP ─▶ Sender ═ channel ═▶ Receiver ─▶ group ─message─▶ main thread: Sender ═ channel ═▶ group commit
  *       ▲                                       │
- *       └─ 202, each write is settled here ◀────┴◀─message─ what became of the group
+ *       └─ 202, each write is settled here ◀────┴◀─message─ outcome of the group
  *
  * Invariants:
- *  - at most MAX_ON_THE_WAY groups are between the two; what comes meanwhile waits in the channel, which is bounded;
- *  - groups are answered in the order they were sent in, so that an answer needs no number.
+ *
+ * - At most MAX_ON_THE_WAY groups are between the two threads. Further writes wait in the channel, which is bounded.
+ * - Groups are answered in the order in which they were sent, so an answer needs no number.
  */
 import { setImmediate as immediate } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
@@ -23,9 +24,9 @@ import { Credentials } from './credentials.ts'
 import { createServer } from './server.ts'
 import { type FromThread, settleGroup, type ThreadStart, type ToThread } from './thread-messages.ts'
 
-/** One that is being committed, and one that is there once it is. */
+/** One group that is being committed, and one that is ready when that commit ends. */
 const MAX_ON_THE_WAY = 2
-/** How often it publishes how full the channel is while no group leaves. */
+/** How often the thread publishes the fill of its channel while it sends no group. */
 const PUBLISH_FILL_EVERY_MS = 500
 const NEWLINE = 0x0a
 
@@ -33,8 +34,8 @@ const start = workerData as ThreadStart
 const { config, keyed, deduplicates, version } = start
 const counts = new ThreadCounts(start.counts)
 /**
- * Half of that and the largest body, newlines and all, are no more than the channel of the main thread holds, which is
- * at least two of these.
+ * Half of it plus the largest body, with newlines, fits into the channel of the main thread, which holds at least two
+ * of these.
  */
 const MAX_GROUP_BYTES = Math.min(config.GROUP_MAX_BYTES, config.CHANNEL_CAPACITY_BYTES)
 const { sender, receiver } = channel<Write>(config.CHANNEL_CAPACITY_EVENTS, {
@@ -99,7 +100,7 @@ function publishFill(): void {
 
 async function listen(host: string, port: number): Promise<void> {
   try {
-    // Fastify hands on what its type does not name.
+    // Fastify passes `reusePort` on to Node, although its type does not name it.
     const options: FastifyListenOptions & { readonly reusePort: true } = { host, port, reusePort: true }
     post({ kind: 'listening', url: await server.listen(options) })
   } catch (error) {
@@ -107,7 +108,7 @@ async function listen(host: string, port: number): Promise<void> {
   }
 }
 
-/** Requests in hand are answered, so the main thread must still be committing. */
+/** Answers the requests in progress, so the main thread must still commit groups. */
 async function close(): Promise<void> {
   draining = true
   await server.close()
@@ -117,7 +118,7 @@ async function close(): Promise<void> {
   post({ kind: 'closed' })
 }
 
-/** Until the channel is closed and drained, and everything is answered. */
+/** Runs until the channel is closed and drained, and every group is answered. */
 async function sendGroups(): Promise<void> {
   for (;;) {
     while (onTheWay.length >= MAX_ON_THE_WAY) await untilAnswered()
@@ -126,7 +127,7 @@ async function sendGroups(): Promise<void> {
     const group = [first]
     const room = MAX_GROUP_BYTES - first.payload.length
     if (room > MAX_GROUP_BYTES / 2) {
-      // A message costs as much as a small request: what else arrives in this turn of the event loop goes with it.
+      // A message costs as much as a small request. Wait one turn, so that writes which arrive now join the group.
       await immediate()
       receiver.tryRecvMany(group, Number.POSITIVE_INFINITY, { maxBytes: room })
     }
@@ -147,7 +148,7 @@ async function untilAnswered(): Promise<void> {
   answered = Promise.withResolvers()
 }
 
-/** Their lines in memory of their own, which can be moved. */
+/** Copies the lines of all writes into one buffer that can be moved to another thread. */
 function joined(group: readonly Write[]): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(new ArrayBuffer(group.reduce((sum, { payload }) => sum + payload.length + 1, -1)))
   let at = 0

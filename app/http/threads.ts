@@ -1,15 +1,16 @@
 /**
  * The public listener on several threads (thread.ts), all on one port: the kernel gives each new connection to one of
- * them (SO_REUSEPORT). Stands where the server of the main thread stands otherwise, and sees a Sender as that does.
+ * them (SO_REUSEPORT). It replaces the server of the main thread and, like that server, sees only a Sender.
  *
  *     thread 1: HTTP, inflating, JSON, validation ─group─▶ ┐
  *     thread 2: …                                 ─group─▶ ├▶ Sender ═ channel ═▶ one group commit, one log
  *     thread n: …                                 ─group─▶ ┘
  *
- * One writer, so order per key holds whatever connections a client uses: what is acknowledged is in the log before what
- * is sent after it. Invariants:
- *  - a thread that ends before it is told to ends the process: its error is thrown, uncaught;
- *  - capacities are divided, so that n threads hold no more than one would.
+ * There is one writer, so order per key holds whichever connections a client uses: an acknowledged event is in the log
+ * before any event that the client sends later. Invariants:
+ *
+ * - A thread that ends too early ends the process: its error is thrown and not caught.
+ * - Capacities are divided, so that n threads hold no more than one would.
  */
 import { errorMonitor, once } from 'node:events'
 import { createServer as createProbe } from 'node:net'
@@ -28,23 +29,23 @@ import type { FromThread, Outcome, SentGroup, ThreadStart, ToThread } from './th
 
 /** How often threads are told whether the service is ready. */
 const POST_READINESS_EVERY_MS = 100
-/** How often is measured how busy they are. */
+/** How often the load of the threads is measured. */
 const MEASURE_LOOPS_EVERY_MS = 1000
 
 interface Thread {
   readonly worker: Worker
   readonly counts: ThreadCounts
   readonly listening: PromiseWithResolvers<string>
-  /** Nothing is left to do in it, or it is gone. */
+  /** Resolves when the thread has nothing left to do, or has ended. */
   readonly ended: PromiseWithResolvers<void>
   loop?: EventLoopUtilization
-  /** Share of the last second (0–1). */
+  /** Share of the last second that its event loop was busy (0–1). */
   loopUse: number
 }
 
 type ThreadsOptions = ServerOptions & { readonly counts: IngestCounts }
 
-/** The writes of a thread as one: what is lost of it is sorted out there, request by request. */
+/** All writes of a group as one. The thread that sent it assigns the outcome to each request. */
 export class GroupWrite extends Write {
   readonly #answer: (outcome: Outcome) => void
 
@@ -67,14 +68,14 @@ export class GroupWrite extends Write {
 
 export class HttpThreads implements ThreadsView {
   readonly #options: ThreadsOptions
-  /** Of each thread. */
+  /** The configuration of each thread. */
   readonly #part: Config
   readonly #threads: readonly Thread[]
   readonly #timers: readonly NodeJS.Timeout[]
   #notReady: string | undefined
   #closing = false
 
-  /** @param options.counts where what the threads count is read. */
+  /** @param options.counts gives access to the counts of the threads. */
   constructor(options: ThreadsOptions) {
     this.#options = options
     this.#part = partOf(options.config)
@@ -90,10 +91,10 @@ export class HttpThreads implements ThreadsView {
     this.#timers = timers.map((timer) => timer.unref())
   }
 
-  /** @throws MillraceError CONFIG_INVALID where threads cannot share a port; what the port is refused with. */
+  /** @throws MillraceError CONFIG_INVALID if threads cannot share a port; a system error if the port is refused. */
   async listen({ host, port }: { host: string; port: number }): Promise<string> {
     this.#postReadiness()
-    // A second service that shares ports as well would not be refused, and take half of the connections.
+    // Without this probe, a second service with a shared port would start and take half of the connections.
     if (port !== 0) await probe(host, port)
     const [first, ...others] = this.#threads
     if (first === undefined) throw new RangeError('there must be a thread')
@@ -102,7 +103,7 @@ export class HttpThreads implements ThreadsView {
     return url
   }
 
-  /** Requests in hand are answered, so group commit must still run. */
+  /** Answers the requests in progress, so group commit must still run. */
   async close(): Promise<void> {
     this.#closing = true
     for (const timer of this.#timers) clearInterval(timer)
@@ -147,7 +148,7 @@ export class HttpThreads implements ThreadsView {
     worker.on('message', (message: FromThread) => this.#onMessage(thread, message))
     let failed = false
     worker.once(errorMonitor, () => {
-      failed = true // and thrown, as nobody listens
+      failed = true // and thrown, because there is no listener
     })
     worker.once('exit', (code) => {
       ended.resolve()
@@ -175,7 +176,7 @@ export class HttpThreads implements ThreadsView {
     }
   }
 
-  /** Waits for room; the order of the groups of a thread is kept, as the channel has one line for all who wait. */
+  /** Waits for room. Keeps the order of a thread's groups, because the channel serves waiting senders in order. */
   async #send({ worker }: Thread, group: SentGroup): Promise<void> {
     const write = new GroupWrite(group, (outcome) => postTo(worker, outcome))
     try {
@@ -207,7 +208,7 @@ export class HttpThreads implements ThreadsView {
   }
 }
 
-/** What of the capacities each of `WORKERS` threads has. */
+/** The configuration of one of `WORKERS` threads, with its share of the capacities. */
 function partOf(config: Config): Config {
   const part = (capacity: number) => Math.floor(capacity / config.WORKERS)
   return {
@@ -236,7 +237,7 @@ async function listenIn({ worker, listening }: Thread, host: string, port: numbe
   }
 }
 
-/** @throws what listening there is refused with, to who shares the port with nobody. */
+/** @throws the system error of listening on the port without sharing it. */
 async function probe(host: string, port: number): Promise<void> {
   const server = createProbe().listen({ host, port, exclusive: true })
   await once(server, 'listening')

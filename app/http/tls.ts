@@ -1,7 +1,7 @@
 /**
- * TLS of the public listener (RFC 8446; 1.2 is taken as well, RFC 9325): its certificate, the key of that, and the
- * authorities whose client certificates are taken. They are checked together before they are used: whatever passes here
- * can be served.
+ * TLS of the public listener (RFC 8446; 1.2 is accepted as well, RFC 9325): its certificate, its private key, and the
+ * authorities whose client certificates are accepted. All are checked together before use: files that pass can be
+ * served.
  */
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs'
@@ -15,7 +15,7 @@ export interface TlsFiles {
   /** The certificate of this service first, then those that lead to an authority. */
   readonly cert: string
   readonly key: string
-  /** With it each client needs a certificate that one of these has signed. */
+  /** If set, each client needs a certificate signed by one of these authorities. */
   readonly clientCa: string | undefined
 }
 
@@ -23,11 +23,12 @@ export type TlsVariables = Pick<Config, 'TLS_CERT_FILE' | 'TLS_KEY_FILE' | 'TLS_
 
 /** A bundle of all public authorities has 200 KB. */
 const MAX_FILE_BYTES = 1024 * 1024
-/** A client that has not finished its handshake by then is cut off; a shutdown waits as long for it. */
+/** Time limit of a handshake: then the client is cut off. A shutdown waits as long for it. */
 const HANDSHAKE_TIMEOUT_MS = 5000
 
 /**
- * @param onWarning hears of a certificate that is not valid now. It is taken: a clock may be wrong, and clients decide.
+ * @param onWarning called if the certificate has expired or is not valid yet. It is used anyway: a clock may be wrong,
+ *   and clients decide.
  * @returns undefined when the listener has no TLS.
  * @throws MillraceError CONFIG_INVALID, naming the variable.
  */
@@ -53,12 +54,12 @@ export function readTls(variables: TlsVariables, onWarning: (message: string) =>
   return files
 }
 
-/** What a new connection is served with. */
+/** The context of new TLS connections. */
 export function contextOf({ cert, key, clientCa }: TlsFiles): SecureContextOptions {
   return { cert, key, ...(clientCa !== undefined && { ca: clientCa }), minVersion: 'TLSv1.2' }
 }
 
-/** What the server is made with. */
+/** The options of the TLS server. */
 export function serverOptionsOf(files: TlsFiles) {
   const requiresClient = files.clientCa !== undefined
   return {
@@ -69,7 +70,7 @@ export function serverOptionsOf(files: TlsFiles) {
   }
 }
 
-/** For a line of the log: which one it is, and until when. */
+/** Names the certificate and its end of validity, for a log line. */
 export function describeCertificate({ cert }: TlsFiles): string {
   const { fingerprint256, validTo } = new X509Certificate(cert)
   return `certificate ${fingerprint256.slice(0, 23)}…, valid until ${new Date(validTo).toISOString()}`
@@ -118,7 +119,7 @@ function keyOf(pem: string): KeyObject {
   try {
     return createPrivateKey(pem)
   } catch (error) {
-    // OpenSSL's words say nothing of the key itself.
+    // OpenSSL's message does not describe the key file.
     const isEncrypted = systemCode(error) === 'ERR_MISSING_PASSPHRASE'
     const problem = isEncrypted ? 'the key is encrypted: give it without a passphrase' : 'it holds no whole private key'
     throw invalid('TLS_KEY_FILE', `${problem} (${messageOf(error)})`)

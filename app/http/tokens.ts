@@ -13,10 +13,10 @@ import type { Grant } from './identity.ts'
 import { KeySet, type KeySetLimits } from './jwks.ts'
 import { parseScope, type Scope } from './scope.ts'
 
-/** Asymmetric ones only: with HS256, the public key of the issuer would be a secret that everybody knows. */
+/** Asymmetric algorithms only: with HS256, the issuer's public key would serve as the secret. */
 const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519']
 const CLOCK_TOLERANCE_SECONDS = 5
-/** Text that an event can have as an attribute, and a line of the log as a name. */
+/** Text that is valid as an attribute of an event and as a name in a log line. */
 const CLIENT_NAME = /^[^\p{Cc}\p{Cs}\p{Noncharacter_Code_Point}]{1,256}$/u
 
 type TokenVariables = Pick<
@@ -24,9 +24,9 @@ type TokenVariables = Pick<
   'AUTH_JWKS_URL' | 'AUTH_ISSUER' | 'AUTH_AUDIENCE' | 'AUTH_CLIENT_CLAIM' | 'AUTH_SCOPE_CLAIM' | 'AUTH_CLIENT_TYPE'
 >
 
-/** Who has sent a token. */
+/** The client that sent a token. */
 export interface TokenClient {
-  /** For limits and the log; no API key has a name like it. */
+  /** Name for limits and the log. No API key can have such a name. */
   readonly client: string
   readonly grant: Grant
 }
@@ -40,7 +40,7 @@ export class Tokens {
     this.#keys = new KeySet(variables.AUTH_JWKS_URL, logger, limits)
   }
 
-  /** @throws MillraceError UNAUTHORIZED with what is wrong, OUT_OF_SCOPE, AUTH_UNAVAILABLE. */
+  /** @throws MillraceError UNAUTHORIZED (says what is wrong), OUT_OF_SCOPE, AUTH_UNAVAILABLE. */
   async verify(token: string): Promise<TokenClient> {
     const { AUTH_ISSUER: issuer, AUTH_AUDIENCE: audience, AUTH_CLIENT_TYPE: authtype } = this.#variables
     const checks = { issuer, audience, algorithms: ALGORITHMS, clockTolerance: CLOCK_TOLERANCE_SECONDS }
@@ -64,8 +64,8 @@ function nameOf(claims: JWTPayload, claim: string): string {
 }
 
 /**
- * Words for other services are left out. A token with no word for this one may send nothing: who wants to allow
- * everything says `type=*`.
+ * Words for other services are ignored. A token without a word for this service may send nothing: use `type=*` to allow
+ * every event.
  */
 function scopeOf(claims: JWTPayload, claim: string): Scope | undefined {
   if (claim === '') return undefined
@@ -78,7 +78,7 @@ function scopeOf(claims: JWTPayload, claim: string): Scope | undefined {
   throw new MillraceError('OUT_OF_SCOPE', problem)
 }
 
-/** In the words of the client that sent the token; nothing of the token is repeated. */
+/** The problem, for the client that sent the token. Quotes nothing from the token. */
 function problemOf(error: unknown): string {
   if (error instanceof errors.JWTExpired) return 'has expired: get a new one'
   if (error instanceof errors.JWTClaimValidationFailed) {

@@ -1,14 +1,14 @@
 /**
- * Trace context of a request (https://www.w3.org/TR/trace-context/) → `traceparent` of its events, the CloudEvents
- * extension for it (https://github.com/cloudevents/spec/blob/main/cloudevents/extensions/distributed-tracing.md). From
- * there handlers and the http sink have it.
+ * Copies the trace context of a request (https://www.w3.org/TR/trace-context/) into its events, as the CloudEvents
+ * extension `traceparent`. Handlers and the http sink read it there. See
+ * https://github.com/cloudevents/spec/blob/main/cloudevents/extensions/distributed-tracing.md
  */
 import type { IncomingHttpHeaders } from 'node:http'
 import { withMembers } from '../event/members.ts'
 import { NUMBER } from '../event/names.ts'
 import { isTraceparent } from '../event.ts'
 
-/** The header when it is valid. A broken one is as good as none: the trace is not worth an event. */
+/** The header, if it is valid. An invalid one is ignored: a bad trace must not cost an event. */
 export function traceparentOf(headers: IncomingHttpHeaders): string | undefined {
   const { traceparent } = headers
   return isTraceparent(traceparent) ? traceparent : undefined
@@ -19,9 +19,9 @@ export function traceIdOf(traceparent: string): string {
 }
 
 /**
- * Puts the attribute in front of each event's own; an event that brings its own keeps that.
+ * Adds the attribute to each event. An event that already has one keeps it.
  * @param payload JSON objects, one a line.
- * @param maxBytes past this the payload comes back as it is: what was small enough to be taken stays small enough.
+ * @param maxBytes limit of the result; if it would be larger, the payload is returned unchanged.
  */
 export function withTraceparent(payload: Buffer, traceparent: string, maxBytes: number): Buffer {
   const marked = withMembers(payload, new Map([[NUMBER.traceparent, `"traceparent":"${traceparent}",`]]))

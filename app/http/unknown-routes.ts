@@ -1,13 +1,13 @@
 /**
- * 404 for a path that nothing is at; 405 with `Allow` for one that takes other methods (RFC 9110, section 15.5.6).
- * OPTIONS is answered for every path that takes anything, and for `*`, the listener as a whole (section 9.3.7).
+ * 404 for an unknown path. 405 with `Allow` for a path that has other methods (RFC 9110, section 15.5.6). OPTIONS is
+ * answered for every known path and for `*`, the listener as a whole (section 9.3.7).
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { MillraceError } from '../errors.ts'
 
 /**
- * To be called before any route is added.
- * @param see where the reader finds what there is.
+ * Call this before any route is added.
+ * @param see the path where a reader finds the list of routes.
  */
 export function answerUnknownRoutes(app: FastifyInstance, see: string): void {
   const routes: { readonly path: RegExp; readonly methods: readonly string[] }[] = []
@@ -31,20 +31,20 @@ export function answerUnknownRoutes(app: FastifyInstance, see: string): void {
     reply.header('allow', methods)
     return new MillraceError('METHOD_NOT_ALLOWED', `no ${method} ${url}: use ${methods}`)
   }
-  // Before the type of the body is looked at: that is not what is wrong.
+  // Before the content type is checked: the method is what is wrong.
   app.addHook('onRequest', (request, reply, done) => {
     if (!request.is404) return done()
     const allowed = request.method === 'OPTIONS' ? methodsAt(pathOf(request.url)) : []
     if (allowed.length === 0) return done(refusal(request, reply))
     reply.code(204).header('allow', allowed.join(', ')).send()
   })
-  // For a route that finds nothing to serve.
+  // For a route that has nothing to serve.
   app.setNotFoundHandler((request, reply) => {
     throw refusal(request, reply)
   })
 }
 
-/** As the router reads it: of a target in absolute form, without the host. */
+/** The path as the router sees it. A target in absolute form loses its host. */
 function pathOf(url: string): string {
   const [path = ''] = url.replace(/^https?:\/\/[^/?#]*/i, '').split(/[?#]/)
   try {

@@ -1,7 +1,7 @@
 /**
- * Collects a body as the bytes that were received. A body that came in one piece, as nearly all do, is that piece:
- * Fastify's own collector copies every body again, and this memory, outside of the heap, is what full collections are
- * for. Node gives each piece memory of its own (`Buffer::Copy` in node_http_parser.cc), so nobody else writes into it.
+ * Collects a body as the bytes that were received. Nearly all bodies arrive in one piece, and that piece is used as it
+ * is. Fastify's own collector copies every body, and this memory outside of the heap is what triggers full collections.
+ * Node gives each piece its own memory (`Buffer::Copy` in node_http_parser.cc), so nothing else writes into it.
  */
 import { errorCodes, type FastifyInstance, type FastifyRequest } from 'fastify'
 
@@ -9,11 +9,11 @@ const { FST_ERR_CTP_BODY_TOO_LARGE } = errorCodes
 
 type Done = (error: Error | null, body?: Buffer) => void
 
-/** Every type, known or not, is judged by the route, with the headers at hand. */
+/** Accepts every content type: the route checks the type, because it also has the headers. */
 export function keepBodiesAsBytes(app: FastifyInstance, maxBytes: number): void {
   app.removeAllContentTypeParsers()
   const collect = (request: FastifyRequest, _payload: unknown, done: Done) => collectBody(request, maxBytes, done)
-  // By an expression that all match: the parser for what no other is for, `*`, is looked up again for each request.
+  // An expression that matches every type: Fastify does not cache the lookup of the catch-all parser, `*`.
   for (const every of [/^/, '*']) app.addContentTypeParser(every, collect)
 }
 
@@ -25,7 +25,7 @@ function collectBody({ raw }: FastifyRequest, maxBytes: number, done: Done): voi
   const pieces: Buffer[] = []
   let bytes = 0
   let isDone = false
-  // The listeners stay: to take three of them away costs each request more than the rest of this.
+  // The listeners stay: removing the three of them would cost more than the rest of this function.
   const settle = (error: Error | null, body?: Buffer) => {
     if (isDone) return
     isDone = true
@@ -39,6 +39,6 @@ function collectBody({ raw }: FastifyRequest, maxBytes: number, done: Done): voi
     if (bytes > maxBytes) settle(new FST_ERR_CTP_BODY_TOO_LARGE())
   })
   raw.on('end', () => settle(null, pieces.length === 1 ? pieces[0] : Buffer.concat(pieces, bytes)))
-  // A client that went away is no failure of this service.
+  // A client that closed its connection is not an error of this service.
   raw.on('error', (error: Error) => settle(Object.assign(error, { statusCode: 400 })))
 }

@@ -2,31 +2,31 @@
  * Zstandard bodies (RFC 8878): one or more frames, and skippable frames anywhere between them.
  *
  *     magic 28 B5 2F FD │ descriptor │ window? │ dictionary? │ content size? │ block │ … │ last block │ checksum?
- *     magic 5x 2A 4D 18 │ size │ size bytes that hold nothing for us
- *     block: 3 bytes, little-endian: bit 0 is it the last │ bits 1–2 its type │ bits 3–23 its size
+ *     magic 5x 2A 4D 18 │ size │ `size` bytes to skip
+ *     block: 3 bytes, little-endian: bit 0 last block │ bits 1–2 type │ bits 3–23 size
  *
- * Node's decoder stops behind the first frame without a word, and takes a frame that is cut short for a whole one. So the
- * frames are found here, by their headers; the decoder gets them one at a time.
+ * Node's decoder stops silently after the first frame, and accepts a frame that is cut short. So this module finds the
+ * frames by their headers and gives them to the decoder one at a time.
  */
 import zlib, { type ZlibOptions } from 'node:zlib'
 
-/** RFC 9659 asks decoders for a window of 8 MiB at least, and lets them refuse more: a frame cannot make us allocate. */
+/** 8 MiB. RFC 9659 asks decoders for at least that, and lets them refuse more: it limits what a frame can allocate. */
 const WINDOW_LOG_MAX = 23
-/** Each costs a trip to a thread; a client that flushes a frame for each event of the largest request stays below. */
+/** Each frame costs a call in another thread. A frame for each event of the largest request is still accepted. */
 const MAX_FRAMES = 10_000
 const FRAME_MAGIC = 0xfd2fb528
-/** The last four bits of its first byte are free. */
+/** The low four bits of the first byte can have any value. */
 const SKIPPABLE_MAGIC = 0x184d2a50
 const SKIPPABLE_HEADER_BYTES = 8
 const BLOCK_HEADER_BYTES = 3
 const RLE_BLOCK = 1
 const CHECKSUM_BYTES = 4
-/** By the last two bits of the descriptor, and by its first two. */
+/** Sizes of fields: the dictionary id by the last two bits of the descriptor, the content size by its first two. */
 const DICTIONARY_ID_BYTES = [0, 1, 2, 4]
 const CONTENT_SIZE_BYTES = [0, 2, 4, 8]
 
 /**
- * @param maxBytes limit of what all frames hold together; no more than that is kept, whatever the frames say.
+ * @param options.maxOutputLength limit of the output of all frames together, bytes; applied whatever the frames say.
  * @throws Error with code ERR_BUFFER_TOO_LARGE beyond the limit; any other error says what is wrong with the body.
  */
 export async function decompressZstd(body: Buffer, { maxOutputLength }: ZlibOptions): Promise<Buffer> {
@@ -51,7 +51,7 @@ export async function decompressZstd(body: Buffer, { maxOutputLength }: ZlibOpti
   return promise
 }
 
-/** The frames that hold something, each whole. @throws Error when one is not a frame, or the body ends within it. */
+/** The frames with content, each complete. @throws Error when a frame is invalid, or the body ends within it. */
 function framesOf(body: Buffer): Buffer[] {
   const frames: Buffer[] = []
   for (let at = 0; at < body.length; ) {
@@ -73,7 +73,7 @@ function skippableEnd(body: Buffer, at: number): number | undefined {
   return begin <= body.length ? begin + body.readUInt32LE(at + 4) : undefined
 }
 
-/** Behind the last block and its checksum; undefined when the body ends before. */
+/** The position after the last block and its checksum; undefined when the body ends earlier. */
 function frameEnd(body: Buffer, at: number): number | undefined {
   const descriptor = body[at + 4]
   if (descriptor === undefined) return undefined
