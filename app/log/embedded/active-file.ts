@@ -1,33 +1,34 @@
 /**
- * The file that is written to, and the buffer that groups are laid out in.
+ * The file that the log writes to, and the buffer in which a group is encoded.
  *
  *     │ segment header │ group │ group │ zeros: allocated, not used yet │
  *                                      ▲ where the next group goes      ▲ allocated
  *
- * To sync a file that has grown costs a write of the file system's journal as well. So a small group that makes it longer takes zeros
- * along, and the groups that follow are spared it. Readers and recovery know zeros at the end for what they are.
+ * Syncing a file that has grown costs an extra write of the file system's journal. So a small group that extends the
+ * file also writes zeros after it, and the groups that follow fit into them. Readers and recovery treat zeros at the
+ * end as unused space.
  */
 import { type Batch, knownOfAll } from '../../write.ts'
 import { type File, writeFully } from './files.ts'
 import { GROUP_HEADER_BYTES, writeGroupHeader } from './format.ts'
 import { isNoSpace } from './reserve.ts'
 
-/** The file grows to a multiple of this. */
+/** The file grows to a multiple of this size. */
 const ALLOCATE_BYTES = 256 * 1024
-/** A larger group would write half of the disk's bandwidth for nothing. */
+/** Only groups below this size are padded: for a larger group, up to half of the disk's bandwidth would go to zeros. */
 const SMALL_GROUP_BYTES = ALLOCATE_BYTES / 4
 const INITIAL_BYTES = 64 * 1024
 const NEWLINE = 0x0a
 
-/** One group as it lies in the file. Reused for every group; grows to the largest one met. */
+/** One group as it is written to the file. Reused for every group; grows to the largest group so far. */
 export class GroupBuffer {
   bytes = Buffer.allocUnsafeSlow(INITIAL_BYTES)
-  /** Of the group, with its header. */
+  /** Bytes of the group, with its header. */
   length = 0
-  /** Events in it. */
+  /** Events in the group. */
   count = 0
 
-  /** Payload first, then the header in front of it. @param baseOffset of its first event. */
+  /** Writes the payload first, then the header before it. @param baseOffset offset of the group's first event. */
   encode(batches: readonly Batch[], baseOffset: number): void {
     this.length = GROUP_HEADER_BYTES
     this.count = 0
@@ -49,7 +50,7 @@ export class GroupBuffer {
     writeGroupHeader(this.bytes, 0, { payloadBytes, count, baseOffset, appendedAtMs: Date.now(), known })
   }
 
-  /** Zeros behind the group, until both have so many bytes. */
+  /** Adds zeros after the group, up to `bytes` in total. */
   pad(bytes: number): void {
     if (bytes > this.bytes.length) {
       const larger = Buffer.allocUnsafeSlow(bytes)
@@ -64,15 +65,15 @@ export class ActiveFile {
   readonly #file: File
   #allocatedBytes: number
 
-  /** @param bytes that it has. */
+  /** @param bytes current length of the file. */
   constructor(file: File, bytes: number) {
     this.#file = file
     this.#allocatedBytes = bytes
   }
 
   /**
-   * Durable when it returns.
-   * @param limitBytes how long the file may become by what is allocated ahead; the group itself is written in any case.
+   * Writes a group. It is durable when this returns.
+   * @param limitBytes maximum length of the file with padding. The group itself is written in any case.
    */
   async write(group: GroupBuffer, position: number, limitBytes: number): Promise<void> {
     const length = this.#lengthWithZeros(group.length, position, limitBytes)
@@ -89,16 +90,16 @@ export class ActiveFile {
     this.#allocatedBytes = Math.max(this.#allocatedBytes, position + done)
   }
 
-  /** Durable, too: else a power cut could bring back what is cut off. */
+  /** Cuts the file off, durably: otherwise a power cut could bring the removed bytes back. */
   async truncate(bytes: number): Promise<void> {
     await this.#file.truncate(bytes)
     await this.#file.datasync()
     this.#allocatedBytes = bytes
   }
 
-  /** @param usedBytes what is behind them is given back; undefined when nothing may be changed any more. */
+  /** @param usedBytes the file is truncated to this length; undefined if it must not be changed any more. */
   async close(usedBytes: number | undefined): Promise<void> {
-    // Only tidies.
+    // This only frees space: readers ignore zeros at the end, so an error does not matter.
     if (usedBytes !== undefined && this.#allocatedBytes > usedBytes)
       await this.#file.truncate(usedBytes).catch(() => undefined)
     await this.#file.close()

@@ -1,6 +1,6 @@
 /**
- * Progress of every consumer, in one small file that is replaced whole. Group commit here too: a flush writes what all
- * consumers have set by then, and the next one starts when it returns.
+ * Progress of every consumer, in one small file that is always replaced as a whole. It uses group commit, too: a flush
+ * writes the progress that all consumers have set so far, and the next flush starts when it returns.
  */
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
@@ -33,7 +33,7 @@ export class ConsumerStore implements ProgressStore {
   readonly #files: Files
   readonly #directory: string
   readonly #reserve: SpaceReserve
-  /** What a restart would see. */
+  /** Progress that is on disk, as a restart would read it. */
   readonly #durable = new Map<string, ConsumerProgress>()
   readonly #wanted = new Map<string, ConsumerProgress>()
   #flushing: Promise<void> | undefined
@@ -44,7 +44,7 @@ export class ConsumerStore implements ProgressStore {
     this.#reserve = reserve
   }
 
-  /** @throws MillraceError LOG_FORMAT when a version that this one cannot read wrote the file. */
+  /** @throws MillraceError LOG_FORMAT when a later version wrote the file, so that this one cannot read it. */
   static async open(
     files: Files,
     directory: string,
@@ -75,10 +75,10 @@ export class ConsumerStore implements ProgressStore {
     return this.#durable.get(name)
   }
 
-  /** Resolves once `progress`, or something newer, is durable. */
+  /** Resolves once `progress`, or newer progress of the same consumer, is durable. */
   async set(name: string, progress: ConsumerProgress): Promise<void> {
     this.#wanted.set(name, progress)
-    // A flush under way may have been taken before this value: wait for it, then for one that has it.
+    // A flush in progress may not include this value: wait for it, then for a flush that does.
     await this.#flushing?.catch(() => undefined)
     if (this.#durable.get(name) === this.#wanted.get(name)) return
     this.#flushing ??= this.#flush().finally(() => {
@@ -102,23 +102,23 @@ export class ConsumerStore implements ProgressStore {
 }
 
 /**
- * A damaged file is not trusted: the consumers begin again at the head of the log, which repeats but never loses. A later version
- * is not damage: to begin again would repeat all that is stored. A content that is right for this version is of this version,
- * whatever number stands there: a flipped bit is not a version.
+ * A damaged file is not trusted: the consumers start again at the head of the log, which repeats events but loses none.
+ * A later version is not damage: a new start would repeat the whole log. Content that is valid for this version counts
+ * as this version, whatever its version number says, because that number may have a flipped bit.
  */
 function parse(text: string): Record<string, ConsumerProgress> | 'damaged' | 'later version' {
   try {
     const { version, crc32: written, consumers = {} } = JSON.parse(text)
     const sound = Object.values(consumers as Record<string, ConsumerProgress>).every(isProgress)
-    // A changed digit is an offset as good as any other, and would skip events: only the checksum tells.
+    // An offset with a changed digit still looks valid and would skip events: only the checksum detects it.
     if (sound && version >= VERSION && written === checksum(consumers)) return consumers
-    if (sound && version === 1) return consumers // had none
+    if (sound && version === 1) return consumers // version 1 had no checksum
     if (Number.isInteger(version) && version > VERSION) return 'later version'
   } catch {}
   return 'damaged'
 }
 
-/** Exactly what this version writes: what a later one has added must not be lost when the file is written again. */
+/** Accepts exactly the members that this version writes: members of a later version would be lost at the next write. */
 function isProgress(progress: ConsumerProgress): boolean {
   const { offset, startOffset, deadLettered, damaged, ...more } = progress
   return [offset, startOffset, deadLettered, damaged].every(Number.isSafeInteger) && Object.keys(more).length === 0

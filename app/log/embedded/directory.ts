@@ -1,4 +1,4 @@
-/** What makes a directory a log: its lock, its identity, and new segments in it. */
+/** The directory of a log: its lock, its identity, and new segments. */
 import { randomUUID } from 'node:crypto'
 import { type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -30,8 +30,8 @@ export async function takeLock(files: Files, directory: string): Promise<{ relea
 }
 
 /**
- * Who has the directory, without taking it: a lock that may be shared needs only to read the file.
- * @returns the process as its note says, `unknown` without one; undefined when nobody has it.
+ * Which process holds the lock of the directory. Tests with a shared lock, which only needs to read the file.
+ * @returns the process id from the lock file, `unknown` if it is empty; undefined when no process holds the lock.
  */
 export async function lockHolder(directory: string): Promise<string | undefined> {
   let file: FileHandle
@@ -50,9 +50,10 @@ export async function lockHolder(directory: string): Promise<string | undefined>
 }
 
 /**
- * The log's id: made on first open. Its file says it, unless it is lost or no segment knows that id: then a segment does.
- * @throws MillraceError LOG_FORMAT when a version that this one cannot read wrote here, and nothing contradicts it: a
- *   flipped bit is not a version.
+ * The log's id, created on first open. It is read from log.json. If that file is lost, or no segment has its id, the id
+ * comes from a segment.
+ * @throws MillraceError LOG_FORMAT when a version that this one cannot read wrote the log. A version number that the
+ *   segments contradict is ignored, because it may have a flipped bit.
  */
 export async function identify(files: Files, directory: string): Promise<string> {
   const { id, isWritten } = await findIdentity(files, directory)
@@ -63,7 +64,7 @@ export async function identify(files: Files, directory: string): Promise<string>
 }
 
 /**
- * The id that a start would give the log, without writing it down.
+ * The id that a start would use for the log; writes nothing.
  * @throws MillraceError LOG_FORMAT: see {@link identify}.
  */
 export async function findIdentity(
@@ -97,9 +98,11 @@ async function readIdentity(files: Files, directory: string): Promise<{ version:
 }
 
 /**
- * The segment, its header and its name are durable when this returns, and gone for good when it throws a system error. Else the
- * events that go on into the segment before would have its offsets too, and a power cut could bring it back between them and those
- * who look for them. An error without a code: it may still be there, and nothing may be written before a start has cleared it.
+ * Creates a segment. When this returns, the segment, its header and its name are durable.
+ * @throws a system error when the segment could not be created; it is then durably removed. That matters, because new
+ *   events go on into the previous segment with the same offsets: a segment that a power cut brought back could hide
+ *   them from readers. An error without a code: the segment may still exist, so nothing may be written until a start
+ *   has removed it.
  */
 export async function createSegment(files: Files, directory: string, logId: string, baseOffset: number): Promise<File> {
   const path = join(directory, segmentName(baseOffset))
@@ -120,7 +123,7 @@ export async function createSegment(files: Files, directory: string, logId: stri
   }
 }
 
-/** Any error while opening, in the operator's words. */
+/** Any error while opening, with advice for the operator. */
 export function unusable(directory: string, error: unknown): MillraceError {
   if (error instanceof MillraceError) return error
   return new MillraceError(
@@ -130,13 +133,13 @@ export function unusable(directory: string, error: unknown): MillraceError {
   )
 }
 
-/** Room may come back: refused, not failed. */
+/** No space: the append is refused, but the log has not failed, because space may return. */
 export function diskFull(directory: string, cause: unknown): MillraceError {
   const message = `no space left for ${directory} (${messageOf(cause)}): free some, writes go on by themselves`
   return new MillraceError('DISK_FULL', message, { cause })
 }
 
-/** The same: others hold what this process, or the machine, may open. */
+/** No file descriptor: refused as well, because other holders may close theirs. */
 export function tooManyFiles(directory: string, cause: unknown): MillraceError {
   const message = `cannot open a file in ${directory} (${messageOf(cause)}): raise the limit of open files (ulimit -n)`
   return new MillraceError('LOG_UNAVAILABLE', message, { cause })

@@ -1,6 +1,6 @@
 /**
- * A consumer of the embedded log: a cursor over the segments that stops at what is durable, skips damage and
- * counts what was lost to it, and keeps its progress in the consumer store.
+ * A consumer of the embedded log: a cursor over the segments. It stops at the end of the durable data, skips damage and
+ * counts the events lost to it. Its progress is in the consumer store.
  */
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -13,21 +13,22 @@ import { quarantine, type Segment } from './segments.ts'
 import { SparseIndex } from './sparse-index.ts'
 
 /**
- * How often a consumer looks for more once it has read everything. At rest it sees an event at once. Under load a look for
- * each group would make as many reads, and writes of its sink, as there are groups: together they cost more than the events.
+ * Minimum time between two looks for new events once the consumer has read everything. At rest it sees an event at
+ * once. Under load, a look for each group would cause a read and a write of the sink for each group, which together
+ * cost more than the events.
  */
 const LOOK_EVERY_MS = 25
 
-/** What a consumer may ask of its log. */
+/** The part of the log that a consumer uses. */
 export interface ConsumerHost {
   readonly id: string
   readonly files: Files
   readonly directory: string
   readonly endOffset: number
-  /** The segment that holds `offset`, or the first one behind it. */
+  /** The segment that holds `offset`, or the first one after it. */
   segmentFor(offset: number): Segment
   segmentAfter(segment: Segment): Segment | undefined
-  /** When the event at `offset` was appended, or a little before. */
+  /** When the event at `offset` was appended, or slightly earlier. */
   appendedAtMs(offset: number): number
   noteAppended(offset: number, atMs: number): void
   /** Resolves when more is durable, the log closes, or the signal is aborted. */
@@ -39,9 +40,9 @@ export interface ConsumerHost {
 
 export class EmbeddedConsumer implements Consumer {
   readonly name: string
-  /** Never called: nobody else can have this log. */
+  /** Never called: no other process can read this log. */
   onRevoke: undefined
-  /** There is one partition: what goes wrong in it, `read` throws. */
+  /** Never set: there is only one partition, and `read` throws its errors. */
   readonly failure: undefined
   readonly readErrors = 0
   readonly #host: ConsumerHost
@@ -51,10 +52,10 @@ export class EmbeddedConsumer implements Consumer {
   #segment: Segment | undefined
   #file: File | undefined
   #scanner: SegmentScanner | undefined
-  /** The segment as it was at the last look: what is behind `bytes` comes with the next one. */
+  /** The segment at the last look. Data after `bytes` is read after the next look. */
   #seen: Pick<Segment, 'sealed' | 'bytes'> = { sealed: false, bytes: 0 }
   #lastSeenMs = Number.NEGATIVE_INFINITY
-  /** Stretches lost to damage that are read past but not yet committed past. */
+  /** Ranges lost to damage that are read past but not yet committed past. */
   #gaps: { endOffset: number; events: number }[] = []
   #damage: Damage | undefined
 
@@ -96,9 +97,9 @@ export class EmbeddedConsumer implements Consumer {
       const { sealed, bytes } = this.#seen
       const scanned = await scanner.next(bytes)
       if (scanned === undefined) {
-        // Sealed when it was looked at: what was read then is all of it.
+        // It was already sealed at the last look, so all of it has been read.
         const following = sealed ? this.#host.segmentAfter(segment) : undefined
-        // Nothing may be awaited between this look at the segment and the wait: a wake-up would be lost.
+        // Do not await anything between this look and the wait: a wake-up would be lost.
         if (following !== undefined) await this.#enter(following)
         else if (this.#isEndLost(segment)) return this.#passLostEnd(segment)
         else if (segment.bytes === bytes && segment.sealed === sealed) await this.#host.waitForAppend(signal)
@@ -145,7 +146,7 @@ export class EmbeddedConsumer implements Consumer {
     await file?.close()
   }
 
-  /** Offsets [next, baseOffset) are not in the log any more: count them, so that nothing is ever missing silently. */
+  /** Offsets [next, baseOffset) are no longer in the log: counts them, so that no event is missing silently. */
   #stepOver(baseOffset: number, segment: Segment, position: number): void {
     const events = baseOffset - this.#next
     const found = this.#damage ?? {
@@ -159,7 +160,7 @@ export class EmbeddedConsumer implements Consumer {
     this.#gaps.push({ endOffset: baseOffset, events })
   }
 
-  /** Whether what was read last was damage, and nothing is behind it: nobody knows when something will be. */
+  /** Whether the last thing read was damage at the very end of the log, where the next event may come late or never. */
   #isEndLost(segment: Segment): boolean {
     return this.#damage !== undefined && this.#seen.bytes === segment.bytes && this.#next < this.#host.endOffset
   }

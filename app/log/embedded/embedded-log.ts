@@ -4,14 +4,15 @@
  *     append ─▶ encode one group ─▶ synchronous write ─▶ durable: endOffset moves, waiting consumers wake
  *                    └─ segment full? seal it, create the next, sync the directory
  *
- * Constraints it holds:
- *  - nothing is reported durable, and nothing is read, before its write and the sync in it have returned;
- *  - after a failed sync the kernel may have dropped the dirty pages and will report success next time
- *    (PostgreSQL met this in 2018), so the log fails for good: no second sync, no further append;
- *  - a write refused for lack of space is taken back with ftruncate, so that a later append can succeed; until one does, whatever
- *    every consumer is past goes at once, and progress has a reserve (./reserve.ts);
- *  - total size never exceeds `maxBytes`; segments go only when every consumer is past them;
- *  - opening reads one segment, whatever the backlog.
+ * Constraints:
+ *
+ * - An event is neither reported durable nor read before its write, with the sync in it, has returned.
+ * - A failed sync ends the log: no second sync, no further append. The kernel may have dropped the dirty pages and
+ *   would report success next time (PostgreSQL met this in 2018).
+ * - A write refused for lack of space is undone with ftruncate, so that a later append can succeed. Until one does,
+ *   segments that every consumer has passed are deleted at once, and progress has a reserve (./reserve.ts).
+ * - The total size never exceeds `maxBytes`. A segment is deleted only after every consumer has passed it.
+ * - Opening reads one segment, however large the backlog is.
  *
  * On-disk format: ./format.ts.
  */
@@ -37,9 +38,9 @@ export interface EmbeddedLogOptions {
   readonly segmentBytes: number
   /** Hard limit of all segments together. Bytes, at least two segments. */
   readonly maxBytes: number
-  /** How long segments stay after every consumer is past them, as long as there is room. Milliseconds. */
+  /** How long a segment stays after every consumer has passed it, as long as there is room. Milliseconds. */
   readonly retentionMs: number
-  /** The newest events, which stay as long as there is room, whatever their age. Default: 0. */
+  /** How many of the newest events stay, whatever their age, as long as there is room. Default: 0. */
   readonly keepEvents?: number
   /** Default: the real file system. */
   readonly files?: Files
@@ -62,10 +63,10 @@ export class EmbeddedLog implements Log, ConsumerHost {
   #endOffset: number
   readonly #group = new GroupBuffer()
   readonly #times: AppendTimes
-  /** Of all segments. */
+  /** Size of all segments. */
   #sizeBytes: number
   #failure: MillraceError | undefined
-  /** Since an append was refused for lack of space. */
+  /** True from an append that was refused for lack of space until the next one that succeeds. */
   #lacksSpace = false
   #retainFailing = false
   #closed = false
@@ -97,7 +98,7 @@ export class EmbeddedLog implements Log, ConsumerHost {
   }
 
   /**
-   * Opens or creates the log, recovering from whatever the last stop left.
+   * Opens or creates the log, and recovers it after a crash.
    * @throws MillraceError DATA_DIR_LOCKED (another process has it), DATA_DIR_UNUSABLE (cannot be created or written),
    *   LOG_FORMAT (written by a version this one cannot read).
    */
@@ -106,10 +107,10 @@ export class EmbeddedLog implements Log, ConsumerHost {
     const onWarning = (message: string) => observer?.onWarning?.(message)
     const lock = await takeLock(files, directory)
     try {
-      // A process that was killed leaves names that are seen and not durable: what is built on them must not go with them.
+      // A killed process can leave names that are visible but not durable. Sync them before anything depends on them.
       await files.syncDirectory(directory)
       const reserve = new SpaceReserve(files, directory)
-      // Before anything is written: it may refuse the directory, and the version that wrote it must find it as it was.
+      // Before anything is written: this may refuse the directory, which must then stay as its own version left it.
       const store = await ConsumerStore.open(files, directory, reserve, onWarning)
       const id = await identify(files, directory)
       const segments = await listSegments(files, directory, id, onWarning)
@@ -118,7 +119,7 @@ export class EmbeddedLog implements Log, ConsumerHost {
         if (firstAppendedAtMs !== undefined) times.add(baseOffset, firstAppendedAtMs)
       }
       let last = segments.at(-1)
-      // An offset is never used twice: not even one whose event a power cut took after a sink had confirmed it.
+      // An offset is never used twice, even if a power cut took its event after a sink had confirmed it.
       const settled = Math.max(0, ...[...store.names].map((name) => store.get(name)?.offset ?? 0))
       const onDamage = (damage: Damage) => observer?.onDamage?.(damage)
       let active = last && (await recoverSegment(files, directory, last, onDamage, times))
@@ -233,14 +234,14 @@ export class EmbeddedLog implements Log, ConsumerHost {
     await this.#lock.release()
   }
 
-  // What consumers ask of their log
+  // For consumers
 
   segmentFor(offset: number): Segment {
     const at = this.#segments.findLastIndex((segment) => segment.baseOffset <= offset)
     return this.#segments[Math.max(0, at)] ?? this.#active
   }
 
-  /** When `offset` was appended, or a little before. */
+  /** When `offset` was appended, or slightly earlier. */
   appendedAtMs(offset: number): number {
     return this.#times.at(offset) ?? this.segmentFor(offset).lastAppendedAtMs
   }
@@ -262,7 +263,7 @@ export class EmbeddedLog implements Log, ConsumerHost {
     this.#options.observer?.onDamage?.(damage)
   }
 
-  /** Deletes what every consumer is past and retention no longer keeps. */
+  /** Deletes segments that every consumer has passed and that retention no longer keeps. */
   async progressed(): Promise<void> {
     if (this.#lacksSpace) return this.#retain(() => true)
     const oldest = Date.now() - this.#options.retentionMs
@@ -278,18 +279,18 @@ export class EmbeddedLog implements Log, ConsumerHost {
     return active
   }
 
-  /** How long the active segment may become by what is allocated ahead. */
+  /** Maximum length of the active segment with space allocated ahead. */
   get #limitBytes(): number {
     const { segmentBytes, maxBytes } = this.#options
     const others = this.sizeBytes - this.#active.bytes
     return this.#lacksSpace ? 0 : Math.min(segmentBytes, maxBytes - others)
   }
 
-  /** Rolls when the segment is full, and refuses when the whole log is. */
+  /** Rolls when the segment is full. Refuses when the whole log is full. */
   async #makeRoom(bytes: number): Promise<void> {
     const { segmentBytes, maxBytes } = this.#options
     const lacksRoom = this.#lacksSpace || this.sizeBytes + bytes > maxBytes
-    // One that every consumer is past can go, once it is not the last.
+    // If every consumer has passed the active segment, a roll makes it deletable.
     const isSettled = lacksRoom && this.#settledOffset() === this.#endOffset
     const rolls = this.#active.bytes > SEGMENT_HEADER_BYTES && (isSettled || this.#active.bytes + bytes > segmentBytes)
     const needed = bytes + (rolls ? SEGMENT_HEADER_BYTES : 0)
@@ -298,17 +299,17 @@ export class EmbeddedLog implements Log, ConsumerHost {
     }
     if ((isSettled ? 0 : this.sizeBytes) + needed > maxBytes) throw this.#full()
     try {
-      if (isSettled) await this.#reserve.release() // the next segment takes a block before this one can go
+      if (isSettled) await this.#reserve.release() // the new segment needs a block before the old one is deleted
       if (rolls) await this.#roll()
       if (isSettled) await this.#retain(() => this.sizeBytes + bytes > maxBytes)
       await this.#reserve.hold()
     } catch (error) {
-      // Nothing is written yet, so nothing is in doubt.
+      // Nothing is written yet, so the log is still in a known state.
       if (['EMFILE', 'ENFILE'].includes(systemCode(error) ?? '')) throw tooManyFiles(this.directory, error)
       if (!isNoSpace(error)) throw this.#fail('creating a file', error)
       throw await this.#outOfSpace(error)
     }
-    if (isSettled && this.sizeBytes + bytes > maxBytes) throw this.#full() // what is settled could not be deleted
+    if (isSettled && this.sizeBytes + bytes > maxBytes) throw this.#full() // settled segments could not be deleted
   }
 
   #full(): MillraceError {
@@ -325,18 +326,18 @@ export class EmbeddedLog implements Log, ConsumerHost {
     const sealed = this.#active
     sealed.sealed = true
     await this.#file.close(sealed.bytes)
-    // Only an accelerator: a log without it works.
+    // The index only makes reads faster: the log works without it.
     await this.#index.save(this.files, this.directory, sealed.baseOffset).catch(() => undefined)
     const baseOffset = this.#endOffset
     this.#segments.push({ baseOffset, bytes: SEGMENT_HEADER_BYTES, sealed: false, lastAppendedAtMs: Date.now() })
     this.#sizeBytes += SEGMENT_HEADER_BYTES
     this.#file = new ActiveFile(file, SEGMENT_HEADER_BYTES)
     this.#index = new SparseIndex()
-    this.#appended.wake() // who still has the sealed one open would keep its space after it is deleted
+    this.#appended.wake() // a consumer with the sealed segment open would hold its space after deletion
     await this.progressed()
   }
 
-  /** After a failed write: back to the last durable byte, so that nothing half-written stays. */
+  /** After a failed write: truncates to the last durable byte, so that no half-written group stays. */
   async #takeBack(position: number, cause: unknown): Promise<MillraceError> {
     if (!isNoSpace(cause)) return this.#fail('write', cause)
     try {
@@ -364,13 +365,13 @@ export class EmbeddedLog implements Log, ConsumerHost {
     return this.#failure
   }
 
-  /** Everything before it is settled by every consumer of this process; without any, nothing is. */
+  /** Every consumer of this process has settled everything before this offset. Without consumers: nothing is settled. */
   #settledOffset(): number {
     const offsets = [...this.#consumers.values()].map((consumer) => consumer.progress.offset)
     return offsets.length === 0 ? this.firstOffset : Math.min(...offsets)
   }
 
-  /** Deletes segments from the oldest on, while every consumer is past them and `may` says so. */
+  /** Deletes segments, oldest first, while every consumer has passed them and `may` allows it. */
   async #retain(may: (segment: Segment, next: Segment) => boolean): Promise<void> {
     const settled = this.#settledOffset()
     let removed = 0
@@ -380,7 +381,7 @@ export class EmbeddedLog implements Log, ConsumerHost {
         if (oldest === undefined || next === undefined || next.baseOffset > settled || !may(oldest, next)) break
         await removeSegment(this.files, this.directory, oldest.baseOffset)
         if (this.#segments[0] === oldest) {
-          this.#segments.shift() // commits and appends may be here at the same time
+          this.#segments.shift() // a commit and an append may run this at the same time
           this.#sizeBytes -= oldest.bytes
         }
         removed += 1
@@ -391,7 +392,7 @@ export class EmbeddedLog implements Log, ConsumerHost {
       }
       this.#retainFailing = false
     } catch (error) {
-      // It keeps its room, which costs nobody an event: tried again with the next one.
+      // The segment stays and keeps its space. No event is lost; the next call tries again.
       if (!this.#retainFailing) {
         this.#options.observer?.onWarning?.(`a segment in ${this.directory} cannot be deleted: ${messageOf(error)}`)
       }

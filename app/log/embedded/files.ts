@@ -1,6 +1,6 @@
 /**
- * The file system as the embedded log uses it: small, so that a test can put one in its place that forgets what was
- * not synced, tears writes, or returns ENOSPC and EIO.
+ * The part of the file system that the embedded log uses. It is small, so that a test can replace it: with one that
+ * forgets unsynced data, tears writes, or returns ENOSPC and EIO.
  */
 import { write } from 'node:fs'
 import { constants, type FileHandle, mkdir, open, readdir, rename, unlink } from 'node:fs/promises'
@@ -11,12 +11,12 @@ export interface File {
   /** Bytes read, 0 at the end. */
   read(buffer: Buffer, offset: number, length: number, position: number): Promise<number>
   /**
-   * Bytes written, and durable when this returns, with the metadata needed to read them back: may be fewer than asked.
-   * After an error they may be in the file, and may not.
+   * Writes durably: the bytes, and the metadata needed to read them back. Returns how many; may be fewer than asked.
+   * After an error, the bytes may or may not be in the file.
    */
   write(buffer: Buffer, offset: number, length: number, position: number): Promise<number>
   truncate(bytes: number): Promise<void>
-  /** fdatasync(2): for a new length, and for what another process has written. */
+  /** fdatasync(2): for a new length, and for data that another process has written. */
   datasync(): Promise<void>
   stat(): Promise<{ size: number; mtimeMs: number }>
   close(): Promise<void>
@@ -32,15 +32,15 @@ export interface Files {
   syncDirectory(directory: string): Promise<void>
   /**
    * Takes the kernel's exclusive lock on a file and writes `note` into it; undefined when another process holds it.
-   * Not a pid file: the kernel lets go at once when the holder dies, and it means the same on a network file system.
+   * Not a pid file: the kernel releases the lock as soon as its holder dies, also on a network file system.
    */
   lock(path: string, note: string): Promise<{ release(): Promise<void> } | undefined>
 }
 
 /**
- * Linux does the sync in the same call, as if fdatasync(2) followed (open(2), "Synchronized I/O"): one trip to a thread
- * and not two, the second behind whatever the event loop is doing by then. Elsewhere it may leave out what fdatasync does
- * there: macOS does not ask the drive.
+ * On Linux, a write with this flag also syncs, as if fdatasync(2) followed (open(2), "Synchronized I/O"). That takes
+ * one call in another thread instead of two, and the second one would wait for the event loop. Other systems may sync
+ * less than their fdatasync does: macOS does not flush the drive.
  */
 const SYNCHRONOUS = process.platform === 'linux' ? constants.O_DSYNC : 0
 
@@ -69,8 +69,8 @@ class NodeFile implements File {
   }
 
   /**
-   * With a callback: what FileHandle does around a write costs a group more than its checksum. Nobody closes a file that
-   * is being written to, and a closed handle has no `fd`.
+   * Uses the callback API: the overhead of FileHandle.write costs a group more than its checksum. That is safe: a file
+   * is never closed during a write, and a closed handle has no `fd`.
    */
   #write(buffer: Buffer, offset: number, length: number, position: number): Promise<number> {
     return new Promise((resolve, reject) => {
@@ -111,9 +111,9 @@ export const nodeFiles: Files = {
   makeDirectory: async (directory) => {
     const first = await mkdir(directory, { recursive: true })
     if (first === undefined) return
-    // Its name is durable with the directory that it is in, and so on up to one that was there.
+    // A new name is durable only once its parent directory is synced. Sync each, up to one that existed before.
     for (let made = resolve(directory); made.startsWith(resolve(first)); made = dirname(made)) {
-      await syncDirectory(dirname(made)).catch(() => undefined) // one that may be entered and not read
+      await syncDirectory(dirname(made)).catch(() => undefined) // this user may not read that directory
     }
   },
   rename,
@@ -128,12 +128,12 @@ export const nodeFiles: Files = {
     try {
       await handle.truncate(0)
       await handle.write(note)
-    } catch {} // a full disk: the note is only for the message that a second process prints
+    } catch {} // disk full: the note is needed only for the message of a second process
     return { release: () => handle.close() }
   },
 }
 
-/** Writes all of it, however the system splits it. */
+/** Writes `length` bytes, even if the system needs several writes. */
 export async function writeFully(file: File, buffer: Buffer, length: number, position: number): Promise<void> {
   let done = 0
   while (done < length) done += await file.write(buffer, done, length - done, position + done)
@@ -167,7 +167,7 @@ export async function readWhole(files: Files, path: string): Promise<Buffer> {
   }
 }
 
-/** Replaces a small file whole: after a crash a reader finds the old content or the new, never a mixture. */
+/** Replaces a small file as a whole: after a crash a reader finds the old content or the new, never a mixture. */
 export async function replaceFile(files: Files, directory: string, name: string, content: Buffer): Promise<void> {
   const temporary = join(directory, `${name}.tmp`)
   await files.remove(temporary).catch(() => undefined)

@@ -10,8 +10,8 @@
  *       00000000000000000000.idx      sparse index of a finished segment; not needed to read it
  *       quarantine/                   copies of bytes that failed their checksum
  *
- * Segment = one segment header, then groups back to back. A group is what one sync made durable. Zeros behind the last
- * group are space that its writer had allocated and not used.
+ * Segment = one segment header, then groups back to back. One sync makes one group durable. Zeros after the last group
+ * are space that the writer allocated but did not use.
  *
  *     segment header, 64 bytes             group header, 48 bytes
  *     at  size  field                      at  size  field
@@ -26,12 +26,12 @@
  *                                          40     8  zero
  *                                          48     …  payload: the events, one JSON text a line, each ended by "\n"
  *
- * Bits 0 and 1 of the flags: what is known of the lines. 0: nothing; 1: each is an event; 2: each is a complete CloudEvent and nothing else.
- * A reader that does not know them looks at each line, as for 0.
+ * Bits 0 and 1 of the flags say what is known about the lines. 0: nothing; 1: each is an event; 2: each is a complete
+ * CloudEvent and nothing else. A reader that does not know these flags checks each line, as for 0.
  *
- * The header has its own checksum so that a damaged payload costs exactly its own group: length and count can still be
- * trusted. With a damaged header the reader looks for the next valid one. It cannot mistake a payload for a header: a
- * valid header holds zero bytes, JSON text never does.
+ * The header has its own checksum, so that a damaged payload costs only its own group: length and count can still be
+ * trusted. After a damaged header, the reader looks for the next valid one. It cannot mistake a payload for a header: a
+ * valid header contains zero bytes, and JSON text never does.
  */
 import { crc32 } from 'node:zlib'
 import { Known } from '../../write.ts'
@@ -42,7 +42,7 @@ export const GROUP_HEADER_BYTES = 48
 
 const SEGMENT_MAGIC = Buffer.from('MILLRACE')
 export const GROUP_MAGIC = Buffer.from('MRG1')
-/** The last moment that a Date can hold. */
+/** The latest time that a Date can hold. */
 const MAX_DATE_MS = 8.64e15
 const KNOWN_BITS = 3
 const GROUP_MAGIC_LE = GROUP_MAGIC.readUInt32LE(0)
@@ -75,7 +75,7 @@ export function encodeSegmentHeader(logId: string, baseOffset: number, createdAt
   return header
 }
 
-/** Undefined when damaged or cut short; the groups behind it may be sound all the same. */
+/** Undefined when the header is damaged or cut short; the groups after it may still be valid. */
 export function decodeSegmentHeader(bytes: Buffer): SegmentHeader | undefined {
   if (bytes.length < SEGMENT_HEADER_BYTES || !bytes.subarray(0, 8).equals(SEGMENT_MAGIC)) return undefined
   if (bytes.readUInt32LE(12) !== crc32(bytes.subarray(16, SEGMENT_HEADER_BYTES))) return undefined
@@ -90,7 +90,7 @@ export function decodeSegmentHeader(bytes: Buffer): SegmentHeader | undefined {
   }
 }
 
-/** Writes the header for the payload that already stands behind it at `at + 48`. */
+/** Writes the header for the payload that is already in the buffer at `at + 48`. */
 export function writeGroupHeader(
   bytes: Buffer,
   at: number,
@@ -115,7 +115,7 @@ export function readGroupHeader(bytes: Buffer, at: number): GroupHeader | undefi
   const count = bytes.readUInt32LE(at + 16)
   const baseOffset = Number(bytes.readBigUInt64LE(at + 24))
   const appendedAtMs = Number(bytes.readBigUInt64LE(at + 32))
-  // A checksum says that it is as it was written, not that a log has written it.
+  // A valid checksum does not prove that a log wrote the header, so check the values, too.
   if (!Number.isSafeInteger(baseOffset + count) || appendedAtMs > MAX_DATE_MS) return undefined
   return {
     payloadCrc: bytes.readUInt32LE(at + 8),

@@ -1,6 +1,6 @@
 /**
- * Reads a log directory without its lock and without changing it: for `log inspect`, `log verify` and lists of dead
- * letters, beside a running writer or after a crash. Groups come in order; a torn tail shows as the last damage.
+ * Reads a log directory without its lock and without changing it. Used by `log inspect`, `log verify` and the lists of
+ * dead letters, while a writer runs or after a crash. Groups come in order. A torn tail is reported as the last damage.
  */
 import { join } from 'node:path'
 import { systemCode } from '../../errors.ts'
@@ -24,7 +24,7 @@ export type Inspected =
   | { readonly kind: 'damage'; readonly damage: Damage; readonly tail?: boolean }
 
 export interface InspectOptions {
-  /** First offset wanted; segments wholly before it are not read. Default: 0. */
+  /** First offset to read; segments that end before it are skipped. Default: 0. */
   readonly fromOffset?: number
   readonly onWarning?: (message: string) => void
   readonly files?: Files
@@ -76,8 +76,9 @@ export async function* inspectLog(directory: string, options: InspectOptions = {
 }
 
 /**
- * The oldest `limit` records, a line each, that `consumer` has not settled yet; none when there is no such log.
- * @param onTrouble told what cannot be read, and where progress is not known and all records are taken for pending. Default: nobody.
+ * The oldest `limit` records that `consumer` has not settled yet, one a line; empty when the log does not exist.
+ * @param onTrouble called with a message when something cannot be read, or when progress is unknown and so all records
+ *   count as pending. Default: messages are dropped.
  */
 export async function readPending(
   directory: string,
@@ -87,7 +88,7 @@ export async function readPending(
 ): Promise<string[]> {
   const records: string[] = []
   if (!(await exists(directory))) return records
-  // As a start reads it: where the file is damaged or gone, from the oldest on.
+  // Read the progress as a start does: if its file is damaged or missing, begin at the oldest record.
   const progress = await ConsumerStore.open(nodeFiles, directory, new SpaceReserve(nodeFiles, directory), onTrouble)
   const fromOffset = progress.get(consumer)?.offset ?? 0
   for await (const found of inspectLog(directory, { fromOffset, onWarning: onTrouble })) {

@@ -1,6 +1,6 @@
 /**
- * Space that appends leave to progress. On a disk that the log itself has filled, segments go only once sinks have recorded that
- * they are past them, and recording that needs a block: without a reserve nobody could ever free one.
+ * Disk space reserved for recording progress. A segment is deleted only after its sinks have recorded that they have
+ * passed it, and that needs a disk block. Without a reserve, a disk that the log itself has filled could never recover.
  *
  *     held ─(no space for progress)─▶ released ─(before the next append)─▶ held, or that append is refused
  */
@@ -10,7 +10,7 @@ import { type Files, writeFully } from './files.ts'
 
 const NAME = 'reserve'
 const RESERVE_BYTES = 64 * 1024
-/** What a file system may be out of; EFBIG: past the largest file it can hold. */
+/** Errors that mean "no space": disk full, quota exceeded, and EFBIG, the largest possible file. */
 const NO_SPACE: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
 
 export function isNoSpace(error: unknown): boolean {
@@ -21,7 +21,7 @@ export class SpaceReserve {
   readonly #files: Files
   readonly #directory: string
   #held = false
-  /** Appends hold it and progress releases it: one after the other, or a file is taken for held that is gone. */
+  /** Serialises `hold` and `release`: otherwise the reserve could count as held although its file is gone. */
   #last: Promise<unknown> = Promise.resolve()
 
   constructor(files: Files, directory: string) {
@@ -29,7 +29,7 @@ export class SpaceReserve {
     this.#directory = directory
   }
 
-  /** @throws a system error when there is no space for it; none of it is taken then. */
+  /** @throws a system error when there is no space for the reserve; then no part of it stays on disk. */
   async hold(): Promise<void> {
     if (!this.#held) await this.#inTurn(() => this.#create())
   }
@@ -39,7 +39,7 @@ export class SpaceReserve {
   }
 
   async #create(): Promise<void> {
-    await this.#remove() // of the last process, perhaps a part
+    await this.#remove() // the file of the last process may be incomplete
     const file = await this.#files.open(join(this.#directory, NAME), 'create')
     try {
       await writeFully(file, Buffer.alloc(RESERVE_BYTES, 1), RESERVE_BYTES, 0)

@@ -1,11 +1,11 @@
 /**
- * Reads one segment group by group, checks every checksum, and skips damage up to the next sound group.
- * Recovery, consumers, `log verify` and `log inspect` all read through it, so they agree on what is sound.
+ * Reads one segment group by group, verifies every checksum, and skips damage up to the next valid group.
+ * Recovery, consumers, `log verify` and `log inspect` all read through it, so they agree on what is valid.
  *
  *     file      … [header|payload] [header|payload] ✗✗✗✗✗✗✗ [header|payload] │ limit
  *     next()         group             group         damage       group        undefined
  *
- * Memory: one buffer, as large as the largest group met, at least READ_AHEAD_BYTES.
+ * Memory: one buffer, as large as the largest group so far, at least READ_AHEAD_BYTES.
  */
 import { crc32 } from 'node:zlib'
 import { type File, readFully } from './files.ts'
@@ -26,7 +26,7 @@ export type Scanned =
       readonly position: number
       readonly bytes: number
       readonly reason: string
-      /** True when nothing sound follows before the limit: in the last segment, the mark of a torn write. */
+      /** True when no valid group follows before the limit: in the last segment, that means a torn write. */
       readonly tail: boolean
     }
 
@@ -45,14 +45,15 @@ export class SegmentScanner {
     this.#bufferPosition = position
   }
 
-  /** File position of what `next` will look at. */
+  /** File position at which `next` will continue. */
   get position(): number {
     return this.#position
   }
 
   /**
-   * The next group or damage that begins before `limit` (bytes, never past what is durable); undefined at the limit, and
-   * where only zeros are before it: a writer allocates ahead. Then `position` is where the groups end.
+   * The next group or damage that begins before `limit`; undefined at the limit, or if only zeros are left before it
+   * (space that the writer allocated ahead). Then `position` is the end of the groups.
+   * @param limit bytes, at most the durable length.
    */
   async next(limit: number): Promise<Scanned | undefined> {
     const position = this.#position
@@ -87,7 +88,7 @@ export class SegmentScanner {
     return true
   }
 
-  /** Looks for the next sound group header behind the current position. */
+  /** Looks for the next valid group header after the current position. */
   async #skipTo(limit: number, reason: string): Promise<Scanned> {
     const position = this.#position
     let candidate = position + 1
@@ -96,7 +97,7 @@ export class SegmentScanner {
       const filled = this.#buffer.subarray(0, this.#filled)
       const found = filled.indexOf(GROUP_MAGIC, at)
       if (found === -1) {
-        // The magic may straddle the end of the buffer.
+        // The magic may cross the end of the buffer.
         candidate = Math.max(candidate + 1, this.#bufferPosition + this.#filled - GROUP_MAGIC.length + 1)
         continue
       }
@@ -110,7 +111,7 @@ export class SegmentScanner {
     return { kind: 'damage', position, bytes: end - position, reason, tail: end >= limit }
   }
 
-  /** Makes `bytes` (or all up to the limit) from `position` on available; returns their index in the buffer. */
+  /** Loads `bytes` (or all up to the limit) from `position` on; returns their index in the buffer. */
   async #load(position: number, bytes: number, limit: number): Promise<number> {
     const wanted = Math.min(bytes, limit - position)
     let at = position - this.#bufferPosition

@@ -1,6 +1,6 @@
 /**
- * The segments of one log directory, in offset order: found on open, extended by the writer, shortened by retention.
- * Memory: one small entry a segment, whatever the backlog.
+ * The segments of one log directory, in offset order: found on open, added by the writer, removed by retention.
+ * Memory: one small entry for each segment, however large the backlog is.
  */
 import { join } from 'node:path'
 import { messageOf, systemCode } from '../../errors.ts'
@@ -29,7 +29,7 @@ export interface Segment {
   /** No more groups will come. */
   sealed: boolean
   lastAppendedAtMs: number
-  /** Of its first group; undefined when there is none, or its header is damaged. */
+  /** Append time of the first group; undefined when there is no group, or its header is damaged. */
   readonly firstAppendedAtMs?: number | undefined
 }
 
@@ -40,8 +40,8 @@ export function quarantineName({ segment, position }: Damage): string {
 }
 
 /**
- * Copies damaged bytes to `quarantine/`, once for each place, before anything may cut them off or delete them.
- * On a full disk it does not, and says so: better than a service that does not start or a sink that stops.
+ * Copies damaged bytes to `quarantine/`, once for each place, before they can be cut off or deleted. If the disk is
+ * full, it makes no copy and adds that to the reason: an error here would stop the start, or a sink.
  */
 export async function quarantine(files: Files, directory: string, file: File, damage: Damage): Promise<Damage> {
   try {
@@ -80,7 +80,7 @@ async function copyDamage(files: Files, directory: string, file: File, damage: D
   await files.syncDirectory(target)
 }
 
-/** The same for a segment that is not open. */
+/** Copies damaged bytes of a segment that is not open. */
 export async function quarantineDamage(files: Files, directory: string, damage: Damage): Promise<void> {
   const file = await files.open(join(directory, damage.segment), 'read')
   try {
@@ -107,7 +107,7 @@ async function readHeader(files: Files, path: string): Promise<Omit<Found, 'name
   }
 }
 
-/** Headers read at once: a start waits for the disk, not for one file after the other. */
+/** How many headers are read at the same time, so that a start does not wait for one file after the other. */
 const AT_ONCE = 32
 
 interface Found {
@@ -130,7 +130,7 @@ async function readHeaders(files: Files, directory: string): Promise<Found[]> {
   return found
 }
 
-/** What the segments say they are: the ids in sound headers, oldest first, and a version that this one cannot read. */
+/** Reads all segment headers: the log ids in valid headers, oldest first, and a version that this one cannot read. */
 export async function surveySegments(
   files: Files,
   directory: string,
@@ -145,9 +145,10 @@ export async function surveySegments(
 }
 
 /**
- * Lists the segments that belong to this log. One of another log is moved aside, so that a mixed-up directory cannot deliver
- * foreign events. One without a whole header is removed: a crash right after creation leaves it, and it holds nothing, but it
- * must not come back between the events that are written from now on. With `clear: false` both are only left out.
+ * Lists the segments that belong to this log. A segment of another log is moved to quarantine, so that a mixed-up
+ * directory cannot deliver foreign events. A segment with an incomplete header is removed: a crash right after creation
+ * leaves it. It holds no event, but it must not come back between events that are written later. With `clear: false`,
+ * both kinds are only skipped.
  */
 export async function listSegments(
   files: Files,
@@ -166,7 +167,7 @@ export async function listSegments(
       removed ||= clear
       continue
     }
-    const header = found?.version === FORMAT_VERSION ? found : undefined // the directory has been asked already
+    const header = found?.version === FORMAT_VERSION ? found : undefined // findIdentity checked the version
     if (header !== undefined && (header.logId !== logId || header.baseOffset !== baseOffset)) {
       onWarning(
         `${path} belongs to another log or another place in this one: ${clear ? 'moved to quarantine/' : 'left out; a start, or log repair, moves it to quarantine/'}`,
@@ -191,11 +192,11 @@ export interface Recovered {
 }
 
 /**
- * Makes the last segment ready for appending: checks every group, cuts off a torn tail (after copying it to
- * quarantine), and syncs what is left, because a crash may have left it in memory only. Its last group is written once
- * more before that, and the file is cut again: if a sync of them failed, the kernel takes them for clean. Groups before it
- * were synced, or it would not be there.
- * @param times gets the times of its groups.
+ * Makes the last segment ready for appending: verifies every group, cuts off a torn tail (after copying it to
+ * quarantine), and syncs the rest, because after a crash it may be in memory only. Before the sync, the last group is
+ * written again and the file is truncated again: if an earlier sync of them failed, the kernel treats them as clean.
+ * Earlier groups are durable: the last group was written only after their sync.
+ * @param times gets the append times of the groups.
  */
 export async function recoverSegment(
   files: Files,
@@ -222,7 +223,7 @@ export async function recoverSegment(
       endOffset = Math.max(endOffset, baseOffset + count)
       continue
     }
-    if (!scanned.tail) continue // consumers report it with the count of what is missing
+    if (!scanned.tail) continue // consumers report this damage, with the number of missing events
     const { position, bytes, reason } = scanned
     const damage = { segment: name, position, bytes, events: 0, reason: `torn tail cut off: ${reason}` }
     onDamage(await quarantine(files, directory, file, damage))
@@ -231,12 +232,12 @@ export async function recoverSegment(
     break
   }
   if (scanner.position < segment.bytes) {
-    // Allocated ahead by a process that was killed.
+    // Zeros that a killed process had allocated ahead.
     await file.truncate(scanner.position)
     segment.bytes = scanner.position
   }
-  // Cut again, from another length: if the sync of a cut failed, the kernel takes the length for durable, and a
-  // power cut would bring back what was cut off.
+  // Change the length and truncate again: if the sync of an earlier truncate failed, the kernel treats the length as
+  // durable, and a power cut would bring the removed bytes back.
   await file.truncate(segment.bytes + 1)
   await file.truncate(segment.bytes)
   await writeAgain(file, last, segment.bytes - last)
@@ -249,7 +250,7 @@ async function writeAgain(file: File, position: number, length: number): Promise
   await writeFully(file, bytes, await readFully(file, bytes, 0, length, position), position)
 }
 
-/** Removes a segment and its index; the index first, so that it never outlives its segment. */
+/** Removes a segment and its index. The index goes first, so that it never outlives its segment. */
 export async function removeSegment(files: Files, directory: string, baseOffset: number): Promise<void> {
   await files.remove(join(directory, indexName(baseOffset))).catch(ignoreMissing)
   await files.remove(join(directory, segmentName(baseOffset))).catch(ignoreMissing)

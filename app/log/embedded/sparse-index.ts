@@ -1,7 +1,7 @@
 /**
- * Where in a segment to begin for an offset: one entry for every ENTRY_EVERY_BYTES of segment, so 256 entries for
- * 64 MiB. Written beside a finished segment, never synced, never trusted: a missing or damaged index only means that a
- * reader begins at the head of the segment.
+ * Where in a segment a reader begins for an offset: one entry for every ENTRY_EVERY_BYTES of the segment, so 256
+ * entries for 64 MiB. Written beside a finished segment, never synced, never trusted: without a valid index, a reader
+ * begins at the head of the segment.
  *
  *     file: entries of 16 bytes (8 offset, 8 position), then 4 bytes crc32 of the entries
  */
@@ -18,7 +18,7 @@ export class SparseIndex {
   readonly #offsets: number[] = []
   readonly #positions: number[] = []
 
-  /** Notes a group; kept only when far enough from the last entry. */
+  /** Adds an entry for a group if it is far enough from the last entry. */
   add(offset: number, position: number): void {
     const last = this.#positions.at(-1) ?? SEGMENT_HEADER_BYTES
     if (position - last < ENTRY_EVERY_BYTES) return
@@ -26,7 +26,7 @@ export class SparseIndex {
     this.#positions.push(position)
   }
 
-  /** Position of a group boundary at or before `offset`. */
+  /** File position of a group boundary at or before `offset`. */
   seek(offset: number): number {
     let low = 0
     let high = this.#offsets.length
