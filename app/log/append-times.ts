@@ -1,26 +1,26 @@
 /**
- * When the events of one partition were appended, as far as that is known without reading them: a few points, from which
- * the age of any event follows.
+ * When the events of one partition were appended, without reading them: a few points, from which the age of any event
+ * follows.
  *
- *     offset   0 ········ 120 ········ 480 ──▶      appended at this time or later, before the next point was
+ *     offset   0 ········ 120 ········ 480 ──▶      appended at this time or later, but before the next point
  *     atMs     10:00:00   10:00:00.6   10:04:00
  *
- * An age is never too small. It is too large by the distance of two points: SPACING_MS where they come as events are
- * appended, 0.4 % of the age where there are many, more where only the ends of a stretch are known.
+ * An age is never too small. It can be too large by the distance of two points. That is SPACING_MS for points added
+ * while events are appended, 0.4 % of the age after thinning, and more where only the ends of a range are known.
  */
 
-/** Points that are closer say nothing that anybody asks for. */
+/** Minimum distance of two points: a finer resolution is not needed. */
 const SPACING_MS = 500
-/** Beyond, they are thinned out. */
+/** With more points than this, points are thinned out. */
 const MAX_POINTS = 4096
-/** Of two points that are left then: 3,000 points say it of a month. */
+/** Distance of two points after thinning, as a share of their age: 3,000 points cover a month. */
 const GAP_BY_AGE = 0.004
 
 export class AppendTimes {
   readonly #offsets: number[] = []
   readonly #timesMs: number[] = []
 
-  /** The event at `offset`, and none before it that is not known, was appended at `atMs` or later. Epoch, milliseconds. */
+  /** Adds a point: events from `offset` on were appended at `atMs` or later. Milliseconds since the epoch. */
   add(offset: number, atMs: number): void {
     const before = this.#before(offset)
     if (this.#offsets[before] === offset) return
@@ -31,12 +31,12 @@ export class AppendTimes {
     if (this.#offsets.length > MAX_POINTS) this.#thinOut()
   }
 
-  /** When the event at `offset` was appended, at the earliest; undefined when no point is at or before it. */
+  /** The earliest time at which the event at `offset` was appended; undefined when no point is at or before it. */
   at(offset: number): number | undefined {
     return this.#timesMs[this.#before(offset)]
   }
 
-  /** Nobody asks for events before `offset` any more. */
+  /** Drops points that are needed only for events before `offset`. */
   forget(offset: number): void {
     const before = this.#before(offset)
     if (before <= 0) return
@@ -44,14 +44,14 @@ export class AppendTimes {
     this.#timesMs.splice(0, before)
   }
 
-  /** The log ends at `offset`: what was behind it was cut off, and other events will have its offsets. */
+  /** The log was cut off at `offset`: drops the points from there on, because new events will use these offsets. */
   cutOff(offset: number): void {
     const kept = this.#before(offset - 1) + 1
     this.#offsets.length = kept
     this.#timesMs.length = kept
   }
 
-  /** Place of the last point at or before `offset`; -1 without one. Mostly the last of all. */
+  /** Index of the last point at or before `offset`, or -1. Usually the last point of all. */
   #before(offset: number): number {
     let [low, high] = [0, this.#offsets.length]
     if (high > 0 && (this.#offsets[high - 1] as number) <= offset) return high - 1
@@ -63,7 +63,7 @@ export class AppendTimes {
     return low - 1
   }
 
-  /** Keeps so many that none is further from the next than a small share of its age. */
+  /** Removes points as long as the distance of two neighbours stays within GAP_BY_AGE of their age. */
   #thinOut(): void {
     const { length } = this.#timesMs
     const timeMs = (at: number) => this.#timesMs[at] as number
@@ -71,7 +71,7 @@ export class AppendTimes {
     const kept = [length - 1]
     let next = length - 1
     for (let at = length - 2; at > 0; at--) {
-      const gapMs = timeMs(next) - timeMs(at - 1) // without this one
+      const gapMs = timeMs(next) - timeMs(at - 1) // without this point
       if (gapMs >= 0 && gapMs <= GAP_BY_AGE * (newestMs - timeMs(at - 1))) continue
       kept.push(at)
       next = at

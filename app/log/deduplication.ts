@@ -1,22 +1,25 @@
 /**
- * Which of the events to be stored are in the log already: knows the identities of the last `events` events that were stored.
+ * Finds duplicates among the events to store: it knows the identities of the last `events` events in the log.
  *
- *     group ─sift─▶ batches without what is known ─append─▶ durable ─keep─▶ known from now on
+ *     group ─sift─▶ batches without duplicates ─append─▶ durable ─keep─▶ known from now on
  *
  * Invariants:
- *  - an identity is known only once its event is durable: after a failed append nothing of that group is;
- *  - asked and told by group commit alone, one group at a time, so that no two requests can slip through together;
- *  - memory is fixed: 16 bytes an event, and a hash table of 8 to 16 (open addressing, linear probing). A million takes 23 MiB.
  *
- * What is kept of an identity is 128 bits of its SHA-256: nobody can make an event that is taken for somebody else's.
+ * - An identity becomes known only once its event is durable. After a failed append, no event of that group is known.
+ * - Only group commit uses it, one group at a time, so two requests cannot store the same event at the same time.
+ * - Memory is fixed. An event takes 16 bytes, and 8 to 16 bytes in a hash table (open addressing, linear probing). A
+ *   million events take 23 MiB.
+ *
+ * It stores 128 bits of the SHA-256 of an identity. So a client cannot make an event that counts as a duplicate of an
+ * event with another identity.
  */
 import { hash } from 'node:crypto'
 import type { Batch, Identified } from '../write.ts'
 
 export interface Sifted {
-  /** What is to be stored; batches of which nothing is left are not among them. */
+  /** The batches to store, without duplicates and without empty batches. */
   readonly batches: readonly Batch[]
-  /** To be called once they are durable. */
+  /** Makes their events known. Call it once they are durable. */
   keep(): void
 }
 
@@ -26,25 +29,25 @@ const NEWLINE = 0x0a
 const EMPTY = -1
 
 export class DeduplicationWindow {
-  /** The last digests; the next one goes to `#next`, over the oldest once it is full. */
+  /** The last digests. The next one is written at `#next`; once the ring is full, it replaces the oldest. */
   readonly #ring: Int32Array
   readonly #capacity: number
   #next = 0
   #size = 0
-  /** Places in the ring, at the hash of what is there. */
+  /** Hash table: digest → place in the ring. */
   readonly #table: Int32Array
   readonly #mask: number
 
-  /** @param events how many it knows, at least 1. */
+  /** @param events how many identities it keeps, at least 1. */
   constructor(events: number) {
     this.#capacity = events
     this.#ring = new Int32Array(events * WORDS)
-    // At most half full, so that a search is short.
+    // The table is at most half full, so that a search is short.
     this.#table = new Int32Array(2 ** Math.ceil(Math.log2(2 * events))).fill(EMPTY)
     this.#mask = this.#table.length - 1
   }
 
-  /** Number of identities it knows, and what it takes. */
+  /** Number of known identities. */
   get size(): number {
     return this.#size
   }
@@ -52,7 +55,7 @@ export class DeduplicationWindow {
     return this.#ring.byteLength + this.#table.byteLength
   }
 
-  /** Leaves out of `group` what is known, or twice in it, and lists that in {@link Identified.duplicates}. */
+  /** Removes known events and repeats from `group`, and lists them in {@link Identified.duplicates}. */
   sift(group: readonly Identified[]): Sifted {
     const batches: Batch[] = []
     const fresh = new Map<string, Int32Array>()
@@ -81,7 +84,7 @@ export class DeduplicationWindow {
     return this.#find(digestOf(identity)) !== EMPTY
   }
 
-  /** Makes it known, and for that the oldest forgotten. */
+  /** Makes an identity known. When the ring is full, the oldest one is forgotten. */
   add(identity: string): void {
     const digest = digestOf(identity)
     if (this.#find(digest) === EMPTY) this.#add(digest)
@@ -98,12 +101,12 @@ export class DeduplicationWindow {
     this.#next = (place + 1) % this.#capacity
   }
 
-  /** Where in the table a search for it begins: any bits of a digest are as good a hash as others. */
+  /** The slot at which a search begins. A digest is random, so any of its bits serve as the hash. */
   #home(place: number): number {
     return (this.#ring[place * WORDS] as number) & this.#mask
   }
 
-  /** Slot of the table, or EMPTY. */
+  /** Slot of the digest in the table, or EMPTY. */
   #find(digest: Int32Array): number {
     let slot = (digest[0] as number) & this.#mask
     for (;;) {
@@ -116,14 +119,14 @@ export class DeduplicationWindow {
     }
   }
 
-  /** Takes one out and moves up what stands behind it (Knuth, The Art of Computer Programming 3, 6.4, algorithm R). */
+  /** Removes an entry and moves later ones up (Knuth, The Art of Computer Programming 3, 6.4, algorithm R). */
   #forget(place: number): void {
     let hole = this.#find(this.#ring.subarray(place * WORDS, (place + 1) * WORDS))
     for (let slot = hole; ; ) {
       slot = (slot + 1) & this.#mask
       const moved = this.#table[slot] as number
       if (moved === EMPTY) break
-      // One whose search begins behind the hole is found from there: it stays.
+      // An entry whose search begins after the hole is still found: it stays.
       if (((slot - this.#home(moved)) & this.#mask) < ((slot - hole) & this.#mask)) continue
       this.#table[hole] = moved
       hole = slot
@@ -139,7 +142,7 @@ function digestOf(identity: string): Int32Array {
   return digest
 }
 
-/** @param known places of lines, rising. */
+/** @param known indices of the lines to remove, ascending. */
 function withoutLines(payload: Buffer, known: readonly number[]): Buffer {
   const kept: Buffer[] = []
   for (let line = 0, at = 0, from = 0; from <= payload.length; line++) {

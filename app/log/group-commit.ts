@@ -1,12 +1,12 @@
 /**
- * Group commit: everything that queued up while the last group was being made durable becomes the next group, and one
- * sync commits it. Alone, an event waits for nothing; under load, groups grow by themselves; where a sync takes long, a
- * group waits for a moment for those that were just answered (./pace.ts).
+ * Group commit: the writes that queued up while the last group became durable form the next group, and one sync commits
+ * it. A single event does not wait. Under load, groups grow by themselves. If a sync takes long, a group waits a moment
+ * for clients that were just answered (./pace.ts).
  *
  *     receiver ─recvMany─▶ group ─append─▶ log ─▶ every write of the group succeeds or fails together
  *
- * Only a log of several partitions can keep a part of a group: each write then learns which of its events are lost.
- * With a window, what is in the log already is left out of the group; a log of several partitions has none.
+ * Only a log with several partitions can store a part of a group: each write then learns which of its events are lost.
+ * With a deduplication window, duplicates are removed from the group. A log with several partitions has no window.
  */
 import type { Receiver } from '../channel/channel.ts'
 import { NOTHING_LOST, type Write } from '../write.ts'
@@ -17,15 +17,14 @@ import { Pace } from './pace.ts'
 export interface GroupCommitOptions {
   /** Payload bytes in one group; a single larger write is a group of its own. */
   readonly maxGroupBytes: number
-  /** How long a group waits for more before it is synced. Default: 0, and what was measured says whether it waits. */
+  /** How long a group waits for more writes before its sync. Default: 0, which derives the wait from measurements. */
   readonly lingerMs?: number
-  /** Events that are not stored again. Default: all are. */
+  /** Finds duplicates, which are not stored again. Default: every event is stored. */
   readonly window?: DeduplicationWindow | undefined
 }
 
 /**
- * Runs until the channel is closed and drained.
- * A group that the log refuses fails its own writes only; the next one is tried again.
+ * Runs until the channel is closed and drained. If the log refuses a group, only the writes of that group fail.
  */
 export async function groupCommit(
   receiver: Receiver<Write>,

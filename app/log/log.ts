@@ -1,30 +1,30 @@
 /**
- * The log: what makes events durable and hands them to consumers. One interface, two engines (embedded segment files,
- * Kafka); nothing above it knows which one runs.
+ * The log makes events durable and gives them to consumers. One interface, two engines (embedded segment files, Kafka).
+ * No code above the interface knows which engine runs.
  *
  *     append(batches) ─▶ one group, durable when it resolves ─▶ consumer.read() … consumer.commit(positions)
  *
- * An offset numbers one event of a partition; a group is a run of them that became durable together. Offsets rise and
- * are never used twice. Only what is durable is ever read, so a consumer cannot see an event that a crash would take
- * back. The embedded log is one partition, 0; in Kafka, events with the same key are in the same one.
+ * An offset is the number of an event in its partition. Offsets increase and are never used twice. A group is a run of
+ * events that became durable together. Only durable events are read, so a consumer never sees an event that a crash
+ * could take back. The embedded log has one partition, 0. In Kafka, events with the same key are in the same partition.
  */
 import type { MessagePort } from 'node:worker_threads'
 import type { Batch, Known, Lost } from '../write.ts'
 
 /** Durable events as a consumer reads them. */
 export interface Group {
-  /** Identity of this partition of the log, part of the ids it gives to events that came without one. */
+  /** Identity of this partition of the log. It is part of the ids that the log gives to events without an id. */
   readonly logId: string
   readonly partition: number
-  /** Offset of its first event. */
+  /** Offset of the first event. */
   readonly baseOffset: number
-  /** 0 only where everything before `baseOffset` is lost, up to the end of the log. */
+  /** Number of events. 0 only if everything before `baseOffset` is lost, up to the end of the log. */
   readonly count: number
-  /** When it was appended, milliseconds since the epoch: the `time` of events that came without one. */
+  /** When the group was appended, milliseconds since the epoch. It becomes the `time` of events without one. */
   readonly appendedAtMs: number
-  /** Default: nothing. */
+  /** What is known about the lines. Default: nothing. */
   readonly known?: Known
-  /** `count` lines, each ended by `\n`. Valid until the next `read` of the same consumer: copy what must live longer. */
+  /** `count` lines, each ended by `\n`. Valid until the next `read` of the same consumer: copy data that you keep. */
   readonly payload: Buffer
 }
 
@@ -32,42 +32,43 @@ export interface Group {
 export interface Position {
   readonly partition: number
   readonly offset: number
-  /** Of the events since the last commit: given up and kept as dead letters; not readable as events. */
+  /** Events since the last commit that were kept as dead letters, and events that were not readable. */
   readonly deadLettered: number
   readonly damaged: number
 }
 
-/** Events settled: ever (embedded), or by this process (Kafka). */
+/** Settled events: in total (embedded), or by this process (Kafka). */
 export interface Settled {
   readonly delivered: number
   readonly deadLettered: number
-  /** Lost to damage (checksum), or not readable, and skipped. */
+  /** Events that were skipped: lost to damage (checksum), or not readable. */
   readonly damaged: number
 }
 
 export interface Consumer {
   readonly name: string
   readonly settled: Settled
-  /** Events that are durable in the log and not yet committed, in the partitions this consumer has. */
+  /** Events that are durable in the log but not yet committed, in the partitions of this consumer. */
   readonly lagEvents: number
   /**
-   * When the oldest of them was appended, milliseconds since the epoch, or a little before; undefined without any. Known from
-   * the log, whatever becomes of `read`.
+   * When the oldest of them was appended, or slightly earlier, milliseconds since the epoch; undefined when there are
+   * none. It comes from the log itself, so it is right even if `read` fails.
    */
   readonly oldestAppendedAtMs: number | undefined
-  /** Why some of its partitions cannot be read now, where reading goes on with the others; and how often that was so. */
+  /** Why some partitions cannot be read now, while the others are read. `errors`: how often that happened. */
   readonly failure: string | undefined
   readonly readErrors: number
   /** The first offset to read after a restart: everything before it is settled, durably. */
   committedOffset(partition: number): number
   /**
-   * The next group; one without events moves on past what is lost at the end. Waits at the end of the log; undefined once `signal` is aborted or the log is closed.
-   * The first group of a partition may begin before its committed offset: skip those events.
+   * The next group. Waits at the end of the log; undefined once `signal` is aborted or the log is closed. A group
+   * without events only moves the position past events that are lost at the end of the log. The first group of a
+   * partition may begin before the committed offset: skip those events.
    */
   read(signal: AbortSignal): Promise<Group | undefined>
-  /** Records what is settled; resolves once that is durable. Never moves back. */
+  /** Records what is settled; resolves once the record is durable. Positions never move back. */
   commit(positions: readonly Position[]): Promise<void>
-  /** Set by who reads: awaited before partitions go to another process, so that what is begun can be settled. */
+  /** Set by the reader. Awaited before partitions go to another process, so that events in progress can be settled. */
   onRevoke: ((partitions: readonly number[]) => Promise<void>) | undefined
   close(): Promise<void>
 }
@@ -75,21 +76,21 @@ export interface Consumer {
 export interface Log {
   /** Whether batches need keys. */
   readonly keyed: boolean
-  /** Events made durable: ever (embedded), or by this process (Kafka). */
+  /** Events made durable: in total (embedded), or by this process (Kafka). */
   readonly committedEvents: number
-  /** Bytes on disk, and the share of the limit that retention could not free (0–1); 0 where it is not this machine's. */
+  /** Bytes on disk, and the share of the limit that retention could not free (0–1). Both 0 for Kafka. */
   readonly sizeBytes: number
   readonly fill: number
-  /** Why the log takes no writes now. */
+  /** Why the log accepts no writes now. */
   readonly failure: Error | undefined
   /**
    * Makes the batches durable as one group. One call at a time.
    * @returns the events that did not become durable, each with the reason; empty when all of them are.
-   * @throws MillraceError when none of them is, for one reason: LOG_FULL, DISK_FULL (a later append can succeed),
-   *   LOG_FAILED (a write or sync failed in a way that leaves the file in doubt: no later append succeeds).
+   * @throws MillraceError when none of them became durable: LOG_FULL, DISK_FULL (a later append can succeed),
+   *   LOG_FAILED (after a failed write or sync, the state of the file is unknown: no later append succeeds).
    */
   append(batches: readonly Batch[]): Promise<readonly Lost[]>
-  /** Consumers that were here before and are not opened now: what they have not taken may be deleted. */
+  /** Consumers of earlier runs that are not open now. Events that they have not read may be deleted. */
   readonly idleConsumers: readonly string[]
   /**
    * Lets one thread of this process read the log by itself: what {@link openSharedLog} opens there. Open its consumers here
@@ -120,12 +121,12 @@ export interface LogObserver {
   onFailure?(error: Error): void
 }
 
-/** A stretch of a segment that failed its checksum; its bytes are copied to the quarantine directory. */
+/** A range of a segment that failed its checksum. Its bytes are copied to the quarantine directory. */
 export interface Damage {
   readonly segment: string
   readonly position: number
   readonly bytes: number
-  /** Events known to be lost with it; 0 when only a torn, never acknowledged tail was cut off. */
+  /** Events known to be lost with it; 0 when only a torn tail was cut off, which was never acknowledged. */
   readonly events: number
   readonly reason: string
 }

@@ -1,4 +1,4 @@
-/** Which log: segment files of this process, or topics in Kafka. */
+/** Opens the log that LOG_ENGINE selects: segment files of this process, or topics in Kafka. */
 import { join } from 'node:path'
 import type { Config } from '../config.ts'
 import { identityOfReceived } from '../event/attributes.ts'
@@ -26,8 +26,9 @@ export function openSharedLog(shared: SharedLog): LogMirror {
 }
 
 /**
- * What the log holds of the last DEDUPLICATION_WINDOW_EVENTS events; undefined when that is 0. About two seconds for a million.
- * @param log open, so that its end is known and sound.
+ * Reads the identities of the last DEDUPLICATION_WINDOW_EVENTS events from the log; undefined when that is 0. Takes
+ * about two seconds for a million events.
+ * @param log already open, so that its end is known and valid.
  * @param files default: the real file system.
  */
 export async function openWindow(
@@ -52,14 +53,14 @@ export async function openWindow(
   return window
 }
 
-/** The log of what `sink` could not take. */
+/** The log of the dead letters of `sink`. */
 export function openDeadLetters(config: Config, sink: string, observer: LogObserver): Promise<Log> {
   if (config.LOG_ENGINE === 'embedded') {
     return openFiles(config, join('dead-letters', sink), config.DEAD_LETTER_MAX_BYTES, observer)
   }
-  // Few, and in the order they came: one partition, which any process may replay.
+  // Dead letters are few and stay in order: one partition, which any process may replay.
   const topic = { name: deadLetterTopic(config, sink), partitions: 1, shared: false }
-  // With why it failed, and as JSON writes it, a letter is larger than its event.
+  // A dead letter is larger than its event: it adds the reason, and JSON escapes the text.
   return openTopic(config, { ...topic, maxBatchBytes: MAX_LETTER_GROWTH * config.MAX_BODY_BYTES }, observer)
 }
 
@@ -80,7 +81,7 @@ function openFiles(
   })
 }
 
-/** Loaded only when it is used: the client takes 60 MB and a third of a second. */
+/** Loads the Kafka engine only when it is used: the client takes 60 MB and a third of a second. */
 async function openTopic(
   config: Config,
   topic: {

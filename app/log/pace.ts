@@ -1,21 +1,21 @@
 /**
- * How long a group waits for more, from what the last ones were like: PostgreSQL's `commit_delay` and
- * `commit_siblings`, measured instead of set. Clients that wait for their answers send again once they have them, all
- * at about the same time. Without a wait the first of them is synced alone, the others wait for that, and each group is
- * half of them.
+ * How long a group waits for more writes: PostgreSQL's `commit_delay` and `commit_siblings`, but measured from the last
+ * groups instead of configured. Clients that wait for their answers all send again at about the same time. Without a
+ * wait, the first of these writes is synced alone, the others wait for that sync, and each group holds only half of the
+ * clients.
  *
- * So a group waits until as many writes are there as were in hand when the last one was answered, for at most half of
- * the time for which nothing but the sync was waited for. One client alone waits for nothing; nor does anybody where a
- * sync takes less than a timer, or where the event loop has other work meanwhile.
+ * So a group waits until it has as many writes as were in progress when the last group was answered. It waits at most
+ * half of the time that the event loop was idle during the last syncs. There is no wait for a single client, for syncs
+ * that take less than a timer, or while the event loop has other work.
  */
 import { performance } from 'node:perf_hooks'
 
-/** Of what was waited for. */
+/** Longest wait, as a share of the idle time of a sync. */
 const SHARE = 0.5
-/** What a timer of Node takes at least: below that a wait costs more than it is worth. */
+/** The shortest timer of Node. A shorter wait is not worth its cost. */
 const SHORTEST_MS = 1
 const LONGEST_MS = 10
-/** Weight of the newest group. */
+/** Weight of the newest group in the average. */
 const NEWEST = 0.2
 
 const { eventLoopUtilization } = performance
@@ -26,38 +26,38 @@ export class Pace {
   #inHand = 1
   #began = eventLoopUtilization()
   #endedAtMs = Number.NEGATIVE_INFINITY
-  /** For which the loop was idle while a group was appended. */
+  /** How long the event loop was idle while a group was appended, averaged. */
   #idleMs = 0
 
   /**
-   * @param maxBytes of a group.
-   * @param lingerMs how long every group waits; 0: as long as pays.
+   * @param maxBytes largest group.
+   * @param lingerMs how long every group waits; 0: measured.
    */
   constructor(maxBytes: number, lingerMs: number) {
     this.maxBytes = maxBytes
     this.#fixedMs = lingerMs
   }
 
-  /** How long the group waits whose first write is there. */
+  /** How long to wait for more writes once the first write of a group has arrived. */
   get lingerMs(): number {
     if (this.#fixedMs > 0) return this.#fixedMs
     const ms = SHARE * this.#idleMs
-    // A client that was answered longer ago is not about to send again.
+    // If the last answers were sent longer ago, no client is about to send again.
     if (ms < SHORTEST_MS || performance.now() - this.#endedAtMs > this.#idleMs) return 0
     return Math.min(ms, LONGEST_MS)
   }
 
-  /** With so many writes it waits no longer. */
+  /** The number of writes that ends the wait. */
   get lingerItems(): number {
     return this.#fixedMs > 0 ? Number.POSITIVE_INFINITY : this.#inHand
   }
 
-  /** A group is appended from now on. */
+  /** Call when a group starts to be appended. */
   begin(): void {
     this.#began = eventLoopUtilization()
   }
 
-  /** It is durable. @param writes in it. @param waiting behind it. */
+  /** Call when the group is durable. @param writes number of its writes. @param waiting writes queued after it. */
   end(writes: number, waiting: number): void {
     this.#inHand = writes + waiting
     this.#endedAtMs = performance.now()

@@ -1,8 +1,8 @@
 /**
- * How to reach the brokers: addresses, encryption and who we are.
+ * How to reach the brokers: addresses, encryption and authentication.
  *
- * Each kind of work has a client, and so connections, of its own: a broker answers the requests of one connection in
- * order, and a fetch that waits for events must not hold up a heartbeat or a commit.
+ * Each kind of work has its own client, and so its own connections. A broker answers the requests of one connection in
+ * order. So on a shared connection, a fetch that waits for events would delay heartbeats and commits.
  */
 import { readFileSync } from 'node:fs'
 import type { ConnectionOptions } from 'node:tls'
@@ -10,24 +10,24 @@ import type { BaseOptions, ConnectionPool, SASLOptions } from '@platformatic/kaf
 import { MillraceError, messageOf } from '../../errors.ts'
 
 export interface KafkaConnection {
-  /** `host:port` of some brokers; they name the others. */
+  /** `host:port` of some brokers, which tell us the others. */
   readonly brokers: readonly string[]
-  /** Everything but `none` is encrypted (TLS). */
+  /** All but `none` are encrypted (TLS). */
   readonly auth: 'none' | 'tls' | 'mtls' | 'scram-sha-256' | 'scram-sha-512' | 'msk-iam'
-  /** Of `scram-…`. */
+  /** User for `scram-…`. */
   readonly username: string
   readonly password: string
-  /** PEM files: certificates to trust (empty: those Node trusts), and of `mtls` our certificate and its key. */
+  /** PEM files: certificates to trust (empty: those that Node trusts), and for `mtls` our certificate and its key. */
   readonly caFile: string
   readonly certFile: string
   readonly keyFile: string
-  /** Of `msk-iam`. */
+  /** Region for `msk-iam`. */
   readonly awsRegion: string
-  /** Most time for one request, milliseconds. */
+  /** Timeout of one request, milliseconds. */
   readonly requestTimeoutMs: number
 }
 
-/** Waits before the attempts of one request: a leader is elected within seconds. */
+/** Delays between the attempts of one request. Together they are long enough to elect a leader. */
 const RETRY_DELAYS_MS = [50, 100, 200, 400, 800, 1600, 3200]
 
 /** Options for any client of @platformatic/kafka. */
@@ -49,8 +49,9 @@ export function clientOptions(connection: KafkaConnection, purpose: string): Bas
 }
 
 /**
- * The client listens for the first error of a connection only. A second one, such as a reset after a refused sign-in,
- * would have no listener and end the process; the caller of a request on that connection is told anyway.
+ * Adds an error listener to each connection. The client listens for the first error only. A second one, such as a reset
+ * after a refused authentication, would end the process. The caller of a request on that connection gets the error
+ * anyway.
  */
 export function surviveErrors({ connections }: { readonly connections: ConnectionPool }): void {
   connections.on('connecting', ({ connection }) => connection.on('error', () => undefined))
@@ -71,14 +72,14 @@ function saslOptions({ auth, username, password, awsRegion }: KafkaConnection): 
     case 'scram-sha-512':
       return { mechanism: 'SCRAM-SHA-512', username, password }
     case 'msk-iam':
-      // Asked for again before the broker's session ends: a token lives for 15 minutes.
+      // The client asks for a new token before the broker's session ends. A token is valid for 15 minutes.
       return { mechanism: 'OAUTHBEARER', token: () => mskToken(awsRegion) }
     default:
       return undefined
   }
 }
 
-/** Signed with the default credential chain: on ECS the task's role, on a laptop the profile or the variables. */
+/** A token signed with the default credential chain: on ECS the task's role, on a laptop the profile or variables. */
 async function mskToken(region: string): Promise<string> {
   const { generateAuthToken } = await import('aws-msk-iam-sasl-signer-js')
   const { token } = await generateAuthToken({ region })

@@ -1,5 +1,6 @@
 /**
- * Reads partitions of a topic: one request at a time to each broker, as far ahead as the buffer allows.
+ * Reads partitions of a topic. It sends one request at a time to each broker and reads ahead as far as the buffer
+ * allows.
  *
  *     positions ─▶ fetch from each leader ─▶ groups, in order per partition ─▶ next()
  */
@@ -8,25 +9,25 @@ import type { Group } from '../log.ts'
 import { reasonOf, type Topic } from './topic.ts'
 
 export interface FetcherOptions {
-  /** A client of its own: its requests wait for events. */
+  /** A client used only here, because its requests wait for events. */
   readonly client: Client
   readonly topic: Topic
-  /** Called when the broker no longer has what is to be read next: where to go on. */
+  /** Called when the broker no longer has the next event. Returns the offset to continue at. */
   readonly onOutOfRange: (partition: number, offset: number) => Promise<number>
-  /** Events that are durable, each time a fetch tells. */
+  /** Called with the end of the durable events of a partition, from each fetch. */
   readonly onHighWatermark: (partition: number, offset: number) => void
 }
 
-/** Read ahead and not taken yet; one answer can exceed it. */
+/** Limit of the events that are read ahead; one answer can exceed it. */
 const BUFFER_BYTES = 8 * 1024 * 1024
 const FETCH_BYTES = 4 * 1024 * 1024
 const PARTITION_BYTES = 1024 * 1024
 /** How long a broker holds a request open when there is nothing new. */
 const WAIT_MS = 500
 const PAUSE_AFTER_ERROR_MS = 200
-/** Bit of the attributes that marks records of Kafka's own (Kafka protocol, record batch). */
+/** Attribute bit that marks control records of Kafka (Kafka protocol, record batch). */
 const CONTROL = 0x20
-/** The last that a Date can be (ECMA-262, section 21.4.1.1). */
+/** The latest time that a Date can hold (ECMA-262, section 21.4.1.1). */
 const MAX_DATE_MS = 8_640_000_000_000_000n
 const NEWLINE = 0x0a
 const SPACE = 0x20
@@ -38,7 +39,7 @@ export class Fetcher {
   readonly #busyNodes = new Set<number>()
   /** Partitions that cannot be read now, and why. */
   readonly #problems = new Map<number, string>()
-  /** Brokers that are asked for one partition at a time, and how often they were. */
+  /** Brokers that are asked for one partition at a time, and how many such requests they got. */
   readonly #oneByOne = new Map<number, number>()
   #askFailure: string | undefined
   #errors = 0
@@ -58,12 +59,12 @@ export class Fetcher {
     this.#fill()
   }
 
-  /** Answers that said that something cannot be read, or that did not come. */
+  /** Number of fetches with an error: a partition could not be read, or no answer came. */
   get errors(): number {
     return this.#errors
   }
 
-  /** What was read ahead of them is dropped. */
+  /** Stops reading these partitions, and drops events that were read ahead. */
   remove(partitions: readonly number[]): void {
     for (const partition of partitions) {
       this.#positions.delete(partition)
@@ -73,7 +74,7 @@ export class Fetcher {
     this.#bytes = this.#groups.reduce((sum, { payload }) => sum + payload.length, 0)
   }
 
-  /** Waits; undefined once `signal` is aborted or this is closed. */
+  /** Waits for the next group; undefined once `signal` is aborted or the fetcher is closed. */
   async next(signal: AbortSignal): Promise<Group | undefined> {
     while (!signal.aborted && !this.#closed) {
       const group = this.#groups.shift()
@@ -103,7 +104,7 @@ export class Fetcher {
     })
   }
 
-  /** Why some of it cannot be read now, or undefined. */
+  /** Why some partitions cannot be read now, or undefined. */
   get failure(): string | undefined {
     if (this.#askFailure !== undefined) return this.#askFailure
     const [first] = this.#problems
@@ -112,7 +113,7 @@ export class Fetcher {
     return `partition ${first[0]} of ${this.#options.topic.name} cannot be read (${first[1]})${more}`
   }
 
-  /** Asks every leader that is not being asked already. */
+  /** Sends a fetch to every leader that has none in progress. */
   async #fill(): Promise<void> {
     if (this.#closed || this.#paused || this.#bytes >= BUFFER_BYTES || this.#positions.size === 0) return
     const { client, topic } = this.#options
@@ -140,7 +141,7 @@ export class Fetcher {
     }
   }
 
-  /** All of them in one request; one at a time after an answer that could not be read, until each of them could. */
+  /** The partitions of the next request: all of them. After an invalid answer: one at a time, until each was read. */
   #next(node: number, partitions: readonly number[]): readonly number[] {
     const turn = this.#oneByOne.get(node)
     if (turn === undefined) return partitions
@@ -156,7 +157,7 @@ export class Fetcher {
     if (this.#closed) return this.#wake?.()
     let failed = answer === undefined
     for (const { partitionIndex, errorCode, records, highWatermark } of answer ?? []) {
-      // Removed, or set again, while the request was in progress.
+      // The partition was removed, or its position was set, while the request was in progress.
       const offset = asked.get(partitionIndex)
       if (offset === undefined || this.#positions.get(partitionIndex) !== offset) continue
       if (errorCode === 0) {
@@ -177,7 +178,7 @@ export class Fetcher {
     this.#wake?.()
   }
 
-  /** @returns what the broker said of each partition; undefined when it said nothing that can be read. */
+  /** @returns the broker's answer for each partition; undefined when the answer cannot be parsed. */
   async #ask(node: number, asked: ReadonlyMap<number, number>): Promise<Answer | undefined> {
     const { client, topic } = this.#options
     const partitions = [...asked].map(([partition, offset]) => request(partition, offset))
@@ -208,7 +209,7 @@ export class Fetcher {
     const position = this.#positions.get(partition) ?? 0
     const first = Number(firstOffset)
     if ((attributes & CONTROL) === 0) {
-      // Compaction and transactions leave gaps: each run without one is a group.
+      // Compaction and transactions leave gaps in the offsets: each run without a gap is a group.
       let run: Buffer[] = []
       let base = position
       const end = () => {
@@ -232,7 +233,7 @@ export class Fetcher {
     let at = 0
     for (const value of values) {
       payload.set(value, at)
-      // Ours never hold a line break; in what others write, JSON has it between tokens only.
+      // Our values never contain a line break. In JSON of other producers, it can only be white space between tokens.
       for (let found = value.indexOf(NEWLINE); found !== -1; found = value.indexOf(NEWLINE, found + 1)) {
         payload[at + found] = SPACE
       }
@@ -267,7 +268,7 @@ export class Fetcher {
 
 type Answer = Awaited<ReturnType<Client['fetch']>>['responses'][number]['partitions']
 
-/** What a broker has said, in the error that the client makes of it. */
+/** The broker's answer inside an error of the client. */
 function answerIn(error: unknown): Answer | undefined {
   const {
     response,
@@ -282,13 +283,13 @@ function answerIn(error: unknown): Answer | undefined {
   return undefined
 }
 
-/** Others may write any number; one that is no time, -1 among them, is that of the reading. */
+/** Other producers may write any number. One that is not a valid time, such as -1, is replaced by the current time. */
 function timeOf(timestamp: bigint): number {
   return timestamp >= 0n && timestamp <= MAX_DATE_MS ? Number(timestamp) : Date.now()
 }
 
 function request(partition: number, offset: number) {
-  const unknown = -1 // we trust the leader that answers: it has at least what is acknowledged
+  const unknown = -1 // no epoch check: whichever leader answers has every acknowledged event
   return {
     partition,
     fetchOffset: BigInt(offset),

@@ -2,10 +2,10 @@
  * A consumer whose partitions are shared with the same consumer of other processes (a consumer group).
  *
  *     join ─▶ partitions added ─▶ fetch from their committed offsets ─▶ read()
- *               └ to be given away ─▶ onRevoke: settle and commit ─▶ joined again without them (cooperative-sticky)
+ *               └ revoked ─▶ onRevoke: settle and commit ─▶ join again without them (cooperative-sticky)
  *
- * Commits go through a client that never joins by itself: one that fails because the group has moved on is only tried
- * again by who asked. It speaks for the member by its id and generation, which is all that a commit needs.
+ * Commits use a second client, which never joins the group by itself: if a commit fails because the group has a new
+ * generation, only the caller retries it. It commits with the id and generation of the member, and needs nothing else.
  */
 import { Consumer as Client, ListOffsetTimestamps } from '@platformatic/kafka'
 import type { Consumer, Group, LogObserver, Position, Settled } from '../log.ts'
@@ -23,15 +23,15 @@ export interface ConsumerOptions {
   readonly onClose: (consumer: Consumer) => void
 }
 
-/** A process that is killed is missed after this long, and its partitions go to the others. */
+/** After this time, the group notices that a process was killed, and the others get its partitions. */
 const SESSION_TIMEOUT_MS = 10_000
 const HEARTBEAT_MS = 1000
-/** For `onRevoke` in every member, and some more. */
+/** Time for `onRevoke` in every member, with a margin. */
 const REBALANCE_TIMEOUT_MS = 30_000
 const LAG_EVERY_MS = 1000
 const PAUSE_AFTER_ERROR_MS = 500
 const FIRST_AGE_MS = 1000
-/** Longer than topics keep events: 3,650 days are the most that KAFKA_RETENTION_MS may be. */
+/** Longer than any topic keeps events: the limit of KAFKA_RETENTION_MS is 3,650 days. */
 const LAST_AGE_MS = 2 ** 39
 
 export class GroupConsumer implements Consumer {
@@ -45,7 +45,7 @@ export class GroupConsumer implements Consumer {
   readonly #places = new Offsets()
   readonly #lagTimer: NodeJS.Timeout
   #joining: NodeJS.Timeout | undefined
-  /** Since the group was left; since offsets could not be asked for. */
+  /** Why this process is not in its group; why offsets cannot be read. */
   #joinFailure: string | undefined
   #offsetsFailure: string | undefined
   #errors = 0
@@ -68,7 +68,7 @@ export class GroupConsumer implements Consumer {
         return Buffer.alloc(0)
       },
     })
-    // Without a retry: before one, the client would join the group by itself.
+    // No retries: before a retry, the client would join the group by itself.
     this.#offsets = new Client({ ...clientOptions(connection, `offsets-${name}`), groupId, retries: 0 })
     this.#fetching = new Client({ ...clientOptions(connection, `fetch-${name}`), groupId, retries: 1 })
     this.#fetcher = new Fetcher({
@@ -83,14 +83,14 @@ export class GroupConsumer implements Consumer {
       this.#joinFailure = undefined
       void this.#takeOver()
     })
-    // The client gave up joining; the group is still there.
+    // The client stopped trying to join, but the group still exists.
     this.#member.on('error', (error: Error) => this.#joinAgain(error))
     this.#lagTimer = setInterval(() => void this.#measureLag(), LAG_EVERY_MS).unref()
   }
 
   /**
-   * Begins to join; its partitions come with time. Nobody waits for that: while another member is missing, the group
-   * lets nobody in before its session is over.
+   * Starts to join and does not wait for partitions: while another member is missing, the group accepts no new member
+   * until the session of the missing one has expired.
    */
   static join(options: ConsumerOptions): GroupConsumer {
     const consumer = new GroupConsumer(options)
@@ -148,7 +148,7 @@ export class GroupConsumer implements Consumer {
     clearInterval(this.#lagTimer)
     clearTimeout(this.#joining)
     this.#fetcher.close()
-    // A broker that is gone must not keep us from stopping: the group forgets us by itself.
+    // An unreachable broker must not delay our shutdown: the group removes us by itself.
     await Promise.allSettled([this.#member.close(true), this.#fetching.close(true), this.#offsets.close(true)])
   }
 
@@ -178,7 +178,7 @@ export class GroupConsumer implements Consumer {
     return this.#member.assignments?.find(({ topic }) => topic === this.#options.topic.name)?.partitions ?? []
   }
 
-  /** Called before each (re)join: what the last assignment took from us is settled before others get it. */
+  /** Called before each (re)join: settles the partitions that the last assignment revoked, before others get them. */
   async #giveAway(): Promise<void> {
     const assigned = this.#assigned
     const revoked = this.#places.partitions.filter((partition) => !assigned.includes(partition))
@@ -212,7 +212,7 @@ export class GroupConsumer implements Consumer {
     }
   }
 
-  /** Where the last commit of the group ended; in a new group, at the first event there still is. */
+  /** Start offsets: the last commit of the group; in a new group, the first event that the brokers still have. */
   async #startOf(partitions: readonly number[]): Promise<Map<number, number>> {
     const topic = this.#options.topic.name
     const committed = await this.#offsets.listCommittedOffsets({ topics: [{ topic, partitions: [...partitions] }] })
@@ -229,7 +229,7 @@ export class GroupConsumer implements Consumer {
     const topic = this.#options.topic.name
     const options = { topics: [topic], partitions: { [topic]: [...partitions] }, timestamp }
     const listed = (await this.#offsets.listOffsets(options)).get(topic) ?? []
-    // What is not said is not 0: a partition without an end would have no lag.
+    // A missing end offset must not become 0: the partition would seem to have no lag.
     return new Map(
       partitions.flatMap((partition) => {
         const offset = listed[partition]
@@ -238,7 +238,7 @@ export class GroupConsumer implements Consumer {
     )
   }
 
-  /** The brokers have deleted what comes next, or the topic was recreated: continue with the first event that exists. */
+  /** Continues at the first event that exists: the next ones were deleted, or the topic was recreated. */
   async #skip(partition: number, offset: number): Promise<number> {
     const [first, end] = await Promise.all(
       [ListOffsetTimestamps.EARLIEST, ListOffsetTimestamps.LATEST].map(async (timestamp) =>
@@ -262,7 +262,7 @@ export class GroupConsumer implements Consumer {
       this.#options.observer?.onWarning?.(
         `${where} ends before offset ${offset}: it was recreated, or has lost its end; starting at ${first}`,
       )
-      // From here on offsets mean other events: what was read ahead is discarded, and delivery starts again.
+      // Offsets now mean other events: discard events that were read ahead, and start delivery again.
       this.#fetcher.remove([partition])
       await this.onRevoke?.([partition])
       this.#places.add(partition, first)
@@ -281,15 +281,15 @@ export class GroupConsumer implements Consumer {
       await this.#findAges(partitions.filter((partition) => !this.#places.isAgeKnown(partition)))
       this.#offsetsFailure = undefined
     } catch (error) {
-      // What is known gets older meanwhile, and so does the lag.
+      // The last known end stays in use, so the lag is out of date until the next answer.
       this.#errors += 1
       this.#offsetsFailure = `nobody says where the topic ends (${reasonOf(error)})`
     }
   }
 
   /**
-   * How old what was there before this process is, in powers of two: brokers say which event was the first after a time, not when an
-   * event was. Reading tells it exactly, if that works.
+   * Finds the age of events from before this process, in powers of two: brokers can name the first event after a given
+   * time, but not the time of a given event. Reading the events gives their exact time later.
    */
   async #findAges(partitions: readonly number[]): Promise<void> {
     let left = partitions

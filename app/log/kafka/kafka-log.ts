@@ -1,17 +1,19 @@
 /**
- * The log in Kafka: one record an event, its key from the event, its value the complete CloudEvent in structured mode
- * (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md), for any consumer to read.
+ * The log in Kafka. One record for each event: its key comes from the event, its value is the complete CloudEvent in
+ * structured mode, so that any consumer can read it. See
+ * https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md
  *
  *     append ─▶ split by partition ─▶ one batch a partition, all at once, acks=all ─▶ durable, or lost with a reason
  *
- * Constraints it holds:
- *  - acknowledged means on `min.insync.replicas` brokers; the topic is checked for that before the first write;
- *  - the producer is idempotent and has one batch a partition in flight: a retry neither doubles nor reorders;
- *  - an event that one partition took is not sent again because another partition failed;
- *  - no linger: what queued up while the last round was under way is the next one.
+ * Constraints:
  *
- * A round ends when its slowest partition has answered. While a leader is being elected that is a stall of all writes,
- * at most `writeTimeoutMs` long; meanwhile the channel fills and then refuses, as in front of a slow disk.
+ * - An acknowledged event is on `min.insync.replicas` brokers. The topic is checked for that before the first write.
+ * - The producer is idempotent and has one batch in flight for each partition: a retry neither doubles nor reorders.
+ * - An event that one partition has stored is not sent again because another partition failed.
+ * - No linger: the events that queued up during one round form the next round.
+ *
+ * A round ends when its slowest partition has answered. While a leader is being elected, all writes wait, for at most
+ * `writeTimeoutMs`. Meanwhile the channel fills and then refuses, as with a slow disk.
  */
 import { randomUUID } from 'node:crypto'
 import { Admin, type MessageRecord } from '@platformatic/kafka'
@@ -29,16 +31,16 @@ import { reasonOf, requireTopic, type Topic, type TopicRequirements } from './to
 export interface KafkaLogOptions {
   readonly connection: KafkaConnection
   readonly topic: TopicRequirements
-  /** How long a write is tried before it is refused, milliseconds. */
+  /** How long a write is retried before it is refused, milliseconds. */
   readonly writeTimeoutMs: number
   /** Consumer groups are named `<groupPrefix>.<consumer>`. */
   readonly groupPrefix: string
-  /** Events: processes share the partitions of a consumer (a group). Else dead letters: each reads all of them on demand. */
+  /** True: processes share the partitions of a consumer (a group). False: each reads all of them (dead letters). */
   readonly shared: boolean
   readonly observer?: LogObserver
 }
 
-/** Of a record beside its key and value, and of a batch: varints and headers, at most. */
+/** Upper limit for the overhead of a record (without key and value) and of a batch: varints and headers. */
 const RECORD_OVERHEAD_BYTES = 96
 const HEADERS = {
   event: new Map([[Buffer.from('content-type'), Buffer.from('application/cloudevents+json; charset=utf-8')]]),
@@ -51,19 +53,19 @@ const NEWLINE = 0x0a
 /** The part of an append that goes to one partition in one request. */
 interface Share {
   readonly messages: MessageRecord[]
-  /** Of each message, the batch it came from and its place there, one after the other. */
+  /** For each message, two numbers: its batch, and its place in that batch. */
   readonly origins: number[]
   bytes: number
 }
 
-/** By partition. */
+/** Partition → its share. */
 type Round = Map<number, Share>
 
 export class KafkaLog implements Log {
   readonly keyed = true
-  /** The topic keeps events by age, no matter who has read them. */
+  /** Empty: the topic keeps events by age, whether or not consumers have read them. */
   readonly idleConsumers: readonly string[] = []
-  /** Of other machines: nothing here fills up. */
+  /** 0: the events are on other machines. */
   readonly sizeBytes = 0
   readonly fill = 0
   readonly #options: KafkaLogOptions
@@ -73,7 +75,7 @@ export class KafkaLog implements Log {
   readonly #partitioner: Partitioner
   readonly #consumers = new Set<Consumer>()
   readonly #probing: NodeJS.Timeout
-  /** Begins the ids of events that came without one: their offsets are not known before they are written. */
+  /** Prefix of the ids of events without an id. Their offsets are not known before the write. */
   readonly #idPrefix = randomUUID()
   #idNumber = 0
   #committedEvents = 0
@@ -92,7 +94,7 @@ export class KafkaLog implements Log {
 
   /** @throws MillraceError CONFIG_INVALID, LOG_UNAVAILABLE: see {@link requireTopic}. */
   static async open(options: KafkaLogOptions): Promise<KafkaLog> {
-    // Few retries: an operator who starts a service wants to know soon what is wrong, and a supervisor tries again.
+    // Few retries: a start should report a problem soon, and a supervisor tries again.
     const admin = new Admin({ ...clientOptions(options.connection, 'admin'), retries: 2 })
     surviveErrors(admin)
     try {
@@ -124,7 +126,7 @@ export class KafkaLog implements Log {
     const lost: Lost[] = []
     const rounds = this.#split(batches, lost)
     const startedAt = performance.now()
-    // More than one only when a partition gets more than the brokers take at once: one after the other, for the order.
+    // More than one round only if a partition gets more than the brokers accept at once. In sequence, to keep order.
     const failed = new Map<number, ProduceError>()
     for (const round of rounds) {
       for (const [partition, share] of round) {
@@ -163,14 +165,14 @@ export class KafkaLog implements Log {
     await Promise.all([this.#producer.close(), this.#admin.close()])
   }
 
-  /** Events that no batch of the topic can hold are lost at once: they can never succeed. */
+  /** Splits batches into rounds. Events that no batch of the topic can hold go to `lost`: they can never succeed. */
   #split(batches: readonly Batch[], lost: Lost[]): Round[] {
     const limit = this.#topic.maxBatchBytes - BATCH_OVERHEAD_BYTES
     const atMs = Date.now()
     const timestamp = BigInt(atMs)
     const headers = this.#options.shared ? HEADERS.event : HEADERS.deadLetter
     const rounds: Round[] = []
-    /** The round that each partition fills now. */
+    /** Partition → the round that it is filling. */
     const filling = new Map<number, number>()
     for (const [batch, { keys, ...lines }] of batches.entries()) {
       for (const [index, value] of this.#values(lines, atMs).entries()) {
@@ -234,7 +236,7 @@ export class KafkaLog implements Log {
     return new MillraceError('LOG_UNAVAILABLE', `Kafka did not confirm it (${reasonOf(cause)}): try again`, { cause })
   }
 
-  /** Readiness is that the brokers answer, and have the topic that this log began with. */
+  /** Checks readiness: the brokers answer, and still have the topic with which this log started. */
   async #probe(): Promise<void> {
     const { name, id } = this.#topic
     try {
@@ -249,7 +251,7 @@ export class KafkaLog implements Log {
     }
   }
 
-  /** With the topic went its offsets, and what was not delivered: a new one is another log. */
+  /** A deleted topic takes its offsets and its undelivered events with it: a new topic is another log. */
   #topicIsGone(): void {
     if (this.#failure?.code === 'LOG_FAILED') return
     const message = `topic ${this.#topic.name} was deleted: a restart goes on with a new one`

@@ -1,16 +1,16 @@
-/** What a consumer has settled in each of its partitions, and how much there is beyond. */
+/** For each partition of a consumer: what it has settled, where the log ends, and so its lag. */
 import { AppendTimes } from '../append-times.ts'
 import type { Position, Settled } from '../log.ts'
 
 interface Place {
-  /** Everything before it is settled, durably. */
+  /** Everything before this offset is settled, durably. */
   committed: number
-  /** Everything before it is in the log. */
+  /** Everything before this offset is in the log. */
   end: number
-  /** When `end` was last looked at: what is behind it was appended later. */
+  /** When `end` was last read: events after it were appended later. */
   lookedAtMs: number | undefined
   readonly times: AppendTimes
-  /** Stretches that the brokers had deleted before they were read. */
+  /** Ranges that the brokers deleted before they were read. */
   gaps: { readonly endOffset: number; readonly events: number }[]
 }
 
@@ -24,7 +24,7 @@ export class Offsets {
     return [...this.#places.keys()]
   }
 
-  /** By this process. */
+  /** Events settled by this process. */
   get settled(): Settled {
     return { delivered: this.#delivered, deadLettered: this.#deadLettered, damaged: this.#damaged }
   }
@@ -33,7 +33,7 @@ export class Offsets {
     return [...this.#places.values()].reduce((sum, { committed, end }) => sum + Math.max(0, end - committed), 0)
   }
 
-  /** Whether {@link oldestAppendedAtMs} knows of this partition, or it has nothing to tell. */
+  /** Whether {@link oldestAppendedAtMs} covers this partition, or the partition has no lag. */
   isAgeKnown(partition: number): boolean {
     const place = this.#places.get(partition)
     return place === undefined || place.end <= place.committed || place.times.at(place.committed) !== undefined
@@ -56,7 +56,7 @@ export class Offsets {
     this.#places.delete(partition)
   }
 
-  /** @param lookedAtMs before the broker was asked; undefined when that is not known. */
+  /** @param lookedAtMs time before the request to the broker; undefined when unknown. */
   reached(partition: number, end: number, lookedAtMs?: number): void {
     const place = this.#places.get(partition)
     if (place === undefined) return
@@ -65,12 +65,12 @@ export class Offsets {
     if (lookedAtMs !== undefined) place.lookedAtMs = lookedAtMs
   }
 
-  /** The event at `offset` was appended at `atMs`, or later. */
+  /** Notes that the event at `offset` was appended at `atMs` or later. */
   noteAppended(partition: number, offset: number, atMs: number): void {
     this.#places.get(partition)?.times.add(offset, atMs)
   }
 
-  /** When the oldest event that is not settled was appended, or a little before; undefined without any. */
+  /** When the oldest unsettled event was appended, or slightly earlier; undefined when there is none. */
   get oldestAppendedAtMs(): number | undefined {
     let oldestMs: number | undefined
     for (const { committed, end, times } of this.#places.values()) {
@@ -80,12 +80,12 @@ export class Offsets {
     return oldestMs
   }
 
-  /** Events that are gone before they were read. */
+  /** Skips events that were deleted before they were read. */
   skip(partition: number, from: number, to: number): void {
     this.#places.get(partition)?.gaps.push({ endOffset: to, events: to - from })
   }
 
-  /** Of the positions, those that move on in a partition that is still ours. */
+  /** The positions that move forward in a partition that is still ours. */
   ahead(positions: readonly Position[]): Position[] {
     return positions.filter(({ partition, offset }) => offset > (this.#places.get(partition)?.committed ?? Infinity))
   }

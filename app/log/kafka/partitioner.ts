@@ -1,7 +1,7 @@
-/** Key → partition, as Kafka's own clients do it (murmur2), so that every producer puts a key in the same place. */
+/** Key → partition, with the hash of Kafka's own clients (murmur2), so that all producers agree on the partition. */
 import { compatibilityPartitioner } from '@platformatic/kafka'
 
-/** Keys repeat: their bytes and hash are kept, for this many. */
+/** Keys repeat, so the bytes and the hash of this many keys are cached. */
 const MAX_KEYS = 65_536
 
 interface Placed {
@@ -18,7 +18,7 @@ export class Partitioner {
     this.#partitions = partitions
   }
 
-  /** Without a key: one partition after the other. */
+  /** The partition of a key. Without a key: the partitions in turn. */
   place(key: string | undefined): Placed {
     if (key === undefined) {
       this.#next = (this.#next + 1) % this.#partitions

@@ -1,16 +1,17 @@
 /**
- * An idempotent producer that says of each partition what became of it.
+ * An idempotent producer that reports the outcome of each partition.
  *
  *     batches by partition ─▶ one request to each leader, acks=all ─▶ confirmed
- *                                  ▲          └ not yet: wait, look for the leader again, the same batch again
+ *                                  ▲          └ failed: wait, find the leader again, send the same batch again
  *                                  └──────────────┘
  *
- * The producer of @platformatic/kafka tells only whether a whole send succeeded, sends what one broker refused as a
- * whole to the leader of its first partition, and takes a new identity after each failure, so that what may have been
- * written is written again. Here a batch keeps its sequence number until it is confirmed or given up, so that brokers
- * recognise a repeat (KIP-98), and a partition that is confirmed is not sent again.
+ * The producer of @platformatic/kafka does not fit, for three reasons. It reports only whether a whole send succeeded.
+ * It sends everything that one broker refused to the leader of the first partition. And it takes a new identity after
+ * each failure, so that events which may have been written are written twice.
  *
- * One call of `send` at a time, so one batch a partition in flight: order holds whatever is repeated.
+ * Here a batch keeps its sequence number until it is confirmed or given up, so that brokers recognise a repeat
+ * (KIP-98). A confirmed partition is not sent again. There is one call of `send` at a time, so each partition has one
+ * batch in flight, and retries keep the order.
  */
 import {
   type Admin,
@@ -29,14 +30,14 @@ import { clientOptions, type KafkaConnection, surviveErrors } from './connection
 
 export interface ProducerOptions {
   readonly connection: KafkaConnection
-  /** Asked for leaders. */
+  /** Client that finds the leaders. */
   readonly admin: Admin
   readonly topic: string
-  /** How long a batch is tried before it is given up, milliseconds. */
+  /** How long a batch is retried before it is given up, milliseconds. */
   readonly writeTimeoutMs: number
 }
 
-/** What a broker said of one partition, or why nobody said anything. */
+/** The error of one partition: the broker's answer, or why there was no answer. */
 export class ProduceError extends Error {
   /** Kafka's name for it, or undefined when no broker answered. */
   readonly apiId: string | undefined
@@ -49,10 +50,10 @@ export class ProduceError extends Error {
   }
 }
 
-/** The brokers do not know this producer, or not this far: it starts again, with another identity. */
+/** The brokers have lost the state of this producer, or part of it: it starts again with a new identity. */
 const STATE_LOST = new Set(['UNKNOWN_PRODUCER_ID', 'OUT_OF_ORDER_SEQUENCE_NUMBER', 'INVALID_PRODUCER_EPOCH'])
 const RETRYABLE = new Set([...STATE_LOST, 'UNKNOWN_TOPIC_OR_PARTITION', 'REQUEST_TIMED_OUT'])
-/** They begin again at 0 (Kafka: DefaultRecordBatch.incrementSequence). */
+/** Sequence numbers wrap to 0 at this value (Kafka: DefaultRecordBatch.incrementSequence). */
 const SEQUENCES = 2 ** 31
 const RETRY_BASE_MS = 20
 const RETRY_MAX_MS = 500
@@ -64,7 +65,7 @@ interface Identity {
 
 type ProduceResponse = ReturnType<typeof produceV9.parseResponse>
 
-/** Since Kafka 2.8; before that, and in some that speak its protocol, the older ones. */
+/** Protocol versions, newest first. Kafka before 2.8, and some compatible brokers, know only the older ones. */
 const VERSIONS = [
   { produce: produceV9.api, initProducerId: initProducerIdV4.api, version: 9 },
   { produce: produceV7.api, initProducerId: initProducerIdV1.api, version: 7 },
@@ -73,7 +74,7 @@ const VERSIONS = [
 export class IdempotentProducer {
   readonly #options: ProducerOptions
   readonly #pool: ConnectionPool
-  /** Asked for once, however many leaders are written to at the same time: brokers tell repeats of one producer only. */
+  /** Requested once for all leaders: brokers recognise repeats only within one producer identity. */
   #identity: Promise<Identity> | undefined
   /** Number of the next record of each partition. */
   readonly #sequences = new Map<number, number>()
@@ -87,7 +88,7 @@ export class IdempotentProducer {
 
   /**
    * Resolves when every batch is confirmed or given up.
-   * @returns those given up, with the last reason; they may have been written nevertheless.
+   * @returns the partitions given up, with the last error; their events may have been written anyway.
    */
   async send(batches: ReadonlyMap<number, MessageRecord[]>): Promise<Map<number, ProduceError>> {
     const deadline = performance.now() + this.#options.writeTimeoutMs
@@ -107,7 +108,7 @@ export class IdempotentProducer {
         } else if (STATE_LOST.has(error.apiId ?? '')) this.#forget()
       }
     }
-    // What was given up may still arrive: with these numbers, the next batch would be taken for its repeat.
+    // A batch that was given up may still arrive. With the same numbers, the next batch would count as its repeat.
     if (failures.size > 0) this.#forget()
     return failures
   }
@@ -121,7 +122,7 @@ export class IdempotentProducer {
     this.#sequences.clear()
   }
 
-  /** What became of each batch: confirmed (undefined), or not. */
+  /** The outcome of each batch: undefined when confirmed, else the error. */
   async #attempt(
     batches: ReadonlyMap<number, MessageRecord[]>,
     again: boolean,
@@ -201,7 +202,7 @@ export class IdempotentProducer {
   }
 }
 
-/** A failure is not kept: the next attempt asks again. */
+/** Calls `forget` when the request fails, so that the next attempt asks again. */
 async function unlessFailed<T>(asked: Promise<T>, forget: () => void): Promise<T> {
   try {
     return await asked

@@ -1,6 +1,6 @@
 /**
- * A consumer that reads all partitions by itself, on demand: for dead letters, which any process may be asked to
- * replay. Its offsets are those of a group without members. Two replays at once repeat, they do not lose.
+ * A consumer that reads all partitions by itself, on demand. It is for dead letters, which any process may replay. Its
+ * offsets belong to a group without members. Two replays at the same time can repeat dead letters, but never lose any.
  */
 import { type Admin, Consumer as Client, ListOffsetTimestamps } from '@platformatic/kafka'
 import type { Consumer, Group, Position, Settled } from '../log.ts'
@@ -37,7 +37,7 @@ export class ReplayConsumer implements Consumer {
     this.#lagTimer = setInterval(() => void this.#measureAgain(), LAG_EVERY_MS).unref()
   }
 
-  /** @throws MillraceError LOG_UNAVAILABLE: nobody knows how far the last replay came. */
+  /** @throws MillraceError LOG_UNAVAILABLE when the brokers do not answer where the last replay ended. */
   static async open(options: ConsumerOptions, admin: Admin): Promise<ReplayConsumer> {
     const consumer = new ReplayConsumer(options, admin)
     try {
@@ -116,7 +116,7 @@ export class ReplayConsumer implements Consumer {
     }
   }
 
-  /** Where the last replay ended, in this process or another, and how much there is now. */
+  /** Reads where the last replay ended, in this or another process, and where the topic ends now. */
   async #measure(): Promise<void> {
     const { groupId, topic } = this.#options
     const partitions = Array.from({ length: topic.partitions }, (_, partition) => partition)

@@ -1,4 +1,4 @@
-/** A topic, checked before anything is written to it: a 202 must mean what it says. */
+/** Checks a topic before the first write, so that a 202 keeps its promise. */
 import { type Admin, ConfigResourceTypes, findErrorBy } from '@platformatic/kafka'
 import { MillraceError, messageOf } from '../../errors.ts'
 
@@ -7,11 +7,11 @@ export interface TopicRequirements {
   /** Copies of each record, and how many must have it before it is acknowledged. */
   readonly replication: number
   readonly minInSync: number
-  /** Makes the topic when it is missing. */
+  /** Whether to create a missing topic. */
   readonly create: boolean
-  /** Of a topic that is made here. */
+  /** Partitions of a topic that is created here. */
   readonly partitions: number
-  /** Largest batch, bytes; undefined as the brokers have it. One that is there already and takes less is warned about. */
+  /** Largest batch, bytes; undefined: the brokers' default. An existing topic with a smaller limit causes a warning. */
   readonly maxBatchBytes?: number | undefined
   readonly retentionMs: number
 }
@@ -20,21 +20,21 @@ export interface Topic {
   readonly name: string
   readonly id: string
   readonly partitions: number
-  /** Largest batch of records that the brokers take, bytes. */
+  /** Largest batch of records that the brokers accept, bytes. */
   readonly maxBatchBytes: number
 }
 
 const CREATED_WITHIN_MS = 10_000
-/** For a start, or a question, in the middle of a failover: leaders and coordinators are elected within seconds. */
+/** How long a request is retried during a failover: leaders and coordinators are elected within seconds. */
 const PATIENCE_MS = 10_000
 const PAUSE_MS = 250
-/** Errors of Kafka, of TLS and of certificates that waiting does not fix. */
+/** Errors of Kafka, TLS and certificates that a retry does not fix. */
 const REFUSED = /^(SASL_AUTH|.*_AUTHORIZATION_FAILED$|ERR_(SSL|TLS)_|SELF_SIGNED|DEPTH_ZERO|UNABLE_TO_|CERT_)/
 
 /**
- * Finds the topic, or makes it.
- * @throws MillraceError CONFIG_INVALID: it is missing, or keeps fewer copies than required, and how to fix that;
- *   LOG_UNAVAILABLE: no broker answers, or they refuse us.
+ * Finds or creates the topic.
+ * @throws MillraceError CONFIG_INVALID when it is missing or keeps fewer copies than required (says how to fix it);
+ *   LOG_UNAVAILABLE when no broker answers, or the brokers refuse us.
  */
 export function requireTopic(admin: Admin, wanted: TopicRequirements): Promise<Topic> {
   return patiently(async () => {
@@ -59,9 +59,9 @@ export function requireTopic(admin: Admin, wanted: TopicRequirements): Promise<T
 }
 
 /**
- * Asks the brokers until they answer.
- * @throws MillraceError whatever `ask` throws of that kind, at once; LOG_UNAVAILABLE when they refuse us, at once, or
- *   have not answered for PATIENCE_MS.
+ * Retries a request until the brokers answer.
+ * @throws MillraceError at once if `ask` throws one; LOG_UNAVAILABLE at once if the brokers refuse us, and after
+ *   PATIENCE_MS without an answer.
  */
 export async function patiently<T>(ask: () => Promise<T>): Promise<T> {
   const deadline = performance.now() + PATIENCE_MS
@@ -93,7 +93,7 @@ async function lookUp(admin: Admin, name: string): Promise<Found | undefined> {
   const topic = (await admin.metadata({ topics: [name], forceUpdate: true })).topics.get(name)
   if (topic === undefined) return undefined
   const copies = topic.partitions.map(({ replicas }) => replicas.length)
-  if (copies.length === 0) return undefined // not made yet
+  if (copies.length === 0) return undefined // not created yet
   return { id: topic.id, partitions: topic.partitionsCount, replication: Math.min(...copies) }
 }
 
@@ -106,14 +106,14 @@ async function createTopic(admin: Admin, wanted: TopicRequirements): Promise<Fou
   const configs = [
     { name: 'min.insync.replicas', value: String(minInSync) },
     { name: 'retention.ms', value: String(retentionMs) },
-    // A leader that lacks what was acknowledged must never be elected.
+    // Never elect a leader that lacks acknowledged events.
     { name: 'unclean.leader.election.enable', value: 'false' },
     ...(wanted.maxBatchBytes === undefined ? [] : [{ name: 'max.message.bytes', value: String(wanted.maxBatchBytes) }]),
   ]
   try {
     await admin.createTopics({ topics: [{ topic: name, partitions, replicas: replication }], configs })
   } catch (error) {
-    // Another process was quicker, which is as good.
+    // Another process has created it at the same time: that is fine.
     if (!findErrorBy(error as Error, 'apiId', 'TOPIC_ALREADY_EXISTS')) throw error
   }
   const deadline = performance.now() + CREATED_WITHIN_MS
@@ -132,7 +132,7 @@ async function readConfigs(admin: Admin, name: string): Promise<ReadonlyMap<stri
   return new Map(described?.configs.map((config) => [config.name, config.value]))
 }
 
-/** What is not said cannot be relied on: a missing number is no number that is large enough. */
+/** A missing number cannot be relied on: it is an error, not a default. */
 function numberIn(configs: Awaited<ReturnType<typeof readConfigs>>, key: string, topic: string): number {
   const text = configs.get(key)
   if (text != null && /^\d+$/.test(text)) return Number(text)
@@ -146,7 +146,7 @@ function unfit(message: string): MillraceError {
   return new MillraceError('CONFIG_INVALID', message)
 }
 
-/** What the brokers said, in one line: the names of Kafka's own errors where there are some. */
+/** The error in one line: with the names of Kafka's own errors, if there are any. */
 export function reasonOf(error: unknown): string {
   const causes = leaves(error)
   return [...new Set(causes.map((cause) => cause.apiId ?? messageOf(cause)))].join('; ')
