@@ -1,9 +1,9 @@
-/** Events that go into a sink together. As lines, where that is enough: then nothing is made for each of them. */
+/** Events that go into a sink together. A sink that needs only lines costs no object for each event. */
 import { type Item, linesOf } from '../event/item.ts'
 
 export class SinkBatch {
   readonly length: number
-  /** Of the first event. */
+  /** Offset of the first event. */
   readonly firstOffset: number
   readonly #makeItems: () => readonly Item[]
   readonly #makeLines: () => readonly Buffer[]
@@ -24,7 +24,7 @@ export class SinkBatch {
     return new SinkBatch(items.length, items[0]?.offset ?? 0, () => items)
   }
 
-  /** Each event, in order: the same objects whenever it is tried again. */
+  /** The events, in order. A retry gets the same objects. */
   get items(): readonly Item[] {
     return this.#makeItems()
   }

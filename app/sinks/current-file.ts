@@ -1,8 +1,8 @@
 /**
- * The file that the file sink writes: `current.ndjson`, whole lines only, held by one process.
+ * The file that the file sink writes: `current.ndjson`, complete lines only, locked by one process.
  *
- * Others can move, replace, truncate or delete it at any time, and every write to it still succeeds. So what is written counts
- * only once {@link CurrentFile.isInPlace} has said that a reader finds it under its name.
+ * Other programs can move, replace, truncate or delete it at any time, and writes to it still succeed. So written lines
+ * count only after {@link CurrentFile.isInPlace} has confirmed that a reader finds them under this name.
  */
 import { type FileHandle, lstat, mkdir, open, rename, stat } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -15,7 +15,7 @@ const NEWLINE = 0x0a
 export class CurrentFile {
   readonly #directory: string
   readonly #handle: FileHandle
-  /** Whole lines in it, as far as this process knows. */
+  /** Length of the complete lines in it, as far as this process knows. */
   bytes: number
 
   private constructor(directory: string, handle: FileHandle, bytes: number) {
@@ -24,10 +24,10 @@ export class CurrentFile {
     this.bytes = bytes
   }
 
-  /** Makes the directory and the file where they are missing. A crash may have left half a line: it is cut off. */
+  /** Creates the directory and the file if they are missing. Cuts off half a line that a crash may have left. */
   static async open(directory: string): Promise<CurrentFile> {
     await mkdir(directory, { recursive: true })
-    // Always behind the end, wherever that is: a file that others have truncated gets no hole.
+    // Append mode always writes at the current end: a file that another program has truncated gets no hole.
     const handle = await open(join(directory, NAME), 'a+')
     try {
       await lock(handle, join(directory, NAME))
@@ -41,21 +41,21 @@ export class CurrentFile {
     }
   }
 
-  /** @throws what the disk says; then none of the lines is in the file, or the file is to be closed and opened again. */
+  /** @throws a system error. Then none of the lines is in the file, or the file must be closed and opened again. */
   async append(lines: readonly Buffer[]): Promise<void> {
     const bytes = lines.reduce((sum, { length }) => sum + length, 0)
     try {
       const { bytesWritten } = await this.#handle.writev(lines)
       if (bytesWritten < bytes) await this.#appendRest(Buffer.concat(lines), bytesWritten)
     } catch (error) {
-      // Take back what a full disk left of the lines: the retry writes all of them.
+      // Remove the part that was written before the disk was full: the retry writes all lines.
       await this.#handle.truncate(this.bytes)
       throw error
     }
     this.bytes += bytes
   }
 
-  /** A disk takes a part before it is full, or more buffers than it takes at once. */
+  /** Writes the rest after a short write: the disk is nearly full, or there were more buffers than one call accepts. */
   async #appendRest(lines: Buffer, from: number): Promise<void> {
     for (let done = from; done < lines.length; ) {
       const { bytesWritten } = await this.#handle.write(lines, done)
@@ -63,17 +63,17 @@ export class CurrentFile {
     }
   }
 
-  /** @throws what the disk says: the kernel may call pages clean that it could not write, so a second try proves nothing. */
+  /** @throws a system error. Do not retry: the kernel may mark pages as clean that it could not write. */
   async sync(): Promise<void> {
     await this.#handle.datasync()
   }
 
-  /** The next process must not find what is in doubt, in pages that a power cut takes. */
+  /** Cuts off lines that may not be durable, so that the next process does not find them in memory pages only. */
   async cutBackTo(bytes: number): Promise<void> {
     await this.#handle.truncate(bytes)
   }
 
-  /** Whether it is still what its name leads to, and nothing was cut off. */
+  /** Whether its name still leads to this file, and the file was not truncated. */
   async isInPlace(): Promise<boolean> {
     const ours = await this.#handle.stat({ bigint: true })
     const named = await stat(join(this.#directory, NAME), { bigint: true }).catch(unlessMissing)
@@ -81,15 +81,15 @@ export class CurrentFile {
   }
 
   /**
-   * Gives it its last name and closes it; the directory is still to be synced. What already has that name stays as it is: a number
-   * is added.
+   * Gives the file its final name and closes it. The caller must still sync the directory. An existing file keeps its
+   * name: a number is added to the new one.
    * @param name without `.ndjson`.
    */
   async finish(name: string): Promise<void> {
     let free = `${name}.ndjson`
     for (let number = 2; await exists(join(this.#directory, free)); number++) free = `${name}-${number}.ndjson`
     await rename(join(this.#directory, NAME), join(this.#directory, free))
-    await this.close() // with the lock: nobody else gets it before it has its last name
+    await this.close() // releases the lock only now, when the file has its final name
   }
 
   async close(): Promise<void> {
@@ -97,9 +97,9 @@ export class CurrentFile {
   }
 }
 
-/** Gone with the process, however that ends. */
+/** Takes a kernel lock, which is released however the process ends. */
 async function lock(handle: FileHandle, path: string): Promise<void> {
-  // Who had the lock may have given the file its last name since it was opened here.
+  // The previous holder may have renamed the file after it was opened here: compare the inode.
   if (tryLock(handle.fd) && (await handle.stat()).ino === (await stat(path)).ino) return
   throw new Error('another process writes there: give each a FILE_SINK_DIR of its own')
 }

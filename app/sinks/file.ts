@@ -3,12 +3,12 @@
  *
  *     current.ndjson ─(full or old enough, or the process stops)─▶ events-20260131T120000.000Z-4711.ndjson
  *
- * A finished file appears by rename, whole and synced, and is never written again; its name has the time at which it was
- * begun and the offset of its first event. After a crash `current.ndjson` goes on behind its last whole line; what was not
- * committed by then is delivered again, so lines can repeat (same id).
+ * A finished file appears by rename, complete and synced, and is never written again. Its name has the time at which it
+ * was begun and the offset of its first event. After a crash, `current.ndjson` continues after its last complete line.
+ * Uncommitted events are delivered again, so lines can repeat (same id).
  *
- * What is written since the last flush is kept in memory. A flush that finds `current.ndjson` moved, deleted or truncated by
- * others writes it again, to a new file: an offset moves only past lines that a reader can find.
+ * Lines written since the last flush are kept in memory. If a flush finds that `current.ndjson` was moved, deleted or
+ * truncated, it writes them again to a new file: an offset moves only past lines that a reader can find.
  */
 import { access, constants, mkdir } from 'node:fs/promises'
 import { MillraceError, messageOf } from '../errors.ts'
@@ -23,18 +23,18 @@ export interface FileSinkOptions {
   /** Milliseconds after which a file is closed. */
   readonly rollMs: number
   readonly onWarning: (message: string) => void
-  /** Called once when a sync failed: what was written may be gone, and only a restart writes it again. */
+  /** Called once when a sync failed: written lines may be lost, and only a restart writes them again. */
   readonly onFailure: (error: Error) => void
 }
 
 const MAX_BATCH_EVENTS = 8192
-/** Kept in memory until they are known to be in the file. */
+/** Limit of the lines kept in memory until they are durable. */
 const MAX_UNSYNCED_BYTES = 8 * 1024 * 1024
-/** Another program may move each new file: one flush does not make more than this. */
+/** Most new files in one flush, because another program may move each of them. */
 const MAX_FILES_PER_FLUSH = 3
-/** After a file could not get its last name; it goes on as `current.ndjson` meanwhile. */
+/** Delay before the next try after a rename failed. Meanwhile lines still go to `current.ndjson`. */
 const ROLL_AGAIN_MS = 1000
-/** Node fires a timer that is longer than this at once. */
+/** Longest timer of Node. A longer one would fire at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1
 
 export class FileSink implements Sink {
@@ -42,24 +42,24 @@ export class FileSink implements Sink {
   readonly maxBatchEvents = MAX_BATCH_EVENTS
   readonly #options: FileSinkOptions
   #file: CurrentFile | undefined
-  /** Written since the last flush. */
+  /** Lines written since the last flush. */
   readonly #unsynced = new KeptLines()
-  /** They are in a file that is nobody's any more. */
+  /** True when the file with these lines was abandoned, so that they must be written again. */
   #isRepeatDue = false
-  /** When the file was begun, as its name will have it. */
+  /** When the file was begun, in the form used in its name. */
   #openedAt = ''
   #firstOffset = 0
   #timer: NodeJS.Timeout | undefined
   #rollFailure: string | undefined
   #failure: Error | undefined
-  /** One step at a time: a write, a flush and a roll never overlap. */
+  /** The last step. Steps run one after the other: a write, a flush and a roll never overlap. */
   #last: Promise<unknown> = Promise.resolve()
 
   private constructor(options: FileSinkOptions) {
     this.#options = options
   }
 
-  /** @throws MillraceError DATA_DIR_UNUSABLE when the directory cannot be made or written. */
+  /** @throws MillraceError DATA_DIR_UNUSABLE when the directory cannot be created or written. */
   static async open(options: FileSinkOptions): Promise<FileSink> {
     const { directory } = options
     try {
@@ -77,12 +77,12 @@ export class FileSink implements Sink {
   write({ firstOffset, lines }: SinkBatch): Promise<undefined> {
     const bytes = lines.reduce((sum, { length }) => sum + length, 0)
     return this.#next(async () => {
-      // Before these are written: what fails here is tried again, and must not write them twice.
+      // Sync before these lines are written: if the sync fails, the retry must not write them twice.
       if (this.#unsynced.bytes + bytes > MAX_UNSYNCED_BYTES) await this.#makeDurable()
       const file = await this.#open(firstOffset)
       await this.#append(file, lines)
       this.#unsynced.add(lines)
-      // The lines are written: a roll that fails is tried again by itself.
+      // The lines are written, so a failed roll is not an error of this write. It is retried separately.
       if (file.bytes >= this.#options.rollBytes && this.#rollFailure === undefined) await this.#tryToRoll()
       return undefined
     })
@@ -96,7 +96,7 @@ export class FileSink implements Sink {
     return this.#next(() => this.#roll())
   }
 
-  /** What goes wrong here (permission, space) is the sink's trouble, never an event's. */
+  /** Runs a step. Its errors (permission, space) are about the sink, never about an event. */
   #next<T>(step: () => Promise<T>): Promise<T> {
     const unlessFailed = () => {
       if (this.#failure) throw this.#failure
@@ -109,7 +109,7 @@ export class FileSink implements Sink {
     return result
   }
 
-  /** @param offset of the first event that is written next. */
+  /** @param offset offset of the event that is written next. */
   async #open(offset: number): Promise<CurrentFile> {
     if (this.#file === undefined) {
       this.#file = await CurrentFile.open(this.#options.directory)
@@ -126,7 +126,7 @@ export class FileSink implements Sink {
     try {
       await file.append(lines)
     } catch (error) {
-      await this.#abandon(file) // opened again, it is cut to whole lines
+      await this.#abandon(file) // when it is opened again, half a line is cut off
       throw error
     }
   }
@@ -177,7 +177,7 @@ export class FileSink implements Sink {
     await syncDirectory(this.#options.directory)
   }
 
-  /** One line when files begin to stay open, one when they are finished again. */
+  /** Logs one line when rolls begin to fail, and one when they succeed again. */
   async #tryToRoll(): Promise<void> {
     const { directory, onWarning } = this.#options
     try {
@@ -202,7 +202,7 @@ export class FileSink implements Sink {
     const tick = () => {
       const leftMs = dueMs - performance.now()
       if (leftMs > 0) this.#timer = setTimeout(tick, Math.min(leftMs, MAX_TIMER_MS)).unref()
-      else this.#next(() => this.#tryToRoll()).catch(() => undefined) // said by the next write as well
+      else this.#next(() => this.#tryToRoll()).catch(() => undefined) // the next write reports the same error
     }
     tick()
   }

@@ -1,6 +1,7 @@
 /**
- * One POST and its answer. The status says what became of the event; the body of the answer is only words for people. So of a
- * failure some of it is read, of a success none: a body that is slow, endless, huge or wrongly coded delays and costs nothing.
+ * One POST and its answer. Only the status decides what happened to the event; the body is text for people. So the
+ * start of the body is read for a failure, and nothing for a success. A slow, endless, huge or wrongly encoded body
+ * costs nothing and delays nothing.
  *
  *     POST ─▶ status line and headers, within the time limit ─▶ answer
  *                     └▶ body: up to a few KiB and a moment, then the connection is dropped
@@ -10,12 +11,12 @@ import { request as requestHttps, Agent as TlsAgent } from 'node:https'
 
 export interface Answer {
   readonly status: number
-  /** The beginning of the body of a failure; of anything else empty. */
+  /** The start of the body of a failure; empty for a success. */
   readonly text: string
   readonly retryAfter: string | undefined
 }
 
-/** Of the body, to use the connection again, or for the reason of a failure. */
+/** Limit of the body that is read, to reuse the connection or for the reason of a failure. */
 const MAX_BODY_BYTES = 4096
 const MAX_REASON_CHARACTERS = 200
 const BODY_WITHIN_MS = 250
@@ -32,8 +33,8 @@ export class HttpPost {
   }
 
   /**
-   * Follows no redirect: a signed event goes where it was configured to go, nowhere else.
-   * @throws Error when there is no answer: no connection, none in time, none that is HTTP; or `signal` is aborted.
+   * Sends one request. Follows no redirect: a signed event goes only to the configured URL.
+   * @throws Error when there is no answer: no connection, a timeout, or invalid HTTP; or `signal` is aborted.
    */
   async send(body: Buffer, headers: Record<string, string>, signal: AbortSignal): Promise<Answer> {
     signal.throwIfAborted()
@@ -63,7 +64,7 @@ export class HttpPost {
 function answerTo(sent: ClientRequest, body: Buffer): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     sent.on('response', resolve)
-    // After the response: a connection that breaks takes only words.
+    // After the response, a broken connection loses only text for people.
     sent.on('error', reject)
     sent.end(body)
   })
@@ -85,7 +86,7 @@ async function beginningOf(response: IncomingMessage): Promise<string> {
   })
   clearTimeout(timer)
   const coding = response.headers['content-encoding']
-  // It was asked for as it is. What comes otherwise is not inflated: nobody knows how far.
+  // The request asked for no content coding. A coded body is not inflated, because its size would be unknown.
   if (coding !== undefined && coding !== 'identity') return `(a body in ${coding}, not read)`
   return Buffer.concat(chunks).toString().slice(0, MAX_REASON_CHARACTERS)
 }

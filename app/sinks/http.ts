@@ -1,11 +1,11 @@
 /**
- * The http sink: one POST an event, as a structured-mode CloudEvent, signed as Standard Webhooks lays down
+ * The http sink: one POST for each event, as a structured-mode CloudEvent, signed according to Standard Webhooks
  * (https://www.standardwebhooks.com: webhook-id, webhook-timestamp, webhook-signature).
  *
- *     2xx                                       delivered, whatever its body does
- *     408 425 429 502 503 504, no connection,   the sink is unavailable: all of it waits, Retry-After is honoured;
- *     no answer in time                         unless only this event gets that, and others get through: dead letter
- *     other 4xx, 410 among them                 this event never will be taken: dead letter
+ *     2xx                                       delivered, whatever the body is
+ *     408 425 429 502 503 504, no connection,   the sink is unavailable: all events wait, Retry-After is honoured;
+ *     no answer in time                         if only this event gets that while others succeed: dead letter
+ *     other 4xx, also 410                       this event will never be accepted: dead letter
  *     anything else (500, 3xx, …)               this event failed: retried, then dead letter
  */
 import { hash } from 'node:crypto'
@@ -24,14 +24,14 @@ export interface HttpSinkOptions {
 }
 
 const UNAVAILABLE = new Set([408, 425, 429, 502, 503, 504])
-/** Of a webhook-id; receivers keep it, and headers have limits. A longer one becomes a digest. */
+/** Longest webhook-id, characters: receivers store it, and headers have limits. A digest replaces a longer one. */
 const MAX_ID_LENGTH = 256
-/** An event is the trouble, not the receiver, when it failed so often while at least as many others got through… */
+/** The event is at fault, not the receiver, if it failed this often while at least as many others were delivered… */
 const MIN_TRIES = 10
-/** …and for each other one that failed meanwhile, so many were delivered. */
+/** …and if this many were delivered for each other event that failed. */
 const DELIVERED_PER_FAILED = 10
 
-/** What had happened when an event was first sent, and how often the receiver was unavailable for it since. */
+/** The counts when an event was first sent, and how often the receiver was unavailable for it since then. */
 interface Suspect {
   tries: number
   readonly delivered: number
@@ -57,7 +57,7 @@ export class HttpSink implements Sink {
 
   async write({ items }: Pick<SinkBatch, 'items'>, signal: AbortSignal): Promise<readonly Failure[]> {
     const failures: Failure[] = []
-    // More than one only when a handler made several of one: they stay in order.
+    // More than one item only if a handler made several events from one: they stay in order.
     for (const [index, item] of items.entries()) {
       const failure = await this.#deliver(item, signal)
       if (failure) failures.push({ index, ...failure })
@@ -96,9 +96,9 @@ export class HttpSink implements Sink {
   }
 
   /**
-   * One event that the receiver always fails on must not stop its lane forever.
-   * @param before what had happened when it was sent.
-   * @throws SinkUnavailable unless others get through.
+   * An event on which the receiver always fails must not stop its lane forever.
+   * @param before the counts when it was sent.
+   * @throws SinkUnavailable, unless other events are delivered meanwhile.
    */
   #unavailable(
     item: Item,
@@ -124,7 +124,7 @@ export class HttpSink implements Sink {
       'user-agent': 'millrace',
       'accept-encoding': 'identity',
     }
-    // The trace goes on where the event goes (W3C Trace Context).
+    // Pass the trace context on with the event (W3C Trace Context).
     const { traceparent } = item
     if (isTraceparent(traceparent)) headers.traceparent = traceparent
     if (this.#webhook === undefined) return headers
@@ -138,8 +138,9 @@ export class HttpSink implements Sink {
 }
 
 /**
- * What receivers tell repeats by: source and id together identify an event (CloudEvents 1.0, section 3.1). Escaped, so that it can
- * stand in a header and in what is signed, `id.timestamp.body`, and so that no two events have the same.
+ * The id by which receivers recognise repeats: source and id together identify an event (CloudEvents 1.0, section 3.1).
+ * Both are escaped, so that the id is valid in a header and in the signed text `id.timestamp.body`, and so that two
+ * events never have the same id.
  */
 export function webhookId({ source, id }: Pick<Item, 'source' | 'id'>): string {
   const escaped = (text: string) => encodeURIComponent(text).replaceAll('.', '%2E')
@@ -147,7 +148,7 @@ export function webhookId({ source, id }: Pick<Item, 'source' | 'id'>): string {
   return readable.length <= MAX_ID_LENGTH ? readable : `sha256:${hash('sha256', readable)}`
 }
 
-/** A date of RFC 9110, section 5.6.7: the names of days begin all three forms. */
+/** A date of RFC 9110, section 5.6.7: all three forms begin with the name of a day. */
 const HTTP_DATE = /^(Mon|Tue|Wed|Thu|Fri|Sat|Sun)/
 
 /** Seconds or an HTTP date (RFC 9110, section 10.2.3); milliseconds from now, or undefined. */

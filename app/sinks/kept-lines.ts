@@ -1,11 +1,11 @@
 /**
- * A copy of lines until they are known to be in a file, in memory that is used again. To hold on to the lines themselves
- * would keep all of what they were read with, for so long that only a full collection gives it back.
+ * A copy of lines until they are durable in a file, in memory that is reused. Keeping the lines themselves would also
+ * keep the large buffers that they are part of, for so long that only a full collection could free them.
  */
 const CHUNK_BYTES = 1024 * 1024
 
 export class KeptLines {
-  /** Of all of them. */
+  /** Length of all lines. */
   bytes = 0
   readonly #chunks: Buffer[] = []
 
@@ -21,7 +21,7 @@ export class KeptLines {
     }
   }
 
-  /** In order, as they follow one another: valid until the next call. */
+  /** The lines, in order. Valid until the next call. */
   get parts(): Buffer[] {
     const used = this.#chunks.slice(0, Math.ceil(this.bytes / CHUNK_BYTES))
     return used.map((chunk, index) => chunk.subarray(0, this.bytes - index * CHUNK_BYTES))

@@ -1,21 +1,21 @@
-/** Which sink: its name in a route → the implementation, loaded only when it is used; or one of the user's own. */
+/** Opens the sink that a route names: one of ours, loaded only when it is used, or one of the user's own. */
 import type { Config } from '../config.ts'
 import { MillraceError, messageOf } from '../errors.ts'
 import type { ConnectionOptions } from './postgres/connection.ts'
 import type { Sink, SinkContext, SinkFactory } from './sink.ts'
 import type { SinkName } from './variables.ts'
 
-/** What the SDK opens at most, so that uploads in parts do not wait. */
+/** Most connections of the SDK, enough that multipart uploads do not wait. */
 const S3_CONNECTIONS = 50
 
-/** Nobody knows before a sink of the user's own is used. */
+/** An assumption: how many connections a user's own sink opens is not known before it is used. */
 const OWN_SINK_CONNECTIONS = 16
 const MAX_CONCURRENCY = 1024
 
-/** The sink that a route goes into. */
+/** The sink of a route. */
 export interface SinkToOpen {
   readonly sink: string
-  /** Of a sink of the user's own. */
+  /** Set for a user's own sink. */
   readonly own?: OwnSink | undefined
   readonly config: Config
 }
@@ -23,11 +23,11 @@ export interface SinkToOpen {
 export interface OwnSink {
   readonly create: SinkFactory
   readonly options: Readonly<Record<string, unknown>>
-  /** What messages call it. */
+  /** Its name in messages. */
   readonly shownAs: string
 }
 
-/** @throws MillraceError when it cannot be made. */
+/** @throws MillraceError when the sink cannot be opened. */
 export async function openSink({ sink, own, config }: SinkToOpen, context: SinkContext): Promise<Sink> {
   return own === undefined ? openBuiltIn(sink as SinkName, config, context) : openOwn(own, context)
 }
@@ -45,7 +45,7 @@ async function openOwn({ create, options, shownAs }: OwnSink, context: SinkConte
   return made
 }
 
-/** Why delivery could not work with it. */
+/** Why delivery cannot use the sink; undefined if it can. */
 function faultOf(made: Partial<Sink> | undefined): string | undefined {
   if (typeof made !== 'object' || made === null) return 'it returned no object'
   for (const method of ['write', 'close'] as const) {
@@ -114,7 +114,7 @@ async function openBuiltIn(sink: SinkName, config: Config, context: SinkContext)
   }
 }
 
-/** Files and connections that it may have open at once, a replay beside its lanes included. */
+/** Files and connections that the sink may have open at the same time, including a replay beside its lanes. */
 export function filesOf({ sink, own, config }: SinkToOpen): number {
   if (own !== undefined) return OWN_SINK_CONNECTIONS
   switch (sink) {

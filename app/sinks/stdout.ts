@@ -11,14 +11,15 @@ export class StdoutSink implements Sink {
 
   constructor(stream: Writable = process.stdout) {
     this.#stream = stream
-    // A reader that went away (EPIPE) shows in the callback of the next write; without a listener it would end the process.
+    // If the reader has gone (EPIPE), the callback of the next write gets the error. Without this listener, the error
+    // would also end the process.
     stream.on('error', () => undefined)
   }
 
-  /** Resolves when the reader of the pipe has taken it. */
+  /** Resolves when the pipe has accepted the lines. */
   write({ lines }: Pick<SinkBatch, 'lines'>, signal?: AbortSignal): Promise<undefined> {
     return new Promise((resolve, reject) => {
-      // A reader that has stopped reading must not keep the process from stopping.
+      // A reader that does not read must not keep the process from stopping.
       const stop = () => reject(new SinkUnavailable('standard output has not taken everything'))
       if (signal?.aborted) return stop()
       signal?.addEventListener('abort', stop, { once: true })

@@ -1,4 +1,4 @@
-/** Where a PostgreSQL is and how it is spoken to: the options that a pool and a single client share. */
+/** How to connect to PostgreSQL: the options that a pool and a single client share. */
 import { readFileSync } from 'node:fs'
 import type { ClientConfig } from 'pg'
 import { MillraceError, messageOf } from '../../errors.ts'
@@ -7,17 +7,17 @@ import { isLoopback } from '../../process/listen.ts'
 export interface ConnectionOptions {
   /** `postgres://user@host:5432/database`; `?host=/run/postgresql` for a socket. No other parameters. */
   readonly url: string
-  /** Empty: the one in the URL. */
+  /** Empty: the password in the URL. */
   readonly password: string
   /** `auto`: `verify` unless the server is on this machine. */
   readonly tls: 'auto' | 'verify' | 'off'
   /** PEM file of the certificates to trust; empty: those that Node trusts. */
   readonly caFile: string
-  /** Time to connect, and for one statement, milliseconds. */
+  /** Timeout to connect, and for one statement, milliseconds. */
   readonly timeoutMs: number
 }
 
-/** @throws MillraceError CONFIG_INVALID; never with the URL in its message, which may hold a password. */
+/** @throws MillraceError CONFIG_INVALID; its message never shows the URL, which may hold a password. */
 export function clientConfig({ url, password, tls, caFile, timeoutMs }: ConnectionOptions): ClientConfig {
   const { protocol, hostname, port, username, password: own, pathname, searchParams } = parse(url)
   if (!/^postgres(ql)?:$/.test(protocol)) throw invalid('URL', 'it must begin with postgres://')
@@ -39,7 +39,7 @@ export function clientConfig({ url, password, tls, caFile, timeoutMs }: Connecti
     application_name: 'millrace',
     ssl: encrypted && { rejectUnauthorized: true, ...(caFile !== '' && { ca: read(caFile) }) },
     connectionTimeoutMillis: timeoutMs,
-    // No limits of the server's here: poolers refuse them as parameters of a connection (PgBouncer: statement_timeout).
+    // Do not set server limits here: poolers refuse them as connection parameters (PgBouncer: statement_timeout).
     query_timeout: timeoutMs,
     keepAlive: true,
   }

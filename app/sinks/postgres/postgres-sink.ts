@@ -2,12 +2,12 @@
  * The postgres sink: batches of events into one table, each event once.
  *
  *     batch ─▶ one JSON array ─▶ INSERT … SELECT FROM jsonb_to_recordset ON CONFLICT DO NOTHING
- *                  ▲                   │ what may be about one row, or takes too long (sqlstate.ts)
- *                  └── its halves ─────┘ alone: dead letter
+ *                  ▲                   │ an error that may be about one row, or a timeout (sqlstate.ts)
+ *                  └── its halves ─────┘ a single row: dead letter
  *
- * Each statement is a transaction of its own, with time limits of its own: it is in the table, durable, when the commit
- * returns; what a crash repeats is there already and inserts nothing. A connection keeps no state between two, so that a
- * pooler may hand out another one for each.
+ * Each statement is its own transaction with its own time limits. Its rows are durable when the commit returns. Events
+ * that a crash repeats are already in the table and insert nothing. A connection keeps no state between statements, so
+ * a pooler may use another one for each.
  */
 import pg from 'pg'
 import { MillraceError, messageOf } from '../../errors.ts'
@@ -18,19 +18,19 @@ import { COLUMNS, inspectTable, quoted, type Table } from './table.ts'
 
 export interface PostgresSinkOptions extends ConnectionOptions {
   readonly table: string
-  /** Statements at once, each on a connection of its own. */
+  /** Statements at the same time, each on its own connection. */
   readonly concurrency: number
   readonly onWarning: (message: string) => void
 }
 
-/** More at once were not faster: docs/decisions/0015-postgres.md. */
+/** Larger batches were not faster: docs/decisions/0015-postgres.md. */
 const MAX_BATCH_EVENTS = 1000
-/** Classes that say, at the start, that the configuration is wrong: who we are, which database, its objects. */
+/** Classes that mean a wrong configuration at the start: authentication, database name, its objects. */
 const ABOUT_THE_CONFIGURATION = /^(28|3D|42)/
-/** Of the time limit: the server gives up first, on a lock before that, and then the connection is still good. */
+/** Share of the timeout that the server gets: it gives up before the client does, so the connection stays usable. */
 const STATEMENT_SHARE = 0.9
 const LOCK_SHARE = 0.5
-/** Statements in a row that were quick enough, before more rows are tried at once again. */
+/** How many quick statements in a row are needed before the number of rows grows again. */
 const GROW_AFTER = 4
 
 export class PostgresSink implements Sink {
@@ -40,7 +40,7 @@ export class PostgresSink implements Sink {
   readonly #pool: pg.Pool
   readonly #begin: string
   #statement: string | undefined
-  /** As many as the time limit lets through; one lane learns for all. */
+  /** Most rows in one statement, learned from the time limit, for all lanes together. */
   #maxRows = MAX_BATCH_EVENTS
   #quick = 0
 
@@ -54,17 +54,17 @@ export class PostgresSink implements Sink {
         return `SET LOCAL ${name} = ${Math.max(1, Math.floor(options.timeoutMs * share))}`
       }),
     ].join('; ')
-    // One more than lanes: a replay comes beside them.
+    // One connection more than lanes, for a replay.
     this.#pool = new pg.Pool({ ...clientConfig(options), max: options.concurrency + 1, idleTimeoutMillis: 60_000 })
-    // A connection that breaks says so here as well, idle or not, and ends the process when nobody listens. The pool drops
-    // it, and what was asked on it fails.
+    // A broken connection also emits an error here, which would end the process without a listener. The pool drops the
+    // connection, and the statement on it fails.
     this.#pool.on('error', () => undefined)
     this.#pool.on('connect', (client) => void client.on('error', () => undefined))
   }
 
   /**
-   * Checks the table, if the database answers: one that does not is no reason not to start.
-   * @throws MillraceError CONFIG_INVALID when it answers that this cannot work.
+   * Checks the table if the database answers. If it does not, the service starts anyway.
+   * @throws MillraceError CONFIG_INVALID when its answer shows that the configuration cannot work.
    */
   static async open(options: PostgresSinkOptions): Promise<PostgresSink> {
     const sink = new PostgresSink(options)
@@ -111,7 +111,7 @@ export class PostgresSink implements Sink {
     }
   }
 
-  /** @throws what is about the table or the server; the rows before are in the table then. */
+  /** @throws errors about the table or the server. Rows of earlier statements are then in the table. */
   async #insert(batch: Batch, first: number, end: number): Promise<void> {
     try {
       await this.#transact(batch, first, end)
@@ -134,7 +134,7 @@ export class PostgresSink implements Sink {
     }
   }
 
-  /** Half as many after a statement that took too long; twice as many again after some that did not. */
+  /** Halves the rows of a statement after a timeout. Doubles them again after GROW_AFTER quick statements. */
   #learn(rows: number, quick: boolean): void {
     if (!quick) {
       this.#maxRows = Math.max(1, Math.min(this.#maxRows, rows) >> 1)
@@ -149,7 +149,7 @@ export class PostgresSink implements Sink {
     signal.throwIfAborted()
     const client = await this.#pool.connect()
     let broken = true
-    // Without the connection the statement fails at once; whether it was committed, the next start asks by repeating.
+    // Without its connection, the statement fails at once. It may be committed: the next start repeats it safely.
     const abort = () => void client.end()
     signal.addEventListener('abort', abort)
     try {
@@ -174,7 +174,7 @@ export class PostgresSink implements Sink {
       throw new MillraceError('CONFIG_INVALID', `POSTGRES_SINK_TABLE: ${problem}`)
     }
     const statement = insertStatement(table, found)
-    // Says at the start what the first insert would: a missing privilege, a view, a rule.
+    // Finds at the start what the first insert would find: a missing privilege, a view, a rule.
     await this.#pool.query(`EXPLAIN ${statement}`, ['[]'])
     this.#statement = statement
     return statement
@@ -192,12 +192,12 @@ export function insertStatement(table: string, { key }: Pick<Table, 'key'>): str
 }
 
 /**
- * The event as JSON, with its extensions in one place; one without `time` happened when it was accepted. The bytes of `data` are
- * those that came in: jsonb keeps numbers exactly.
+ * The event as a JSON row, with its extensions in one member. Without `time`, it gets the time at which it was
+ * accepted. The bytes of `data` are those that were received: jsonb keeps numbers exactly.
  */
 export function rowOf(item: Item): string {
   const acceptedAt = `"${new Date(item.appendedAtMs).toISOString()}"`
-  // Of two members with the same name the later one counts.
+  // If a member occurs twice, the later one counts.
   let row = `{"accepted_at":${acceptedAt},"time":${acceptedAt}`
   let extensions = ''
   for (const [name, text, isExtension] of item.members()) {
@@ -214,7 +214,7 @@ interface FailedRow {
   readonly trouble: Trouble
 }
 
-/** Rows on their way, and what became of them. */
+/** Rows in progress, and their outcome. */
 interface Batch {
   readonly statement: string
   /** JSON texts. */

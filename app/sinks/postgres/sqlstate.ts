@@ -1,13 +1,13 @@
 /**
- * Whose trouble an error of PostgreSQL is. One table, by SQLSTATE (PostgreSQL documentation, appendix A); the longest entry
- * that matches counts.
+ * Classifies an error of PostgreSQL by its cause. One table, by SQLSTATE (PostgreSQL documentation, appendix A). The
+ * longest matching entry counts.
  *
- *     row      never will be taken: a dead letter, alone
- *     raised   by a trigger, a policy or a function, of which nobody knows what it is about: the row alone is tried again, and
- *              is a dead letter when it stays so, or when other rows of its batch were taken
- *     slow     the statement takes longer than the time limit: fewer rows at once
- *     table    is not what it was: looked at again, and all rows wait
- *     server   cannot be used now: all rows wait
+ *     row      the row can never be stored: it becomes a dead letter, alone
+ *     raised   by a trigger, a policy or a function, so the cause is unknown: the row is retried alone. It becomes a dead
+ *              letter if it fails again, or if other rows of its batch were stored
+ *     slow     the statement takes longer than the time limit: use fewer rows in one statement
+ *     table    the table has changed: it is inspected again, and all rows wait
+ *     server   the server cannot be used now: all rows wait
  */
 import pg from 'pg'
 
@@ -15,7 +15,7 @@ export type Trouble = 'row' | 'raised' | 'slow' | 'table' | 'server'
 
 const TROUBLES: Readonly<Record<string, Trouble>> = {
   '08': 'server', // connection exception
-  '0A': 'table', // feature not supported: a plan of before the table was changed
+  '0A': 'table', // feature not supported: a cached plan from before the table was changed
   '0Z': 'raised', // diagnostics exception
   '20': 'raised', // case not found, in a function
   '21': 'row', // cardinality violation
@@ -46,20 +46,20 @@ const TROUBLES: Readonly<Record<string, Trouble>> = {
   P0: 'raised', // PL/pgSQL error, RAISE EXCEPTION
   XX: 'raised', // internal error: an index that is corrupt fails for some rows
 }
-/** When a function says them of one row, they say nothing of the connection or the table. */
+/** If a function raises one of these for a row, it is not about the connection or the table. */
 const ONLY_OUTSIDE_FUNCTIONS = /^(08|0A|25|26|28|3D|3F|42)/
-/** Of a policy of row-level security, whose SQLSTATE is that of a missing privilege. */
+/** Message of a row-level security policy, which has the same SQLSTATE as a missing privilege. */
 const ROW_POLICY = /row-level security/i
 
-/** @param error anything that a statement failed with; what has no SQLSTATE is about the connection. */
+/** @param error any error of a statement. Without a SQLSTATE, it is about the connection. */
 export function troubleOf(error: unknown): Trouble {
   const state = stateOf(error)
   if (state === '') return 'server'
-  // A day without a partition, where someone dropped the default one, is a check violation too: but not the row's.
+  // A missing partition (the default one was dropped) is a check violation, too, but not the row's fault.
   if (state === '23514' && (error as pg.DatabaseError).constraint === undefined) return 'table'
   if (ONLY_OUTSIDE_FUNCTIONS.test(state) && (error as pg.DatabaseError).where) return 'raised'
   if (state === '42501' && ROW_POLICY.test((error as pg.DatabaseError).message)) return 'raised'
-  // One that is in no class was made up by a function.
+  // A code of an unknown class was invented by a function.
   return TROUBLES[state] ?? TROUBLES[state.slice(0, 2)] ?? 'raised'
 }
 

@@ -1,10 +1,10 @@
 /**
  * The table that events go to: CloudEvents attributes as columns, `data` as jsonb.
  *
- *     primary key (source, id)          what CloudEvents identifies an event by: a repeat inserts nothing
- *     primary key (source, id, time)    partitioned by day of `time`, which a partition's key must have
+ *     primary key (source, id)          the identity of an event in CloudEvents: a repeat inserts nothing
+ *     primary key (source, id, time)    partitioned by day of `time`, which the key of a partition must include
  *
- * A row whose day has no partition is kept in the default one; the next migration that makes the partition moves it.
+ * A row whose day has no partition goes into the default partition. The migration that creates its partition moves it.
  */
 import type { Client } from 'pg'
 import { MillraceError } from '../../errors.ts'
@@ -30,7 +30,7 @@ export const COLUMNS: readonly Column[] = [
   { name: 'accepted_at', type: 'timestamp with time zone', required: true },
 ]
 
-/** In quotes whatever its name: `order` is a word of SQL. @param table with or without a schema. */
+/** Always quotes the name, because it may be a keyword, such as `order`. @param table with or without a schema. */
 export function quoted(table: string): string {
   return table
     .split('.')
@@ -40,7 +40,7 @@ export function quoted(table: string): string {
 
 const DAY_MS = 24 * 60 * 60 * 1000
 
-/** What is there. */
+/** The existing table. */
 export interface Table {
   /** Names of the primary key's columns. */
   readonly key: readonly string[]
@@ -50,16 +50,16 @@ export interface Table {
 export interface MigrateOptions {
   /** `events`, or with a schema `audit.events`; checked, since it becomes part of statements. */
   readonly table: string
-  /** Only matters for a table that is not there yet. */
+  /** Used only when the table does not exist yet. */
   readonly partitionByDay: boolean
-  /** Days from today on that get a partition. */
+  /** Number of days, from today on, that get a partition. */
   readonly days: number
   readonly now: Date
 }
 
 /**
- * Reads what the table looks like.
- * @returns undefined when there is none.
+ * Reads the columns and the key of the table.
+ * @returns undefined when the table does not exist.
  * @throws MillraceError CONFIG_INVALID when events do not fit into it.
  */
 export async function inspectTable(client: Pick<Client, 'query'>, table: string): Promise<Table | undefined> {
@@ -91,7 +91,7 @@ export async function inspectTable(client: Pick<Client, 'query'>, table: string)
   return { key: key ?? [], partitioned }
 }
 
-/** The statements that make the table, or the partitions that it still needs; none when nothing is to be done. */
+/** The statements that create the table or its missing partitions; empty when there is nothing to do. */
 export async function planMigration(client: Pick<Client, 'query'>, options: MigrateOptions): Promise<string[]> {
   const { table, partitionByDay, days, now } = options
   const found = await inspectTable(client, table)
@@ -109,7 +109,7 @@ export async function planMigration(client: Pick<Client, 'query'>, options: Migr
     const partition = `${table}_${date(now, day).replaceAll('-', '')}`
     if (present.has(partition.split('.').at(-1) ?? '')) continue
     const [from, to] = [`'${date(now, day)} 00:00Z'`, `'${date(now, day + 1)} 00:00Z'`]
-    // Made beside the table and filled from the default partition, which must not hold what the new one is for.
+    // Create the partition detached and move its rows out of the default one, which must not hold rows of its range.
     statements.push(
       `CREATE TABLE ${quoted(partition)} (LIKE ${quoted(table)} INCLUDING ALL)`,
       `WITH moved AS (DELETE FROM ${quoted(`${table}_default`)} WHERE time >= ${from} AND time < ${to} RETURNING *)\n` +
@@ -120,7 +120,7 @@ export async function planMigration(client: Pick<Client, 'query'>, options: Migr
   return statements
 }
 
-/** Runs them as one transaction; another migration of the same table waits. */
+/** Runs the statements in one transaction. Another migration of the same table waits. */
 export async function migrate(client: Pick<Client, 'query'>, options: MigrateOptions): Promise<string[]> {
   await client.query('BEGIN')
   try {
@@ -130,7 +130,7 @@ export async function migrate(client: Pick<Client, 'query'>, options: MigrateOpt
     await client.query('COMMIT')
     return statements
   } catch (error) {
-    await client.query('ROLLBACK').catch(() => undefined) // the first error says what went wrong
+    await client.query('ROLLBACK').catch(() => undefined) // report the first error only
     throw error
   }
 }

@@ -1,30 +1,30 @@
-/** The bucket: what the s3 sink asks of S3, or of a store that speaks its protocol. */
+/** The bucket: the requests of the s3 sink to S3, or to a compatible store. */
 import { GetObjectCommand, NoSuchKey, PutObjectCommand, S3Client, S3ServiceException } from '@aws-sdk/client-s3'
 import { Upload } from '@aws-sdk/lib-storage'
 import { messageOf } from '../../errors.ts'
 
 export interface BucketOptions {
   readonly bucket: string
-  /** Empty: what the SDK finds (`AWS_REGION`, a profile). */
+  /** Empty: the region that the SDK finds (`AWS_REGION`, a profile). */
   readonly region: string
   /** Empty: AWS. Another store is addressed by path, `https://store/bucket/key`. */
   readonly endpoint: string
-  /** Key that objects are encrypted with (SSE-KMS); empty: as the bucket does it by default. */
+  /** KMS key that encrypts objects (SSE-KMS); empty: the default encryption of the bucket. */
   readonly kmsKeyId: string
-  /** Time for one request, milliseconds. */
+  /** Timeout of one request, milliseconds. */
   readonly timeoutMs: number
 }
 
-/** Above this an object is sent in parts of this size, several at once. */
+/** A larger object is sent in parts of this size, several at the same time. */
 const PART_BYTES = 16 * 1024 * 1024
 
-/** Statuses that say something of the request, and so of the object: its key, its size, its form. */
+/** Statuses that are about the request, and so about the object: its key, its size, its format. */
 const ABOUT_THE_OBJECT = new Set([400, 405, 411, 413, 414, 422])
-/** Of those with such a status, what is about who asks, where, and when. */
+/** Error codes with such a status that are about credentials, address or time instead. */
 const ABOUT_THE_STORE =
   /^(Authorization|Expired|InvalidAccessKey|InvalidBucket|InvalidToken|TokenRefresh|Request(Time|Expired)|SlowDown|NoSuchBucket|KMS)/
 
-/** Whether the store can never take this object, whatever else it takes. */
+/** Whether the store will never accept this object, although it accepts others. */
 export function isAboutTheObject(error: unknown): error is S3ServiceException {
   if (!(error instanceof S3ServiceException)) return false
   return ABOUT_THE_OBJECT.has(error.$metadata.httpStatusCode ?? 0) && !ABOUT_THE_STORE.test(error.name)
@@ -41,13 +41,13 @@ export class Bucket {
       ...(region !== '' && { region }),
       ...(endpoint !== '' && { endpoint, forcePathStyle: true }),
       requestHandler: { requestTimeout: timeoutMs, throwOnRequestTimeout: true, connectionTimeout: timeoutMs },
-      maxAttempts: 1, // who calls tries again, for as long as it takes
+      maxAttempts: 1, // the caller retries, without a limit
     })
     this.#encryption =
       kmsKeyId === '' ? {} : { ServerSideEncryption: 'aws:kms', SSEKMSKeyId: kmsKeyId, BucketKeyEnabled: true }
   }
 
-  /** Resolves once the object exists, whole. */
+  /** Resolves once the complete object exists. */
   async put(key: string, bytes: Buffer, type: string, signal: AbortSignal): Promise<void> {
     const object = this.#object(key, bytes, type)
     if (bytes.length <= PART_BYTES) {
@@ -65,9 +65,10 @@ export class Bucket {
   }
 
   /**
-   * The whole of a small object; `initial` when there is none, and then that is written.
-   * Who may not list a bucket gets 403 for an object that is not there, as for one that may not be read (S3 API, GetObject). So
-   * it is made, unless it is there, and read again: that needs PutObject and GetObject, and nothing else.
+   * The content of a small object; `initial` when it does not exist.
+   * Without the permission to list the bucket, S3 answers 403 for a missing object, as for one that may not be read (S3
+   * API, GetObject). So after a 403, this creates the object unless it exists, and reads it again. Only PutObject and
+   * GetObject are needed.
    */
   async getOrPut(key: string, initial: string, signal: AbortSignal): Promise<string> {
     try {
@@ -81,7 +82,7 @@ export class Bucket {
         )
       } catch (putError) {
         if (isForbidden(putError)) throw denied('s3:PutObject', key, putError)
-        // It is there.
+        // 412: the object exists.
         if (statusOf(putError) !== 412) throw putError
       }
       try {

@@ -1,13 +1,15 @@
 /**
- * The s3 sink: complete CloudEvents as compressed NDJSON, in objects that Athena and DuckDB read as a partitioned table.
+ * The s3 sink: complete CloudEvents as compressed NDJSON, in objects that Athena and DuckDB read as a partitioned
+ * table.
  *
  *     <prefix>type=order.created/dt=2026-01-31/hh=12/s3.<log>-<first offset>-<events>.ndjson.gz
  *
  *     write ─▶ window (one a log) ─(full, old, flush)─▶ its cuts ─▶ objects ─▶ durable
  *
- * What is gathered is cut where time and traffic happen to cut it, and after a crash they would cut elsewhere: the same
- * events in two objects. So the cuts of a log are written first, `<prefix>_millrace/s3.<log>.json`; a process that
- * begins before the last of them cuts at the same places, and writes the same keys with the same bytes again.
+ * Time and traffic decide where a window ends, so after a crash windows would end at other offsets: the same event
+ * would be in two objects. So the ends of a log's windows, its cuts, are written first, to
+ * `<prefix>_millrace/s3.<log>.json`. A process that starts before the last cut uses the same cuts. It writes the same
+ * keys with the same bytes again.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf } from '../../errors.ts'
@@ -16,27 +18,27 @@ import { Bucket, type BucketOptions, isAboutTheObject } from './bucket.ts'
 import { type Compression, type SealedObject, Window } from './window.ts'
 
 export interface S3SinkOptions extends BucketOptions {
-  /** In the names of objects, and in warnings. */
+  /** Name of the sink, used in the names of objects and in warnings. */
   readonly name: string
-  /** Before every key; empty, or ended by a slash. */
+  /** Prefix of every key; empty, or ends with a slash. */
   readonly prefix: string
   readonly compression: Compression
-  /** Bytes in memory, compressed ones and those about to be, at which what is gathered becomes objects. */
+  /** Bytes in memory (compressed, or waiting to be compressed) at which a window is written as objects. */
   readonly rollBytes: number
   readonly rollEvents: number
-  /** Age of what is gathered, milliseconds. */
+  /** Age at which a window is written, milliseconds. */
   readonly rollMs: number
-  /** Wait after the `attempt`th failure to write objects, milliseconds. */
+  /** Delay after the `attempt`th failure to write objects, milliseconds. */
   readonly backoffMs: (attempt: number) => number
   readonly onWarning: (message: string) => void
 }
 
 const MAX_BATCH_EVENTS = 1024
-/** Types come from outside: at so many, what is gathered becomes objects, however small. */
+/** Clients choose the types, so the number of objects in a window is bounded: at this number, the window is written. */
 const MAX_OBJECTS = 256
-/** Kept of each log: more than are ever written before their offset is committed. */
+/** Cuts kept for each log: more than can be written before their offset is committed. */
 const MAX_CUTS = 1000
-/** Requests at once. */
+/** Concurrent uploads. */
 const UPLOADS = 8
 const CHECK_AGE_MS = 1000
 
@@ -47,11 +49,11 @@ export class S3Sink implements Sink {
   onRefused: Sink['onRefused']
   readonly #options: S3SinkOptions
   readonly #bucket: Bucket
-  /** What is gathered, by log. */
+  /** Log → its open window. */
   readonly #windows = new Map<string, Window>()
-  /** Of each log seen, where it was cut so far: offsets, rising. */
+  /** Log → its cuts so far: offsets, ascending. */
   readonly #cuts = new Map<string, number[]>()
-  /** Windows are written in the order they were closed; resolves when the last of them is. Never rejects. */
+  /** Resolves when all closed windows are written. They are written in the order they were closed. Never rejects. */
   #written: Promise<void> = Promise.resolve()
   #unwritten = 0
   readonly #timer: NodeJS.Timeout
@@ -63,9 +65,9 @@ export class S3Sink implements Sink {
     this.#timer = setInterval(() => this.#rollIfDue(), Math.min(options.rollMs, CHECK_AGE_MS)).unref()
   }
 
-  /** Gathers all of them, or throws and has gathered none. */
+  /** Adds all events to windows, or throws and adds none. */
   async write({ items }: Pick<SinkBatch, 'items'>, signal: AbortSignal): Promise<undefined> {
-    // While some is written more is gathered, once: that bounds the memory, and holds back who sends.
+    // While windows are written, one more is filled. When it is full, the caller waits: that bounds the memory.
     while (this.#isFull() && this.#unwritten > 0) await unlessAborted(this.#written, signal)
     for (const { logId } of items) if (!this.#cuts.has(logId)) await this.#recall(logId, signal)
     for (const item of items) this.#gather(item)
@@ -132,8 +134,9 @@ export class S3Sink implements Sink {
   }
 
   /**
-   * All windows at once: events of one log do not wait for the age of another. A repeat goes on to its end, unless it
-   * does not come: it is as large as it was before, and was more than the limits then by what came with its last batch.
+   * Closes all windows together, so that events of one log do not wait for the age of another. A repeated window may
+   * exceed the limits, by as much as its last batch did the first time: it stays open until its known end, unless no
+   * more events come.
    */
   #rollIfDue(): void {
     if (this.#unwritten > 0) return
@@ -165,7 +168,7 @@ export class S3Sink implements Sink {
         this.failure = undefined
         return
       } catch (error) {
-        // Never said to be durable: the next start delivers it again.
+        // It is never reported as durable, so the next start delivers its events again.
         if (signal.aborted) return new Promise(() => undefined)
         const failure = `cannot write to bucket ${this.#bucket.name} (${messageOf(error)})`
         if (this.failure === undefined) onWarning(`sink ${name} fails, its events wait in the log: ${failure}`)
@@ -175,7 +178,7 @@ export class S3Sink implements Sink {
     }
   }
 
-  /** @param done objects that are written, or refused: not tried again with the others. */
+  /** @param done objects that are already written or refused: a retry skips them. */
   async #write(windows: readonly Window[], done: Set<SealedObject>): Promise<void> {
     const { prefix } = this.#options
     const { signal } = this.#stop
@@ -188,7 +191,7 @@ export class S3Sink implements Sink {
         try {
           await this.#bucket.put(prefix + object.key, object.bytes, 'application/x-ndjson', signal)
         } catch (error) {
-          // The cuts were written before: the store takes others.
+          // The store accepted the cuts before this, so it is usable: only this object is refused.
           if (!isAboutTheObject(error) || this.onRefused === undefined) throw error
           await this.#refuse(object, `${prefix}${object.key} is refused: ${error.name}, ${error.message}`)
         }
@@ -222,7 +225,7 @@ export class S3Sink implements Sink {
     }
   }
 
-  /** Beginning with _, so that no reader of the table takes it for data. */
+  /** The key begins with _, so that readers of the table do not treat it as data. */
   #cutsKey(logId: string): string {
     const { prefix, name } = this.#options
     return `${prefix}_millrace/${name}.${logId}.json`

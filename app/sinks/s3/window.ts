@@ -1,10 +1,10 @@
 /**
- * A window: a run of one log's offsets, written together as objects, one for each type and hour of arrival in it.
+ * A window: a range of one log's offsets, written together as objects, one for each type and hour of arrival.
  *
  *     item ─▶ line of its object ─(128 KiB)─▶ compressed member ─▶ … ─seal─▶ key and bytes
  *
- * Members are cut by what the object holds and by nothing else, so the same events give the same bytes. A file of
- * several members is one to every reader (RFC 1952, section 2.2; RFC 8878, section 3.1).
+ * Only the content of an object decides where its members end, so the same events give the same bytes. Every reader
+ * treats a file of several members as one file (RFC 1952, section 2.2; RFC 8878, section 3.1).
  */
 import { createHash } from 'node:crypto'
 import { promisify } from 'node:util'
@@ -15,16 +15,16 @@ export type Compression = 'gzip' | 'zstd'
 
 export interface WindowOptions {
   readonly logId: string
-  /** The sink: begins the names of objects. */
+  /** Name of the sink. The names of objects begin with it. */
   readonly consumer: string
   readonly compression: Compression
 }
 
 export interface SealedObject {
-  /** Without a prefix. */
+  /** Key without the prefix. */
   readonly key: string
   readonly bytes: Buffer
-  /** What is in it, read from its bytes. */
+  /** The events of the object, read from its bytes. */
   items(): Promise<Item[]>
 }
 
@@ -37,18 +37,18 @@ const CODECS = {
   },
 } as const
 
-/** Raw: what a compressed member holds, and what an object keeps uncompressed at most. */
+/** Raw bytes in one compressed member, and so the most that an object keeps uncompressed. */
 const MEMBER_BYTES = 128 * 1024
-/** Of one part of a key, between two slashes: what stores that keep objects as files allow. */
+/** Limit of one part of a key, between two slashes, in stores that keep objects as files. */
 const MAX_SEGMENT_BYTES = 255
 const TYPE_PREFIX = 'type='
 
 interface OpenObject {
   readonly directory: string
   readonly firstOffset: number
-  /** Of each event. */
+  /** Offset of each event. */
   readonly offsets: number[]
-  /** What is not compressed yet: lines, and behind them events of the batch that is gathered; and how long all of it is. */
+  /** Data that is not compressed yet: lines, then events of the current batch. `rawBytes`: the length of both. */
   raw: Buffer[]
   gathered: Item[]
   rawBytes: number
@@ -57,24 +57,24 @@ interface OpenObject {
 
 export class Window {
   readonly firstOffset: number
-  /** Behind the last event. */
+  /** Offset after the last event. */
   endOffset: number
-  /** Where the same window ended when it was written before; infinite for a new one. */
+  /** Where the same window ended when it was written before; infinite for a new window. */
   readonly repeatsTo: number
   events = 0
-  /** When its events are durable, for who settles them. */
+  /** Resolves when the events of the window are durable. */
   readonly written = Promise.withResolvers<void>()
   #next: Window | undefined
   readonly #options: WindowOptions
   readonly #objects = new Map<string, OpenObject>()
-  /** Those of the hour of `#appendedAtMs`, by type. */
+  /** Type → its object of the hour of `#appendedAtMs`. */
   #ofThisHour = new Map<string, OpenObject>()
   #appendedAtMs = Number.NaN
   #hour = ''
   #rawBytes = 0
   #compressedBytes = 0
   #sealed: SealedObject[] | undefined
-  /** Since when it waits: its first event, or the last one of a repeat, which knows its end. */
+  /** Start of its age: its first event; for a repeat, whose end is known, its last event. */
   #sinceMs = performance.now()
 
   constructor(options: WindowOptions, firstOffset: number, repeatsTo = Number.POSITIVE_INFINITY) {
@@ -101,21 +101,20 @@ export class Window {
   }
 
   /**
-   * Its end lies within a batch, whose rest is in `next`: its events are settled with that one. Settled before, the
-   * batches in front of that one would be committed alone, and a process that begins there cuts the rest of this window
-   * elsewhere.
+   * Settles this window together with `next`, which holds the rest of its last batch. Otherwise the earlier batches
+   * could be committed alone, and a process that starts there would end the rest of this window at another offset.
    */
   waitFor(next: Window): void {
     this.#next = next
     next.written.promise.then(() => this.written.resolve())
   }
 
-  /** It is in the store. */
+  /** Call when the window is in the store. */
   resolve(): void {
     if (this.#next === undefined) this.written.resolve()
   }
 
-  /** What it takes in memory, about. */
+  /** Approximate memory of the window. */
   get heldBytes(): number {
     return this.#rawBytes + this.#compressedBytes
   }
@@ -133,7 +132,7 @@ export class Window {
     if (this.isRepeat) this.#sinceMs = performance.now()
   }
 
-  /** To be called behind the last one of a batch: an event would keep all that was read with it until it is compressed. */
+  /** Call after the last event of a batch. It copies lines, so that they do not keep the buffer they were read with. */
   keepLines(): void {
     for (const object of this.#objects.values()) {
       if (object.gathered.length > 0) object.raw.push(Buffer.concat(linesOf(object.gathered)))
@@ -141,7 +140,7 @@ export class Window {
     }
   }
 
-  /** By arrival, which only moves on: an hour that is over gets nothing new, and no sender's clock makes a directory. */
+  /** Selects by time of arrival, which only increases: a past hour gets no more events. Senders cannot choose the hour. */
   #objectFor({ appendedAtMs, type, offset }: Item): OpenObject {
     if (appendedAtMs !== this.#appendedAtMs) {
       const hour = new Date(appendedAtMs).toISOString().slice(0, 13)
@@ -167,7 +166,7 @@ export class Window {
     return object
   }
 
-  /** Compresses what is left; nothing is added afterwards. */
+  /** Compresses the rest. Nothing may be added afterwards. */
   async seal(): Promise<readonly SealedObject[]> {
     this.#sealed ??= await Promise.all(Array.from(this.#objects.values(), (object) => this.#sealObject(object)))
     return this.#sealed
@@ -204,8 +203,8 @@ export class Window {
 }
 
 /**
- * Escaped as Hive does it, which Athena and DuckDB undo; what is too long keeps its beginning, whole characters of it, and
- * gets a digest. A handler may give a type that is no valid text.
+ * Escapes a type as Hive does, which Athena and DuckDB decode. A type that is too long keeps its first characters and
+ * gets a digest. It may hold invalid text, because a handler can set any type.
  */
 export function encodeType(type: string): string {
   const text = String(type).toWellFormed()
