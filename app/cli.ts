@@ -37,7 +37,7 @@ const dataDirectory = () => setting('DATA_DIR')
 const adminUrl = () => localUrl(setting('ADMIN_HOST'), setting('ADMIN_PORT'))
 const publicUrl = () => localUrl(setting('HOST'), setting('PORT'))
 
-/** As the service would read it; not checked, as a command need not use it. */
+/** The value that the service would use; not validated, because a command may not need it. */
 function setting(name: string): string {
   return process.env[name] || process.env[`${ALIAS_PREFIX}${name}`] || String(VARIABLES[name]?.default)
 }
@@ -90,7 +90,7 @@ program
   .allowUnknownOption()
   .argument('[options...]', 'see: millrace plan --help')
   .action(async (options: string[]) => {
-    // The planner describes the stacks, so it is with them: the image has neither.
+    // The planner is in infra/ with the stacks that it describes. The image has neither.
     if (!existsSync(PLANNER)) {
       throw new MillraceError('CONFIG_INVALID', 'plan is not part of the image: run it in a clone, npx millrace plan')
     }
@@ -252,7 +252,7 @@ program
     await migratePostgres(postgresConnection(config), options, dryRun)
   })
 
-/** Without process.exit: what was written to a pipe still has to arrive. */
+/** Does not call process.exit, because output in a pipe must still arrive. */
 function finish(ok: boolean): void {
   if (!ok) process.exitCode = EXIT_FAILED
 }
@@ -262,7 +262,7 @@ try {
   await program.parseAsync()
 } catch (error) {
   if (error instanceof Error && 'exitCode' in error) {
-    process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE // commander has said why
+    process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE // commander has printed the reason
   } else {
     note(`millrace: ${printable(messageOf(error))}`)
     process.exitCode = error instanceof MillraceError && error.code === 'CONFIG_INVALID' ? EXIT_USAGE : EXIT_FAILED

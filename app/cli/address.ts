@@ -1,13 +1,13 @@
-/** Where a running service is, as commands are told, and whether it is a Millrace that answers there. */
+/** The address of a running service, as given to a command, and a check that a Millrace answers there. */
 import { MillraceError, messageOf } from '../errors.ts'
 import { printable } from '../process/printable.ts'
 
-/** Of an answer that is not ours, in a message. */
+/** How much of a foreign answer a message shows. */
 const MAX_SHOWN_CHARACTERS = 100
 
 /**
- * Where `path` is below an address that was given: behind the path of it, for a service behind a proxy, and with its query.
- * @param option as in `--url`, for the message.
+ * Appends `path` to a given address: after its own path, for a service behind a proxy, and keeps its query.
+ * @param option name of the option for messages, such as `--url`.
  * @throws MillraceError CONFIG_INVALID
  */
 export function endpoint(option: string, given: string, path: string): URL {
@@ -29,13 +29,16 @@ export function endpoint(option: string, given: string, path: string): URL {
   return url
 }
 
-/** `http://host:port`, as this machine reaches what listens there. */
+/** `http://host:port`, the address at which this machine reaches that listener. */
 export function localUrl(host: string, port: string): string {
   const reached = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host
   return `http://${reached.includes(':') ? `[${reached}]` : reached}:${port}`
 }
 
-/** A value for a header, such as a key. @throws MillraceError CONFIG_INVALID, without the value in its message. */
+/**
+ * Checks a value for a header, such as a key.
+ * @throws MillraceError CONFIG_INVALID, without the value in its message.
+ */
 export function requireHeaderText(name: string, text: string): string {
   if (/^[\x21-\x7e]+$/.test(text)) return text
   throw new MillraceError(
@@ -44,7 +47,7 @@ export function requireHeaderText(name: string, text: string): string {
   )
 }
 
-/** What has answered, when it is not what a Millrace answers: for a message. */
+/** Describes an answer that does not come from a Millrace, for a message. */
 export function notOurs(url: URL, response: Response, text: string): string {
   const type = response.headers.get('content-type') ?? 'no content type'
   const location = response.headers.get('location')
@@ -53,12 +56,12 @@ export function notOurs(url: URL, response: Response, text: string): string {
   return printable(`${addressOf(url)} is no Millrace: it answered ${response.status} ${type}${where}${begins}`)
 }
 
-/** Without its query, which may hold a secret. */
+/** The URL without its query, which may hold a secret. */
 export function addressOf({ origin, pathname }: URL): string {
   return origin + pathname
 }
 
-/** What was thrown by fetch, in a few words. */
+/** The reason of an error of fetch, in a few words. */
 export function reasonOf(error: unknown): string {
   return messageOf(error instanceof Error ? (error.cause ?? error) : error)
 }

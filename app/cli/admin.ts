@@ -1,20 +1,21 @@
-/** What commands ask the admin listener of a running service. */
+/** Requests of commands to the admin listener of a running service. */
 import { ADMIN_HEADER } from '../admin/server.ts'
 import { settingOf } from '../environment.ts'
 import { MillraceError, systemCode } from '../errors.ts'
 import { addressOf, endpoint, notOurs, reasonOf, requireHeaderText } from './address.ts'
 
-/** For an answer that needs no work. */
+/** Time limit for an answer that needs no work. */
 const ANSWER_WITHIN_MS = 30_000
 
-/** As {@link askAdminText}, parsed. */
+/** The answer of {@link askAdminText}, parsed. */
 export async function askAdmin(...asked: Parameters<typeof askAdminText>): Promise<unknown> {
   return JSON.parse(await askAdminText(...asked))
 }
 
 /**
- * Asks, and takes only the answer of a Millrace: its JSON text.
- * @param withinMs for the whole answer; infinity: five minutes, as Node waits for the first of it. Default: {@link ANSWER_WITHIN_MS}.
+ * Sends a request and returns its JSON text. Accepts only the answer of a Millrace.
+ * @param withinMs time limit for the whole answer. Infinity: only Node's limit of five minutes for the first byte.
+ *   Default: {@link ANSWER_WITHIN_MS}.
  */
 export async function askAdminText(
   base: string,

@@ -1,6 +1,6 @@
 /**
- * `millrace config --check`: everything that can end a start, by the functions that a start uses, in its order. Nothing is made, written
- * or locked, so it may run beside the service that the configuration is for.
+ * `millrace config --check`: checks everything that can end a start, with the functions that a start uses, in the same
+ * order. It creates, writes and locks nothing, so it may run beside the service that has this configuration.
  */
 import { createServer } from 'node:net'
 import { join } from 'node:path'
@@ -27,7 +27,7 @@ import { note, print } from './output.ts'
 const STATUS_WITHIN_MS = 2000
 
 /**
- * Prints what a start would say, and what it would not mind.
+ * Prints the error of a start, or its warnings and notes.
  * @param configFile the value of `--config`.
  * @returns whether a service would start.
  */
@@ -47,7 +47,7 @@ export async function checkConfiguration(environment: NodeJS.ProcessEnv, configF
   return true
 }
 
-/** @throws MillraceError as a start would. */
+/** @throws MillraceError the error of a start. */
 async function checkStart(config: Config, file: ConfigFile, onNote: (message: string) => void): Promise<void> {
   const routes = config.ROLE === 'ingest' ? [] : checkRoutes(config, file, pickFrom(file))
   await checkDirectories(config, routes)
@@ -63,7 +63,7 @@ async function checkStart(config: Config, file: ConfigFile, onNote: (message: st
   await checkPorts(config)
 }
 
-/** @returns the process that has the log, if one has. */
+/** @returns the process that has the log open, if any. */
 async function checkLogs(
   config: Config,
   routes: readonly CheckedRoute[],
@@ -92,7 +92,7 @@ async function checkLogs(
 
 async function checkSink(route: CheckedRoute, onNote: (message: string) => void): Promise<void> {
   const { name, config } = route
-  if (route.sink === 'file') return // would make its directory, which has been looked at
+  if (route.sink === 'file') return // opening it would create its directory, which is checked already
   const retry = { baseMs: config.RETRY_BASE_MS, maxMs: config.RETRY_MAX_MS, maxAttempts: config.RETRY_MAX_ATTEMPTS }
   const opened = await openSink(route, {
     name,
@@ -103,7 +103,7 @@ async function checkSink(route: CheckedRoute, onNote: (message: string) => void)
   await opened.close()
 }
 
-/** Whether the service that this configuration is for is there already. */
+/** Whether a service with this configuration is already running. */
 async function isRunning({ ADMIN_HOST, ADMIN_PORT }: Config): Promise<boolean> {
   if (ADMIN_PORT === 0) return false
   try {
@@ -115,7 +115,7 @@ async function isRunning({ ADMIN_HOST, ADMIN_PORT }: Config): Promise<boolean> {
   }
 }
 
-/** Both at once, as a service has them. */
+/** Opens both ports at the same time, as a service does. */
 async function checkPorts(config: Config): Promise<void> {
   const servers = [createServer(), createServer()] as const
   const [first, second] = servers.map((server) => ({

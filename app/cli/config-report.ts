@@ -1,4 +1,4 @@
-/** `millrace config`: the configuration as a start would have it, and where each part of it came from. */
+/** `millrace config`: the configuration that a start would use, and the origin of each value. */
 import { type Config, loadConfig, nearMisses, VARIABLES } from '../config.ts'
 import { type ConfigFile, loadConfigFile } from '../config-file/load.ts'
 import { checkRoutes, type Route, routesOfEnvironment } from '../delivery/route.ts'
@@ -12,14 +12,14 @@ const HIDDEN = '(hidden)'
 const ORIGIN_WIDTH = 'environment'.length
 
 /**
- * Prints a line for each variable, then for what the config file has; each begins with where it came from: `default`,
- * `environment`, `alias` or `file`. Secrets are hidden.
- * @throws MillraceError as a start would, for a variable or the config file.
+ * Prints one line for each variable, then one for each entry of the config file. A line begins with the origin:
+ * `default`, `environment`, `alias` or `file`. Secrets are hidden.
+ * @throws MillraceError the error of a start, for a variable or the config file.
  */
 export async function reportConfiguration(environment: NodeJS.ProcessEnv, configFile?: string): Promise<void> {
   const config = loadConfig(environment)
   const file = await loadConfigFile({ named: configFile })
-  // With ROLE=ingest, too: another process delivers with the same file.
+  // Check routes also with ROLE=ingest, because another process delivers with the same file.
   checkRoutes(config, file, pickFrom(file))
   for (const warning of nearMisses(environment)) note(`millrace: ${printable(warning)}`)
   const lines = [...linesOfVariables(config), ...linesOfFile(file), ...linesOfRoutes(config, file)]
@@ -61,7 +61,9 @@ function lineOf({ name, filter, handlers = [], sink, options = {} }: Route): str
   return [`route ${name}: ${which}${through} into ${sink}`, ...own].join(' ')
 }
 
-/** Options that are not variables of Millrace belong to a sink of the user's own: nobody here knows which of them are secret. */
+/**
+ * Hides secrets. Options that are not variables of Millrace belong to a user's own sink, so any of them may be secret.
+ */
 function shownOf(name: string, value: unknown): string {
   if (!Object.hasOwn(VARIABLES, name) || isSecret(name)) return HIDDEN
   if (name !== 'HTTP_SINK_URL') return String(value)

@@ -2,7 +2,7 @@
 import { VARIABLES } from '../config.ts'
 import type { Variable } from '../variable.ts'
 
-/** One row a variable. */
+/** One row for each variable. */
 export function configTable(): string {
   const rows = Object.entries(VARIABLES).map(([name, variable]) => {
     const fallback = String(variable.default)
@@ -11,7 +11,7 @@ export function configTable(): string {
   return ['| variable | default | range | meaning |', '|---|---|---|---|', ...rows].join('\n')
 }
 
-/** What a value may be, in Markdown. */
+/** The valid values of a variable, in Markdown. */
 export function rangeOf(variable: Variable): string {
   if (variable.type === 'integer') return `${variable.minimum} … ${variable.maximum}`
   const values = variable.enum ?? variable.items?.enum

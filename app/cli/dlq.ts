@@ -1,6 +1,6 @@
 /**
- * `millrace dlq …`: lists dead letters, from disk or from the running service, and replays them through the service (it is
- * the one writer).
+ * `millrace dlq …`: lists dead letters, from disk or from the running service. Replays them through the service,
+ * because only the service may write the log.
  */
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -17,7 +17,7 @@ import { note, print } from './output.ts'
 
 interface ListOptions {
   readonly dataDirectory: string
-  /** Asks this service instead of the disk: with Kafka there is nothing on disk. */
+  /** Asks this service instead of reading the disk. Required with Kafka, which keeps nothing on disk. */
   readonly admin?: string
   readonly sink?: string
   readonly limit: number
@@ -46,7 +46,7 @@ export async function list(options: ListOptions): Promise<boolean> {
   return sound
 }
 
-/** The letter in its own bytes, and whose it is. What is sound by its checksum is what somebody wrote, which need not be an object. */
+/** Adds the sink to a dead letter and keeps its bytes. A valid checksum does not mean that the letter is an object. */
 function withSink(sink: string, letter: string): string {
   if (parsed(letter) === undefined) return JSON.stringify({ sink, unreadable: letter })
   const rest = letter.trim().slice(1)
@@ -88,7 +88,10 @@ async function* fromDisk(options: ListOptions, onTrouble: (message: string) => v
   }
 }
 
-/** @throws MillraceError DATA_DIR_UNUSABLE when no service has ever been there, NOT_FOUND for a sink without a log of dead letters. */
+/**
+ * @throws MillraceError DATA_DIR_UNUSABLE if no service ever used the directory; NOT_FOUND if `sink` has no dead
+ *   letters.
+ */
 async function sinksOnDisk({ dataDirectory, sink }: ListOptions): Promise<string[]> {
   const root = join(dataDirectory, 'dead-letters')
   const known = await readdir(root, { withFileTypes: true }).catch(async (error) => {
@@ -112,7 +115,7 @@ interface Running {
   readonly deadLettersPending: number
 }
 
-/** The sinks of a running service, or the one that is wanted of them. */
+/** All sinks of a running service, or only the wanted one. */
 async function sinksOfService(admin: string, wanted: string | undefined): Promise<Running[]> {
   const { sinks } = (await askAdmin(admin, '/status', 'GET')) as { sinks?: Running[] }
   if (!Array.isArray(sinks)) throw notAdmin(admin, '/status')
@@ -146,7 +149,7 @@ async function* fromService({ admin = '', sink, limit }: ListOptions): AsyncGene
   }
 }
 
-/** @returns whether none of them is a dead letter again. */
+/** @returns whether every dead letter was delivered. */
 export async function replay(options: { sink?: string; admin: string }): Promise<boolean> {
   let ok = true
   for (const { sink, deadLettersPending } of await sinksOfService(options.admin, options.sink)) {

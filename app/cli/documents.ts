@@ -1,9 +1,9 @@
 /**
- * What an input holds, event by event, when it is no NDJSON: arrays of events, objects laid out over several lines, or one after the other.
- * Only strings and brackets are looked at; whether an event is sound JSON is for the service to say.
+ * Splits an input that is not NDJSON into events: arrays of events, objects over several lines, or objects one after
+ * the other. It looks only at strings and brackets. The service decides whether an event is valid JSON.
  *
- *     [ {…}, {…} ]        the elements of an array that stands alone
- *     {…} {…} [ … ]       and whatever else stands beside one another
+ *     [ {…}, {…} ]        the elements of an array
+ *     {…} {…} [ … ]       several values one after the other
  */
 import { MAX_EVENT_BYTES, type Part, tooLarge } from './lines.ts'
 
@@ -30,12 +30,12 @@ class Splitter {
   #found: Part[] = []
   #line = 1
   #column = 0
-  /** Line of the array that is open; 0: none. Its elements are events. */
+  /** Line of the open array, whose elements are events; 0: no array is open. */
   #arrayLine = 0
-  /** Something stood before the comma, or before the end of the array. */
+  /** Whether there was an element before the comma or the end of the array. */
   #hasElement = false
   #afterComma = false
-  // Of the event that is being read:
+  // State of the event that is being read:
   #parts: Buffer[] = []
   #length = 0
   #begin: { readonly line: number; readonly column: number } | undefined
@@ -89,7 +89,7 @@ class Splitter {
     this.#column = 0
   }
 
-  /** Between events: whether this byte begins one. */
+  /** Between events: whether this byte begins an event. */
   #begins(byte: number): boolean {
     if (byte === SPACE || byte === TAB || byte === RETURN || byte === NEWLINE) return false
     if (this.#arrayLine > 0) return !this.#separate(byte)
@@ -100,7 +100,7 @@ class Splitter {
     return false
   }
 
-  /** @returns whether the byte is one of the array itself: a comma between its elements, or its end. */
+  /** @returns whether the byte belongs to the array itself: a comma between elements, or its end. */
   #separate(byte: number): boolean {
     if (this.#arrayLine === 0 || (byte !== COMMA && byte !== CLOSE_BRACKET)) return false
     if (!this.#hasElement && (byte === COMMA || this.#afterComma)) {
@@ -112,13 +112,13 @@ class Splitter {
     return true
   }
 
-  /** Within an event: whether it ends, and whether this byte is the last of it or stands behind it. */
+  /** Within an event: whether it ends with this byte or before it; undefined if it goes on. */
   #step(byte: number): 'with it' | 'before it' | undefined {
     if (this.#inString) {
       if (this.#isEscaped) this.#isEscaped = false
       else if (byte === BACKSLASH) this.#isEscaped = true
       else if (byte === QUOTE) this.#inString = false
-      // JSON has no such string: a quote is missing, and what follows is not within it.
+      // A JSON string cannot contain a line break: a quote is missing, and the string ends here.
       if (byte === NEWLINE) {
         this.#inString = false
         this.#isEscaped = false

@@ -1,4 +1,6 @@
-/** `millrace handler test`: what handlers make of events in a file, without a service: in → out, and what failed. */
+/**
+ * `millrace handler test`: runs handlers over the events of a file, without a service. Prints input, output, errors.
+ */
 import { loadConfigFile } from '../config-file/load.ts'
 import { handleBatch } from '../delivery/handle.ts'
 import { taskOf } from '../delivery/single.ts'
@@ -9,12 +11,12 @@ import { openInput, readEvents } from './input.ts'
 import { note, print } from './output.ts'
 
 export interface HandlerTestOptions {
-  /** As it would be sent. */
+  /** File with events, in any format that `millrace send` accepts. */
   readonly file: string
   readonly handlers: readonly string[]
-  /** For one call of one handler. */
+  /** Time limit for one call of one handler. */
   readonly timeoutMs: number
-  /** Worker threads that they run on; 0: none. */
+  /** Worker threads for the handlers; 0: the main thread. */
   readonly threads: number
   /** The value of `--config`. */
   readonly config?: string | undefined
@@ -48,7 +50,7 @@ async function run(file: string, handlers: readonly Handler[]): Promise<boolean>
     const failure = (await handleBatch([task], options)).get(task)
     if (failure !== undefined) {
       counts.failed += 1
-      await print(printableLines(`fail ${failure}`)) // with its stack
+      await print(printableLines(`fail ${failure}`)) // includes the stack
     } else if (task.outputs?.length === 0) {
       counts.dropped += 1
       await printOthersWords('drop')
@@ -62,7 +64,7 @@ async function run(file: string, handlers: readonly Handler[]): Promise<boolean>
   return counts.failed === 0
 }
 
-/** Events, reasons and stacks are others' words. */
+/** Prints text that others wrote (events, reasons, stacks) without control characters. */
 async function printOthersWords(line: string): Promise<void> {
   await print(printable(line))
 }

@@ -1,10 +1,10 @@
 /**
- * The events of a file or of standard input, with the line that each begins in.
+ * Reads the events of a file or of standard input, each with the line in which it begins.
  *
- *     bytes ─▶ gzip or zstd, by their magic number ─▶ NDJSON, or arrays and objects over several lines ─▶ events, in UTF-8
+ *     bytes ─▶ gzip or zstd, by magic number ─▶ NDJSON, or arrays and objects over several lines ─▶ events, in UTF-8
  *
- * Whatever is read is read as a stream: memory holds an event, not the input. An event that is not UTF-8 is refused with its place, and
- * costs only itself; nothing is ever replaced by U+FFFD.
+ * The input is read as a stream: memory holds one event, not the input. An event that is not UTF-8 is refused with its
+ * position, and the others are read. Invalid bytes are never replaced by U+FFFD.
  */
 import { isUtf8 } from 'node:buffer'
 import { createReadStream } from 'node:fs'
@@ -15,7 +15,7 @@ import { documents } from './documents.ts'
 import { lines, type Part } from './lines.ts'
 import { zstdFrames } from './zstd-frames.ts'
 
-/** What other programs write, and what to do with it. */
+/** Formats that we do not read, by their first bytes, and the command that converts them. */
 const FOREIGN: readonly (readonly [magic: string, what: string, fix: string])[] = [
   ['fffe', 'is UTF-16', 'iconv -f UTF-16 -t UTF-8'],
   ['feff', 'is UTF-16', 'iconv -f UTF-16 -t UTF-8'],
@@ -31,7 +31,7 @@ const FOREIGN: readonly (readonly [magic: string, what: string, fix: string])[] 
 const MAGIC_BYTES = 6
 const GZIP = '1f8b'
 const ZSTD = /^28b52ffd|^5.2a4d18/
-/** Looked at to tell NDJSON from one object over several lines. */
+/** How many bytes are read to tell NDJSON from an object over several lines. */
 const PEEK_BYTES = 64 * 1024
 const NEWLINE = 0x0a
 
@@ -42,7 +42,7 @@ export function openInput(file: string): { readonly stream: Readable; readonly n
     : { stream: createReadStream(file), name: file }
 }
 
-/** @throws MillraceError NOT_FOUND, MALFORMED: naming the input, and saying what to do. */
+/** @throws MillraceError NOT_FOUND, MALFORMED; its message names the input and says what to do. */
 export async function* readEvents(stream: AsyncIterable<Buffer>, name: string): AsyncGenerator<Part> {
   let line = 0
   try {
@@ -58,7 +58,7 @@ export async function* readEvents(stream: AsyncIterable<Buffer>, name: string): 
   }
 }
 
-/** The text of the input, whatever it was packed with. */
+/** The input, decompressed if needed. */
 async function decoded(stream: AsyncIterable<Buffer>, name: string): Promise<AsyncIterable<Buffer>> {
   const [head, all] = await peek(stream, (bytes) => bytes.length >= MAGIC_BYTES || bytes.includes(NEWLINE))
   const magic = head.toString('hex', 0, MAGIC_BYTES)
@@ -79,7 +79,7 @@ async function* unpacked(
   decoder: NodeJS.ReadWriteStream & Readable,
   format: string,
 ): AsyncGenerator<Buffer> {
-  const source = Readable.from(packed) // in objects: a frame of zstd stays in a chunk of its own
+  const source = Readable.from(packed) // object mode, so that each zstd frame stays in its own chunk
   source.on('error', (error) => decoder.destroy(error))
   try {
     yield* source.pipe(decoder) as AsyncIterable<Buffer>
@@ -90,7 +90,7 @@ async function* unpacked(
   }
 }
 
-/** The first bytes, until they are enough or the input ends, and then the whole input again. */
+/** Reads the first bytes until they are enough or the input ends. Returns them, and the whole input again. */
 async function peek(
   input: AsyncIterable<Buffer>,
   isEnough: (head: Buffer) => boolean,
@@ -117,7 +117,7 @@ async function peek(
   return [head, all()]
 }
 
-/** Two lines, or what needs no line to be told: who writes into a pipe now and then is not kept waiting for more. */
+/** Whether the first bytes tell the format: two lines do, often less. So a slow writer in a pipe need not send more. */
 function isTelling(head: Buffer): boolean {
   if (head.length >= PEEK_BYTES) return true
   const text = textOf(head)
@@ -126,8 +126,8 @@ function isTelling(head: Buffer): boolean {
 }
 
 /**
- * An array is never NDJSON. An object is, when its first line is whole, or when another line at its very beginning is: then the first one
- * is only malformed, and costs itself.
+ * Whether the input is not NDJSON. An array never is. An object is NDJSON if one of the first lines is a complete
+ * object: if that is not the very first line, then only that line is malformed.
  */
 function isDocument(head: Buffer): boolean {
   const text = textOf(head)
@@ -171,7 +171,7 @@ function requireUtf8(part: Part): Part {
 
 function invalidByte(bytes: Buffer): number {
   const text = bytes.toString()
-  // Decoding put U+FFFD where bytes are wrong; one that stands there as such is sound.
+  // Decoding replaces invalid bytes with U+FFFD. A U+FFFD in the input itself is valid.
   for (let found = text.indexOf('\ufffd'); found !== -1; found = text.indexOf('\ufffd', found + 1)) {
     const at = Buffer.byteLength(text.slice(0, found))
     if (bytes.toString('hex', at, at + 3) !== 'efbfbd') return at
@@ -179,7 +179,7 @@ function invalidByte(bytes: Buffer): number {
   return 0
 }
 
-/** A line end in JSON is white space between tokens: documents() has refused the others. */
+/** Replaces line breaks by spaces. They are white space between tokens: documents() refuses them in strings. */
 function inOneLine(bytes: Buffer): Buffer {
   for (let at = bytes.indexOf(NEWLINE); at !== -1; at = bytes.indexOf(NEWLINE, at + 1)) bytes[at] = 0x20
   return bytes

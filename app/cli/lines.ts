@@ -1,16 +1,16 @@
-/** What an input holds, event by event: the lines of NDJSON. Bytes stay bytes: nothing is decoded, so nothing is changed. */
+/** Splits NDJSON into lines, one event each. The bytes are not decoded, so they cannot change. */
 
-/** A part of the input that stands for one event. */
+/** The part of the input with one event. */
 export interface Part {
-  /** Where it begins: line from 1, byte of that line from 1. */
+  /** Where the event begins: line, and byte of that line, both from 1. */
   readonly line: number
   readonly column: number
-  /** Undefined when it is refused here, for `problem`. */
+  /** Undefined when the event is refused here; `problem` says why. */
   readonly bytes?: Buffer
   readonly problem?: string
 }
 
-/** Larger than any Millrace takes (the maximum of MAX_BODY_BYTES): such an event is read past, not held. */
+/** Largest event that any Millrace accepts (the maximum of MAX_BODY_BYTES). A larger one is skipped, not buffered. */
 export const MAX_EVENT_BYTES = 64 * 1024 * 1024
 const NEWLINE = 0x0a
 const RETURN = 0x0d
@@ -22,9 +22,9 @@ export function tooLarge(bytes: number): string {
   return `an event of ${bytes} bytes, and no Millrace takes more than ${MAX_EVENT_BYTES}`
 }
 
-/** The lines that are not blank, without their ends (`\n`, or `\r\n`) and without a byte order mark before them. */
+/** The lines that are not blank, without line ends (`\n` or `\r\n`) and without a byte order mark. */
 export async function* lines(input: AsyncIterable<Buffer>): AsyncGenerator<Part> {
-  // Not node:readline: it also ends a line at U+2028 and U+2029, which JSON may have within a text (RFC 8259, section 7).
+  // Not node:readline: it also ends lines at U+2028 and U+2029, which are valid in a JSON string (RFC 8259, section 7).
   let line = 1
   let parts: Buffer[] = []
   let length = 0

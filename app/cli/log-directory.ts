@@ -1,4 +1,4 @@
-/** Whether a directory is a log, before a command reads it: nothing is made, locked or changed to find out. */
+/** Checks whether a directory is a log before a command reads it, without creating, locking or changing anything. */
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { MillraceError, messageOf, systemCode } from '../errors.ts'
@@ -7,7 +7,8 @@ import { nodeFiles } from '../log/embedded/files.ts'
 import { parseSegmentName } from '../log/embedded/format.ts'
 
 /**
- * @throws MillraceError DATA_DIR_UNUSABLE when there is no log, saying what is there instead; LOG_FORMAT when another version wrote it.
+ * @throws MillraceError DATA_DIR_UNUSABLE when there is no log (says what is there instead); LOG_FORMAT when another
+ *   version wrote it.
  */
 export async function requireLog(directory: string): Promise<void> {
   const names = await listDirectory(directory, 'name the log directory with --dir')
@@ -25,7 +26,7 @@ export async function requireLog(directory: string): Promise<void> {
   throw new MillraceError('DATA_DIR_UNUSABLE', `${directory} ${what}: ${fix}`)
 }
 
-/** Segments, or the file that names the log: what every start leaves. */
+/** Whether there are segments or log.json: every start leaves them. */
 async function isLog(directory: string, names?: readonly string[]): Promise<boolean> {
   const all = names ?? (await readdir(directory))
   if (all.some((name) => parseSegmentName(name) !== undefined)) return true
@@ -34,11 +35,11 @@ async function isLog(directory: string, names?: readonly string[]): Promise<bool
     const { version, id } = JSON.parse(await readFile(join(directory, 'log.json'), 'utf8'))
     return Number.isInteger(version) && typeof id === 'string'
   } catch {
-    return false // of another program
+    return false // a file of another program
   }
 }
 
-/** @throws MillraceError DATA_DIR_LOCKED while a service has the log: asked without making or changing a file. */
+/** @throws MillraceError DATA_DIR_LOCKED while a service has the log open. Checks without changing any file. */
 export async function requireStopped(directory: string): Promise<void> {
   const holder = await lockHolder(directory)
   if (holder === undefined) return
@@ -48,7 +49,7 @@ export async function requireStopped(directory: string): Promise<void> {
   )
 }
 
-/** @param fix what to do when it cannot be read. */
+/** @param fix advice for the message when the directory cannot be read. */
 export async function listDirectory(directory: string, fix: string): Promise<string[]> {
   try {
     return await readdir(directory)

@@ -1,6 +1,6 @@
 /**
- * `millrace log …`: reads segment files without the lock, so beside a running service or after a crash. Only `repair --yes` takes the lock
- * and changes anything.
+ * `millrace log …`: reads segment files without the lock, so it works beside a running service and after a crash. Only
+ * `repair --yes` takes the lock and changes files.
  */
 import { join } from 'node:path'
 import { decode } from '../delivery/decode.ts'
@@ -17,11 +17,11 @@ import { printable } from '../process/printable.ts'
 import { requireLog, requireStopped, unreadable } from './log-directory.ts'
 import { note, print, printBytes } from './output.ts'
 
-/** Opened only to be recovered. */
+/** Options for a log that is opened only for recovery. */
 const NO_LIMITS = { segmentBytes: 64 * 1024, maxBytes: Number.MAX_SAFE_INTEGER, retentionMs: Number.MAX_SAFE_INTEGER }
 const PROGRESS_EVERY_BYTES = 256 * 1024 * 1024
 
-/** Lists segments and groups; true when nothing was damaged. */
+/** Lists segments and groups. @returns true when nothing is damaged. */
 export async function inspect(options: {
   dir: string
   from: number
@@ -53,7 +53,7 @@ export async function inspect(options: {
   return sound
 }
 
-/** Checks everything; true when nothing was damaged. */
+/** Verifies every checksum. @returns true when nothing is damaged. */
 export async function verify(options: { dir: string }): Promise<boolean> {
   const startedAt = performance.now()
   let segments = 0
@@ -92,10 +92,11 @@ export async function verify(options: { dir: string }): Promise<boolean> {
 }
 
 /**
- * Says what is wrong and what can be done about it; with `yes` does that, which is what the next start would do as well.
- * What was damaged stays readable around it; nothing is deleted, only copied or moved to `quarantine/`.
+ * Explains what is wrong with a log and what can be repaired. With `yes`, it also repairs, in the same way as the next
+ * start would. Nothing is deleted: damaged bytes are copied or moved to `quarantine/`, and everything around them stays
+ * readable.
  * @returns true when nothing is left to do.
- * @throws MillraceError DATA_DIR_LOCKED while a service has the log.
+ * @throws MillraceError DATA_DIR_LOCKED while a service has the log open.
  */
 export async function repair({ dir, yes }: { dir: string; yes: boolean }): Promise<boolean> {
   await requireLog(dir)
@@ -127,7 +128,7 @@ export async function repair({ dir, yes }: { dir: string; yes: boolean }): Promi
     await print(`nothing was changed: ${todo.length} things to do, with --yes`)
     return false
   }
-  const lock = await takeLock(nodeFiles, dir) // nobody may have started since that was looked at
+  const lock = await takeLock(nodeFiles, dir) // a service may have started since the check
   try {
     for (const damage of holes) await quarantineDamage(nodeFiles, dir, damage)
     if (isProgressDamaged) {
@@ -139,14 +140,14 @@ export async function repair({ dir, yes }: { dir: string; yes: boolean }): Promi
   } finally {
     await lock.release()
   }
-  // Recovery is one thing, in one place: the one of a start.
+  // Use the recovery of a start, so that there is only one implementation.
   const log = await EmbeddedLog.open({ directory: dir, ...NO_LIMITS, files: nodeFiles })
   await log.close()
   await print(`${todo.length} things done`)
   return true
 }
 
-/** Writes stored events as complete CloudEvents, one a line; true when nothing of them was damaged. */
+/** Writes stored events as complete CloudEvents, one a line. @returns true when none of them is damaged. */
 export async function replay(options: { dir: string; from: number; to: number }): Promise<boolean> {
   const { dir, from, to } = options
   if (to < from) throw new MillraceError('CONFIG_INVALID', `--to ${to} is before --from ${from}: nothing is between`)
@@ -181,7 +182,7 @@ export async function replay(options: { dir: string; from: number; to: number })
   return sound
 }
 
-/** In a pipe exactly what is stored; on a terminal nothing that it would act on. @param lines each ended by a newline. */
+/** Prints exact bytes to a pipe; to a terminal, without control characters. @param lines each ends with a newline. */
 function printEvents(lines: Buffer): Promise<boolean> {
   if (!process.stdout.isTTY) return printBytes(lines)
   return print(lines.toString().trimEnd().split('\n').map(printable).join('\n'))

@@ -1,6 +1,6 @@
 /**
- * What commands print. A reader that goes away (`| head -1`) is no error: from then on nothing is printed, and a command that only prints
- * stops. One whose exit code says something (send, verify, repair) goes on without words.
+ * Output of commands. If the reader goes away (`| head -1`), that is not an error: nothing more is printed, and a
+ * command that only prints stops. A command with a meaningful exit code (send, verify, repair) goes on silently.
  */
 import { once } from 'node:events'
 import { messageOf, systemCode } from '../errors.ts'
@@ -9,7 +9,7 @@ export const EXIT_FAILED = 1
 
 let hasReader = true
 
-/** Once a process, before anything is printed: without a listener, an error of the stream ends the process with a stack. */
+/** Call once, before any output: without a listener, an error of the stream ends the process with a stack trace. */
 export function watchOutput(): void {
   process.stderr.on('error', () => undefined)
   process.stdout.on('error', (error) => {
@@ -23,19 +23,19 @@ export function watchOutput(): void {
   })
 }
 
-/** @returns whether anybody reads on. */
+/** @returns whether the reader is still there. */
 export function print(line: string): Promise<boolean> {
   return printBytes(`${line}\n`)
 }
 
-/** As it is. @returns whether anybody reads on. */
+/** Prints bytes unchanged. @returns whether the reader is still there. */
 export async function printBytes(bytes: Buffer | string): Promise<boolean> {
   if (!hasReader) return false
   if (!process.stdout.write(bytes)) await once(process.stdout, 'drain').catch(() => undefined)
   return hasReader
 }
 
-/** What is beside the output: progress, warnings. */
+/** Prints progress and warnings, to standard error. */
 export function note(line: string): void {
   process.stderr.write(`${line}\n`)
 }

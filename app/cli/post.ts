@@ -1,4 +1,4 @@
-/** One request with events, sent until there is an answer that says what became of it. */
+/** Sends one request with events, and retries until an answer tells the outcome. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { systemCode } from '../errors.ts'
 import { addressOf, notOurs, reasonOf } from './address.ts'
@@ -9,10 +9,10 @@ export interface Target {
 }
 
 export interface Rejected {
-  /** In the request. */
+  /** Index of the event in the request. */
   readonly index: number
   readonly reason: string
-  /** Sound, and not stored: it can be sent again. */
+  /** True when the event is valid but was not stored: it can be sent again. */
   readonly retryable?: boolean
 }
 
@@ -23,12 +23,15 @@ export type Answer =
       readonly duplicates: number
       readonly rejected: readonly Rejected[]
     }
-  /** Refused as a whole: in smaller parts, only what is at fault is. `isTooLarge`: for its size. */
+  /**
+   * The whole request was refused. Sent in smaller parts, only the faulty events are. `isTooLarge`: because of its
+   * size.
+   */
   | { readonly kind: 'refused'; readonly problem: string; readonly isTooLarge: boolean }
-  /** No other request would fare better. */
+  /** Every other request would fail in the same way. */
   | { readonly kind: 'hopeless'; readonly problem: string }
 
-/** What was sent again: refused for a moment, or unknown whether it arrived. */
+/** Counts of retries: after a temporary refusal, or when it is unknown whether the request arrived. */
 export interface Retries {
   refused: number
   unanswered: number
@@ -36,22 +39,22 @@ export interface Retries {
 
 const MAX_TRIES = 20
 const TRY_WITHIN_MS = 60_000
-/** Without any answer, it is given up after this time. */
+/** Without any answer, the request is given up after this time. */
 const SILENT_WITHIN_MS = 60_000
 const PAUSE_MS = 200
 const MAX_PAUSE_MS = 60_000
-/** A body that is refused for its size may be answered by a broken connection: so often is enough. */
+/** Tries for a large body: a server may answer a body that is too large by breaking the connection. */
 const BROKEN_TRIES = 3
 const BROKEN = new Set<string | undefined>(['EPIPE', 'ECONNRESET', 'UND_ERR_SOCKET'])
-/** The request never left. */
+/** Errors after which the request was certainly not received. */
 const UNSENT = new Set<string | undefined>(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'UND_ERR_CONNECT_TIMEOUT'])
-/** Of Millrace itself, and of proxies before one that is starting. */
+/** Temporary refusals: of Millrace itself, and of a proxy in front of a Millrace that is starting. */
 const NOT_NOW = new Set([429, 500, 502, 503, 504])
 const REFUSED = new Set([400, 413, 422])
 
 /**
- * @param usualBytes a body that is larger may be refused by breaking the connection.
- * @param signal ends the waiting between tries.
+ * @param usualBytes a server may refuse a larger body by breaking the connection.
+ * @param signal ends the wait between retries.
  */
 export async function post(
   { url, headers }: Target,
@@ -70,7 +73,7 @@ export async function post(
         method: 'POST',
         headers: { 'content-type': 'application/x-ndjson', ...headers },
         body: body as Uint8Array<ArrayBuffer>,
-        redirect: 'manual', // a POST would become a GET of something else
+        redirect: 'manual', // a redirect would turn the POST into a GET
         signal: AbortSignal.timeout(TRY_WITHIN_MS),
       })
       const text = await response.text()
@@ -106,13 +109,13 @@ function judge(url: URL, response: Response, text: string): Answer {
   if (status === 422 && problem !== undefined && rejected && rejected.length > 0) {
     return { kind: 'taken', accepted: 0, duplicates: 0, rejected }
   }
-  // A proxy says so in words of its own.
+  // A proxy answers 413 with its own text.
   if (status === 413) return { kind: 'refused', problem: problem ?? notOurs(url, response, text), isTooLarge: true }
   if (REFUSED.has(status) && problem !== undefined) return { kind: 'refused', problem, isTooLarge: false }
   return { kind: 'hopeless', problem: problem ?? notOurs(url, response, text) }
 }
 
-/** What a problem document says (RFC 9457); undefined for anything else. */
+/** The text of a problem document (RFC 9457); undefined for any other answer. */
 function problemOf({ status }: Response, text: string): string | undefined {
   const detail = parse(text)?.detail
   return typeof detail === 'string' ? `${status}: ${detail}` : undefined

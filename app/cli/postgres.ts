@@ -1,21 +1,21 @@
-/** `millrace postgres migrate`: makes the table of the postgres sink, or the partitions that it needs next. */
+/** `millrace postgres migrate`: creates the table of the postgres sink, or its next partitions. */
 import pg from 'pg'
 import { MillraceError, messageOf } from '../errors.ts'
 import { type ConnectionOptions, clientConfig } from '../sinks/postgres/connection.ts'
 import { type MigrateOptions, migrate, planMigration } from '../sinks/postgres/table.ts'
 import { print } from './output.ts'
 
-/** Another migration may be at work: longer than the sink waits. */
+/** Longer than the timeout of the sink, because another migration may be running. */
 const TIMEOUT_MS = 10 * 60 * 1000
 
-/** @param dryRun prints the statements and runs none of them. */
+/** @param dryRun only prints the statements. */
 export async function migratePostgres(
   connection: Omit<ConnectionOptions, 'timeoutMs'>,
   options: MigrateOptions,
   dryRun: boolean,
 ): Promise<void> {
   const client = new pg.Client(clientConfig({ ...connection, timeoutMs: TIMEOUT_MS }))
-  client.on('error', () => undefined) // what is asked next fails, and says so
+  client.on('error', () => undefined) // the next statement fails and reports it
   try {
     await client.connect()
     const statements = dryRun ? await planMigration(client, options) : await migrate(client, options)

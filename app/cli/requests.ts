@@ -1,23 +1,23 @@
-/** Events → requests: as many as fit, by number and by bytes. */
+/** Puts events into requests: as many as fit, by number and by bytes. */
 import type { Part } from './lines.ts'
 
-/** An event as it is sent. */
+/** An event to send. */
 export interface Sent {
-  /** In the input; of generated ones: which. */
+  /** Line in the input; for generated events, their number. */
   readonly line: number
   /** One line of JSON. */
   readonly bytes: Buffer
 }
 
-/** What the next request may hold. The bytes shrink when a service says that it takes less. */
+/** Limits of the next request. `bytes` shrinks when the service refuses a body of that size. */
 export interface Limits {
   readonly events: number
   bytes: number
 }
 
 /**
- * @param refused told of events that are not sent at all.
- * @returns groups that are never empty; an event larger than the limit is alone.
+ * @param refused called for events that are not sent at all.
+ * @returns groups of events, never empty. An event larger than the limit gets its own group.
  */
 export async function* requests(
   parts: AsyncIterable<Part>,
@@ -42,7 +42,7 @@ export async function* requests(
   if (group.length > 0) yield group
 }
 
-/** @param count how many; their `id` is 1, 2, … */
+/** Generates events. @param count how many; their `id` is 1, 2, … */
 export async function* generated(count: number): AsyncGenerator<Part> {
   for (let id = 1; id <= count; id++) {
     yield { line: id, column: 1, bytes: Buffer.from(`{"id":${id},"data":"Event ${id}"}`) }

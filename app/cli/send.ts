@@ -1,11 +1,11 @@
 /**
- * `millrace send`: events to a service, with a progress bar and a latency summary. With a rate it is an open loop: each
- * request has its due time, and latency counts from there, so that a service that stalls cannot hide it by slowing the
- * client down (coordinated omission, G. Tene).
+ * `millrace send`: sends events to a service, with a progress bar and a latency summary. With a rate it is an open
+ * loop: each request has a due time, and latency counts from that time. So a service that stalls cannot hide that by
+ * slowing the client down (coordinated omission, G. Tene).
  *
- *     input ─▶ events with their lines ─▶ requests ─▶ answers ─▶ what became of each event
+ *     input ─▶ events with their lines ─▶ requests ─▶ answers ─▶ outcome of each event
  *                                            ▲            │
- *                                            └── halves ──┘ refused as a whole: only what is at fault stays behind
+ *                                            └── halves ──┘ whole request refused: find the faulty events
  */
 import { statSync } from 'node:fs'
 import { createHistogram } from 'node:perf_hooks'
@@ -22,23 +22,23 @@ import { bodyOf, generated, type Limits, requests, type Sent } from './requests.
 import { Tally } from './tally.ts'
 
 export interface SendOptions {
-  /** What holds the events, `-` for standard input, undefined to generate. */
+  /** File with the events; `-`: standard input; undefined: generate events. */
   readonly file?: string | undefined
   readonly url: string
   readonly key?: string
   /** Events to generate. */
   readonly count: number
-  /** Events a second; 0 for no limit. */
+  /** Events a second; 0: no limit. */
   readonly rate: number
-  /** Events a request, and bytes: an event that is larger goes alone. */
+  /** Most events and most bytes in a request. A larger event is sent alone. */
   readonly batch: number
   readonly maxBytes: number
-  /** Requests at once. */
+  /** Concurrent requests. */
   readonly concurrency: number
   readonly quiet?: boolean
 }
 
-/** How often an event that was sound and not stored is sent again. */
+/** How often a valid event that was not stored is sent again. */
 const MAX_ROUNDS = 20
 const ROUND_PAUSE_MS = 1000
 const MICROSECONDS = 1000
@@ -91,7 +91,7 @@ export async function send(options: SendOptions): Promise<boolean> {
   const workers = await Promise.allSettled(Array.from({ length: concurrency }, worker))
   forget()
   bar.stop()
-  // What cannot be read ends it; what was read before is sent.
+  // An input error ends the command, after the events that were read before it are sent.
   const failure: unknown = workers.find((one) => one.status === 'rejected')?.reason
   if (failure !== undefined && !stop.signal.aborted) {
     if (!(failure instanceof MillraceError && tally.hasRead)) throw failure
@@ -110,7 +110,7 @@ export async function send(options: SendOptions): Promise<boolean> {
   return tally.isComplete
 }
 
-/** Sends all of a group, in halves where it is refused as a whole. */
+/** Sends a group. If the whole request is refused, it sends the halves separately. */
 async function sendGroup(
   whole: readonly Sent[],
   target: Target,
@@ -142,7 +142,7 @@ async function sendGroup(
           tally.reject(first.line, answer.problem)
           break
         }
-        // The next requests are no larger than what may be taken.
+        // Limit the next requests to a size that may be accepted.
         if (answer.isTooLarge) limits.bytes = Math.min(limits.bytes, Math.ceil(body.length / 2))
         const half = Math.ceil(group.length / 2)
         waiting.push({ group: group.slice(half), round }, { group: group.slice(0, half), round })

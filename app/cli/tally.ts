@@ -1,8 +1,8 @@
-/** What became of the events that `millrace send` has read: counts, and the line of each that was not accepted. */
+/** The outcome of the events of `millrace send`: counts, and the lines of events that were not accepted. */
 import type { Rejected, Retries } from './post.ts'
 import type { Sent } from './requests.ts'
 
-/** Lines that are named; the others are counted. */
+/** How many lines are listed; the others are only counted. */
 const MAX_SHOWN = 20
 
 export class Tally {
@@ -10,7 +10,7 @@ export class Tally {
   accepted = 0
   #duplicates = 0
   #rejected = 0
-  /** Not known to be stored. */
+  /** Events that are not known to be stored. */
   #failed = 0
   #firstFailed = Number.POSITIVE_INFINITY
   #lastRead = 0
@@ -43,7 +43,7 @@ export class Tally {
     this.#rejected += 1
     this.#lastRead = Math.max(this.#lastRead, line)
     this.#problems.push({ line, problem })
-    // The first ones by their lines, whichever request was answered first.
+    // Keep the first lines of the input, in whatever order the requests were answered.
     if (this.#problems.length > 4 * MAX_SHOWN) this.#problems.sort((a, b) => a.line - b.line).splice(MAX_SHOWN)
   }
 
@@ -52,13 +52,13 @@ export class Tally {
     this.#firstFailed = Math.min(this.#firstFailed, group[0]?.line ?? this.#firstFailed)
   }
 
-  /** Nothing more is sent. The first reason is the one. */
+  /** Stops sending. The first reason is kept. */
   stop(reason: string): void {
     this.#stopped ??= reason
   }
 
   /**
-   * @param mayRepeat whether what can be sent again will be.
+   * @param mayRepeat whether events that can be sent again will be.
    * @returns the events to send again.
    */
   take(
@@ -92,7 +92,7 @@ export class Tally {
     return `accepted ${this.accepted}, rejected ${this.#rejected}, failed ${this.#failed}; ${again}${duplicates}`
   }
 
-  /** A line for each thing that its sender should know. */
+  /** The lines of the report. */
   report(): string[] {
     const problems = this.#problems.sort((a, b) => a.line - b.line).slice(0, MAX_SHOWN)
     const lines = problems.map(({ line, problem }) => `${this.#unit} ${line}: ${problem}`)

@@ -1,6 +1,7 @@
 /**
- * `millrace upgrade`: what changes for a project between the version that it was made for, which its `package.json` says, and the
- * one that is installed. The changes are in `upgrade-notes.json`, which is written with each release (CONTRIBUTING.md).
+ * `millrace upgrade`: shows what changes for a project between the version in its `package.json`, for which it was
+ * made, and the installed version. The changes are in `upgrade-notes.json`, which each release extends
+ * (CONTRIBUTING.md).
  */
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
@@ -14,47 +15,47 @@ import { print } from './output.ts'
 
 export interface Change {
   readonly kind: 'config key' | 'variable' | 'format' | 'stack'
-  /** Of a key or variable: as it is written, and searched for in the project. */
+  /** For a key or variable: its spelling, which is searched for in the project. */
   readonly name: string
-  /** What is different now. */
+  /** What has changed. */
   readonly what: string
-  /** What somebody who has it must do. Left out: nothing. */
+  /** What a project that uses it must do. Absent: nothing. */
   readonly fix?: string
-  /** Only of a format: whether the version before reads what this one has written, or refuses it. */
+  /** Only for a format: whether the previous version can read the data of this one, or refuses it. */
   readonly rollBack?: 'works' | 'refused'
 }
 
 export interface UpgradeNotes {
-  /** From the oldest to the newest. */
+  /** Oldest first. */
   readonly versions: readonly { readonly version: string; readonly changes: readonly Change[] }[]
 }
 
 export interface UpgradeOptions {
-  /** Only say it: the project keeps the version that it has. */
+  /** Only print the changes: package.json keeps its version. */
   readonly check: boolean
-  /** Version that the project was made for. Default: what its package.json says. */
+  /** Version that the project was made for. Default: the version in its package.json. */
   readonly from?: string | undefined
-  /** Of the service: its log is looked at where there is one. */
+  /** Data directory of the service. If it has a log, its format is checked. */
   readonly dataDirectory: string
   /** Default: the working directory. */
   readonly directory?: string
-  /** Default: those of the package, and its version. */
+  /** Default: the notes of the package, and its version. */
   readonly notes?: UpgradeNotes
   readonly installed?: string
 }
 
 const VERSION = /^(\d+)\.(\d+)\.(\d+)$/
-/** What is made, installed, or not text of the project. */
+/** Directories and files that are generated, installed, or not text of the project. */
 const NOT_SEARCHED = new Set(['node_modules', '.git', 'data', 'cdktf.out', 'dist', 'build', 'package-lock.json'])
 const MOST_FILES = 5000
 const MOST_FILE_BYTES = 1_000_000
 
 /**
- * Prints each change, and where the project has what it is about. Without `check` it then writes the installed version into
- * package.json, unless something has to be done first.
+ * Prints each change, and the places in the project that it affects. Without `check`, it then writes the installed
+ * version into package.json, unless something has to be done first.
  * @returns whether nothing has to be done.
- * @throws MillraceError CONFIG_INVALID: the version of the project is not known, or later than the installed one; LOG_FORMAT:
- *   a later version wrote the log.
+ * @throws MillraceError CONFIG_INVALID when the version of the project is unknown or later than the installed one;
+ *   LOG_FORMAT when a later version wrote the log.
  */
 export async function upgrade(options: UpgradeOptions): Promise<boolean> {
   const { check, directory = process.cwd(), installed = packageJson.version } = options
@@ -79,7 +80,7 @@ export async function upgrade(options: UpgradeOptions): Promise<boolean> {
   return todo.length === 0
 }
 
-/** Later than `from`, up to `to`, the oldest first. */
+/** The changes of versions later than `from`, up to `to`, oldest first. */
 export function changesBetween(notes: UpgradeNotes, from: string, to: string): (Change & { version: string })[] {
   const passed = notes.versions.filter(({ version }) => isLater(version, from) && !isLater(version, to))
   return passed.flatMap(({ version, changes }) => changes.map((change) => ({ ...change, version })))
@@ -92,7 +93,7 @@ function lineOf(version: string, { kind, name, what, fix, rollBack }: Change, pl
   return [`${version}  ${kind} ${name}: ${what}`, fix, back, where].filter((part) => part !== undefined).join(' · ')
 }
 
-/** Formats and stacks are of every project; a key or a variable only of one that names it. */
+/** Changes of formats and stacks affect every project; a key or a variable affects only a project that names it. */
 function placesOf({ kind, name }: Change, directory: string): string[] {
   if (kind === 'format' || kind === 'stack') return ['.']
   const word = new RegExp(`\\b(${ALIAS_PREFIX})?${name}\\b`)
@@ -101,7 +102,7 @@ function placesOf({ kind, name }: Change, directory: string): string[] {
   return [...(isSet ? ['the environment'] : []), ...files.map((path) => relative(directory, path))]
 }
 
-/** Texts of the project, at most so many and so large. */
+/** Text files of the project, within limits of number and size. */
 function filesIn(directory: string): string[] {
   const found: string[] = []
   const directories = [directory]

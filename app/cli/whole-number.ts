@@ -1,7 +1,7 @@
 import { InvalidArgumentError } from 'commander'
 
 /**
- * Reads an option that is a whole number from `minimum` to `maximum`. Default of `maximum`: the last number that is exact.
+ * Reads an option that is a whole number from `minimum` to `maximum`. Default of `maximum`: the largest safe integer.
  * @throws InvalidArgumentError, which the command line shows with the option.
  */
 export function wholeNumber(minimum: number, maximum = Number.MAX_SAFE_INTEGER) {

@@ -1,23 +1,23 @@
 /**
- * The frames of a zstd stream (RFC 8878, section 3.1), of which Node's decoder reads only the first one of a chunk, and takes a stream
- * that ends within one for whole.
+ * Splits a zstd stream into its frames (RFC 8878, section 3.1). Node's decoder reads only the first frame of a chunk,
+ * and accepts a stream that ends within a frame.
  *
  *     magic (4) · header (1 … 14) · blocks: header (3), content · … last block · checksum (0 or 4)
- *     magic 0x184D2A5? (4) · size (4) · content: to be skipped
+ *     magic 0x184D2A5? (4) · size (4) · content: skipped
  */
 
 const MAGIC = 0xfd2fb528
 const SKIPPABLE = 0x184d2a50
 const [RLE_BLOCK, RESERVED_BLOCK] = [1, 3]
 
-/** What the next bytes are, and how many of them belong to it. */
+/** The kind of the next part, and its length in bytes. */
 type Step =
   | { readonly need: number; readonly of: 'magic' | 'size' | 'descriptor' | 'block'; readonly pass?: undefined }
   | { readonly pass: number; readonly skip: boolean }
 
 /**
- * `input` cut so that no chunk holds more than one frame, and without what is to be skipped.
- * @throws Error when it ends within a frame, or when something else than a frame follows one.
+ * Cuts `input` so that no chunk holds more than one frame. Drops skippable frames.
+ * @throws Error when the input ends within a frame, or when a frame is followed by other data.
  */
 export async function* zstdFrames(input: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   let step: Step = { need: 4, of: 'magic' } as Step

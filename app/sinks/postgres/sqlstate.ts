@@ -3,8 +3,8 @@
  * longest matching entry counts.
  *
  *     row      the row can never be stored: it becomes a dead letter, alone
- *     raised   by a trigger, a policy or a function, so the cause is unknown: the row is retried alone. It becomes a dead
- *              letter if it fails again, or if other rows of its batch were stored
+ *     raised   by a trigger, a policy or a function, so the cause is unknown: the row is retried alone. It becomes a
+ *              dead letter if it fails again, or if other rows of its batch were stored
  *     slow     the statement takes longer than the time limit: use fewer rows in one statement
  *     table    the table has changed: it is inspected again, and all rows wait
  *     server   the server cannot be used now: all rows wait

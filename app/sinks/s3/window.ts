@@ -140,7 +140,9 @@ export class Window {
     }
   }
 
-  /** Selects by time of arrival, which only increases: a past hour gets no more events. Senders cannot choose the hour. */
+  /**
+   * Selects by time of arrival, which only increases: a past hour gets no more events. Senders cannot choose the hour.
+   */
   #objectFor({ appendedAtMs, type, offset }: Item): OpenObject {
     if (appendedAtMs !== this.#appendedAtMs) {
       const hour = new Date(appendedAtMs).toISOString().slice(0, 13)
