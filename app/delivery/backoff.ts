@@ -1,17 +1,17 @@
 import { setTimeout } from 'node:timers/promises'
 
 export interface RetryPolicy {
-  /** Upper bound of the first wait, milliseconds. */
+  /** Upper bound of the first delay, milliseconds. */
   readonly baseMs: number
-  /** Upper bound of any wait, milliseconds. */
+  /** Upper bound of every delay, milliseconds. */
   readonly maxMs: number
-  /** Attempts for one event that fails by itself; an unavailable sink is not counted. */
+  /** Attempts for one event that fails. Attempts while the sink is unavailable do not count. */
   readonly maxAttempts: number
 }
 
 /**
- * Exponential backoff with full jitter: anywhere between 0 and the doubling bound, so that clients that failed together
- * do not come back together (Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
+ * Exponential backoff with full jitter: a random delay between 0 and a bound that doubles. So clients that failed
+ * together do not retry together (Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
  * @param attempt 1 after the first failure.
  */
 export function backoffMs(attempt: number, { baseMs, maxMs }: RetryPolicy, random: () => number = Math.random): number {

@@ -1,4 +1,4 @@
-/** Tells who waits that something has changed: they look whether it is what they wait for, and wait again if not. */
+/** Wakes all waiters when something has changed. Each checks its own condition, and waits again if it does not hold. */
 export class Change {
   #next = Promise.withResolvers<void>()
 

@@ -1,8 +1,8 @@
 /**
- * Commits the offset of each partition below which everything is settled, once the sink has made durable what it took.
+ * Commits the offset of each partition below which everything is settled, once the sink has made its events durable.
  *
- * At rest at once, under load at intervals: a commit costs a sync, which the writes of others wait for. So it is at most
- * COMMIT_EVERY_MS behind: that much is repeated after a crash, nothing is skipped.
+ * At rest it commits at once, under load at intervals: a commit costs a sync, and other writes wait for that. So a
+ * commit is at most COMMIT_EVERY_MS late. After a crash, that much is repeated; nothing is skipped.
  */
 import { messageOf } from '../errors.ts'
 import type { Consumer, Position } from '../log/log.ts'
@@ -10,7 +10,7 @@ import type { Sink } from '../sinks/sink.ts'
 import type { PartitionProgress } from './progress.ts'
 
 export interface CommittingOptions {
-  /** Of the delivery, for warnings. */
+  /** Name of the delivery, for warnings. */
   readonly name: string
   readonly consumer: Consumer
   readonly sink: Sink
@@ -32,7 +32,7 @@ export class Committing {
     this.#options = options
   }
 
-  /** What is settled and not committed yet. */
+  /** Positions that are settled but not committed yet. */
   get uncommitted(): Position[] {
     const { partitions, consumer } = this.#options
     return [...partitions.values()]
@@ -51,20 +51,23 @@ export class Committing {
     }, waitMs)
   }
 
-  /** One at a time, so that nothing is counted twice; whether everything settled by now is committed. */
+  /**
+   * Commits now, one call at a time, so that nothing counts twice.
+   * @returns whether all settled events are committed.
+   */
   now(): Promise<boolean> {
     this.#last = this.#last.then(() => this.#commit())
     return this.#last
   }
 
-  /** Nothing is committed by itself any more. */
+  /** Stops the automatic commits. */
   stop(): void {
     clearTimeout(this.#timer)
   }
 
   async #commit(): Promise<boolean> {
     const { name, consumer, sink, partitions, onWarning, onCommitted } = this.#options
-    // What is durable already, perhaps by a commit that failed afterwards, is not counted again.
+    // Do not count events again that are already durable, for example by a commit that failed after its write.
     for (const progress of partitions.values()) progress.committed(consumer.committedOffset(progress.partition))
     const positions = this.uncommitted
     if (positions.length === 0) return true

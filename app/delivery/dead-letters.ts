@@ -1,7 +1,7 @@
 /**
- * Dead letters of one sink: a log of their own, so they are as durable as events, bounded, and can be delivered again.
+ * Dead letters of one sink, in their own log: so they are as durable as events, bounded, and can be delivered again.
  *
- *     lane ─append─▶ log ─▶ replay consumer ─▶ lane of its own ─▶ the same handlers and sink
+ *     lane ─append─▶ log ─▶ replay consumer ─▶ a separate lane ─▶ the same handlers and sink
  *                     ▲                                              │ failed again
  *                     └──────────────────────────────────────────────┘
  */
@@ -23,18 +23,18 @@ interface WhyDead {
 }
 
 export interface DeadLetter extends WhyDead {
-  /** The complete CloudEvent, in the bytes that it had. */
+  /** The complete CloudEvent, in its original bytes. */
   readonly json: Buffer
 }
 
-/** One as it lies in its log. */
+/** A dead letter as it is stored in its log. */
 export interface ListedLetter extends WhyDead {
   readonly event: Event
-  /** All of it as JSON, in which the event has the bytes that it had. */
+  /** The whole letter as JSON. The event in it has its original bytes. */
   readonly text: string
 }
 
-/** Letters as they lie in their own log. */
+/** Letters of one group in their log. */
 export interface Waiting {
   readonly letters: readonly DeadLetter[]
   readonly logId: string
@@ -43,13 +43,13 @@ export interface Waiting {
 }
 
 export interface ReplayResult {
-  /** Dead letters that were taken up. */
+  /** Number of dead letters that were replayed. */
   readonly letters: number
-  /** Of those, how many are dead letters again. */
+  /** How many of them are dead letters again. */
   readonly failedAgain: number
 }
 
-/** As they were read, and what moves on behind them. */
+/** The lines of the letters as read, and a function that moves the offset past them. */
 interface WaitingLines extends Omit<Waiting, 'letters'> {
   readonly lines: readonly string[]
   commit(): Promise<void>
@@ -57,7 +57,7 @@ interface WaitingLines extends Omit<Waiting, 'letters'> {
 
 const LINE_END = Buffer.from('\n')
 const QUEUED_WRITES = 64
-/** For one group that should be there: what takes longer is said, not waited for. */
+/** Time limit for reading a group that should be there: after that, an error is reported. */
 const READ_WITHIN_MS = 10_000
 const MAX_GROUP_BYTES = 1024 * 1024
 export const REPLAY_CONSUMER = 'replay'
@@ -66,7 +66,7 @@ export class DeadLetters {
   readonly #log: Log
   readonly #sender: Sender<Write>
   readonly #committing: Promise<void>
-  /** Tells how many wait; each replay and each list reads with a consumer of its own. */
+  /** Consumer that only counts waiting letters. Each replay and each list has its own consumer. */
   readonly #watched: Consumer
   #replaying = false
 
@@ -78,7 +78,7 @@ export class DeadLetters {
     this.#committing = groupCommit(receiver, log, { maxGroupBytes: MAX_GROUP_BYTES })
   }
 
-  /** @param log opened, and closed with this. */
+  /** @param log already open; closed together with this. */
   static async open(log: Log): Promise<DeadLetters> {
     return new DeadLetters(log, await log.consumer(REPLAY_CONSUMER))
   }
@@ -93,14 +93,14 @@ export class DeadLetters {
 
   /**
    * Resolves when the letters are durable.
-   * @throws MillraceError LOG_FULL, DISK_FULL, LOG_FAILED, LOG_UNAVAILABLE: the events are then still the caller's.
+   * @throws MillraceError LOG_FULL, DISK_FULL, LOG_FAILED, LOG_UNAVAILABLE; then the caller must keep the events.
    */
   async append(letters: readonly DeadLetter[]): Promise<void> {
     const payload = Buffer.concat(
       letters.flatMap((letter, at) => (at === 0 ? encode(letter) : [LINE_END, ...encode(letter)])),
     )
     await new Promise<void>((resolve, reject) => {
-      // Those that are durable come again: a dead letter twice is better than one not at all.
+      // The caller appends all of them again: a dead letter that is stored twice is better than a lost one.
       const onSettled: OnSettled = (error, [lost]) => {
         if (error === undefined && lost === undefined) resolve()
         else reject(error ?? lost?.error)
@@ -120,9 +120,9 @@ export class DeadLetters {
   }
 
   /**
-   * Hands every letter that is there now to `deliver`, group by group, and moves on when it resolves. Letters that
-   * fail again come back behind the end and wait for the next replay.
-   * @returns how many were taken up.
+   * Passes every letter that exists now to `deliver`, group by group, and moves on when it resolves. Letters that fail
+   * again are appended at the end and wait for the next replay.
+   * @returns how many letters were replayed.
    */
   async replay(deliver: (waiting: Waiting) => Promise<void>, signal: AbortSignal): Promise<number> {
     this.#replaying = true
@@ -142,11 +142,11 @@ export class DeadLetters {
     }
   }
 
-  /** What waits now, group by group. */
+  /** The letters that wait now, group by group. */
   async *#waiting(signal: AbortSignal): AsyncGenerator<WaitingLines> {
     const consumer = await this.#log.consumer(REPLAY_CONSUMER)
     try {
-      // Counted in offsets: what damage or retention took is passed, not waited for.
+      // Count offsets, not letters: so letters that damage or retention removed are not waited for.
       const passed = new Map<number, number>()
       for (let left = consumer.lagEvents; left > 0; ) {
         const group = await readWithin(READ_WITHIN_MS, consumer, signal)

@@ -1,4 +1,4 @@
-/** Group → complete events: bytes that stay what they are, with what short events left out filled in. */
+/** Turns a group into complete events: keeps their bytes, and fills in the attributes that short events left out. */
 import { complete } from '../event/complete.ts'
 import { Block } from '../event/item.ts'
 import { scanner } from '../event/names.ts'
@@ -7,13 +7,14 @@ import { Known } from '../write.ts'
 
 const NEWLINE = 0x0a
 const LINE_END = Buffer.from('\n')
-/** Of a block, about: large enough to be worth it, small enough to be given back soon. */
+/** Approximate size of a block: large enough to be efficient, small enough to be freed soon. */
 const BLOCK_BYTES = 64 * 1024
 
 /**
- * @returns exactly `group.count` events in blocks, in order of offset; undefined for one that is not an event. Millrace
- *   never writes such a thing, but others may write to a Kafka topic: one bad record must not stop what is behind it.
- * @throws Error when the group holds another number of lines than it says: that is a bug of the log.
+ * @returns exactly `group.count` events in blocks, in order of offset; undefined for a record that is not an event.
+ *   Millrace never writes such a record, but other producers may write to a Kafka topic. One invalid record must not
+ *   stop the records after it.
+ * @throws Error when the number of lines is not `group.count`: that is a bug of the log.
  */
 export function decode(group: Group): (Block | undefined)[] {
   if (group.count === 0) return []
@@ -23,14 +24,14 @@ export function decode(group: Group): (Block | undefined)[] {
   throw new Error(`group at offset ${group.baseOffset} holds ${count} events, not ${group.count}`)
 }
 
-/** What is known to be events is not looked at before somebody asks for one. */
+/** Blocks of lines that are known to be events: they are not parsed before a single event is needed. */
 function knownBlocks({ payload, known, count, ...place }: Group, how: Known): Block[] {
   const blocks: Block[] = []
   let baseOffset = place.baseOffset
   for (let from = 0; from < payload.length; ) {
     const last = from + BLOCK_BYTES >= payload.length ? -1 : payload.lastIndexOf(NEWLINE, from + BLOCK_BYTES)
     const to = last >= from ? last + 1 : payload.indexOf(NEWLINE, from + BLOCK_BYTES) + 1 || payload.length
-    const part = Buffer.from(payload.subarray(from, to)) // the log reads on into its own
+    const part = Buffer.from(payload.subarray(from, to)) // copy, because the log reuses its buffer
     const origin = { ...place, baseOffset }
     const inPart = from === 0 && to === payload.length ? count : scanner.countLines(part)
     const lines = how === Known.COMPLETE ? part : () => completed({ ...origin, payload: part })
@@ -41,7 +42,7 @@ function knownBlocks({ payload, known, count, ...place }: Group, how: Known): Bl
   return blocks
 }
 
-/** Blocks as they are completed: with what is no event on its own. */
+/** Blocks of lines that are parsed and completed here. A record that is not an event stands alone, as undefined. */
 function lookedAt(group: Group): (Block | undefined)[] {
   const { payload, count: _, ...place } = group
   const blocks: (Block | undefined)[] = []

@@ -5,7 +5,7 @@
  *     consumer ─read─▶ decode ─▶ lane 0 ─▶ sink ─▶ settled ┐
  *                          └───▶ lane n ─▶ sink ─▶ settled ┴▶ flush the sink, then commit the offsets
  *
- * Reading is in reader.ts, committing in committing.ts, delivering dead letters again in replay.ts.
+ * Reading is in reader.ts, committing in committing.ts, the replay of dead letters in replay.ts.
  */
 import { messageOf } from '../errors.ts'
 import type { Block } from '../event/item.ts'
@@ -27,13 +27,13 @@ import { Replays } from './replay.ts'
 import { Picked, type Run, Stretch, Task } from './task.ts'
 
 export interface DeliveryOptions {
-  /** Of its consumer, its metrics, its dead letters. */
+  /** Name of the consumer, the metrics and the dead letters. */
   readonly name: string
   readonly log: Pick<Log, 'consumer'>
   readonly sink: Sink
   /** Log of this sink's dead letters. */
   readonly deadLetterLog: Log
-  /** Which events it is for; the others are settled at once. Default: all. */
+  /** Selects the events to deliver; the others are settled at once. Default: all events. */
   readonly filter?: Filter | undefined
   readonly handlers: readonly Handler[]
   readonly handlerConcurrency: number
@@ -47,27 +47,28 @@ export interface DeliveryOptions {
 export interface RunningDelivery extends DeliveryView {
   /** Why the sink is being retried, or undefined. */
   readonly failure: string | undefined
-  /** Events that are not even in the hands of a sink that gathers: what more processes could help with. */
+  /** Lag without the events that a collecting sink already holds: more processes can deliver only these. */
   readonly waitingEvents: number
   /** The oldest dead letters that were not replayed yet. */
   deadLetters(limit: number): Promise<readonly Pick<ListedLetter, 'text'>[]>
   /**
-   * Delivers again every dead letter that exists now.
-   * @returns undefined when a replay is already under way.
+   * Delivers every dead letter that exists now again.
+   * @returns undefined when a replay is already in progress.
    */
   replay(): Promise<ReplayResult | undefined> | undefined
   /**
-   * Stops: goes on while the sink works and the log has more, for at most `drainMs`, then finishes what is in hand.
-   * @returns whether everything that was begun is settled; events that are only in the log do not count, they are safe.
+   * Stops the delivery. It goes on for at most `drainMs` while the sink works and the log has more events. Then it
+   * finishes the events in progress.
+   * @returns whether all events in progress are settled. Events that are only in the log do not count: they are safe.
    */
   close(drainMs: number): Promise<boolean>
 }
 
-/** Dead letters of one append. */
+/** Most dead letters in one append. */
 const REFUSED_AT_ONCE = 100
-/** How long a partition that goes to another process waits for what is begun; the rest is delivered there. */
+/** How long a revoked partition waits for events in progress. The next process delivers the rest. */
 const REVOKE_WAIT_MS = 5000
-/** Meanwhile a sink that gathers is asked again for what it got since. */
+/** How often a collecting sink is flushed again meanwhile, for events that it got since the last flush. */
 const RELEASE_LOOK_MS = 50
 
 export class Delivery implements RunningDelivery {
@@ -79,11 +80,11 @@ export class Delivery implements RunningDelivery {
   readonly #lanes: Lane[]
   #pumping = Promise.resolve()
   #running: Promise<unknown> = Promise.resolve()
-  /** Aborted to stop reading; what is read is still delivered. */
+  /** Aborted to stop reading. Events that are already read are still delivered. */
   readonly #stopReading = new AbortController()
-  /** Aborted to leave what is not settled for the next start. */
+  /** Aborted to stop delivering. The next start delivers the unsettled events. */
   readonly #stop = new AbortController()
-  /** Something was settled or committed, begins or ends to fail, or is to stop. */
+  /** Notified when events are settled or committed, when a failure begins or ends, and at a stop. */
   readonly #change = new Change()
   readonly #partitions = new Map<number, PartitionProgress>()
   readonly #reader: Reader
@@ -117,13 +118,13 @@ export class Delivery implements RunningDelivery {
     this.#replays = new Replays({ filter: options.filter, deadLetters, lane, change: this.#change })
   }
 
-  /** Opens the sink's consumer: from now on the log keeps what it has not settled. */
+  /** Opens the sink's consumer. From now on, the log keeps the events that it has not settled. */
   static async open(options: DeliveryOptions): Promise<Delivery> {
     const consumer = await options.log.consumer(options.name)
     return new Delivery(options, consumer, await DeadLetters.open(options.deadLetterLog))
   }
 
-  /** Begins to deliver; once. */
+  /** Starts the delivery. Call it once. */
   start(): void {
     this.#running = Promise.all(this.#lanes.map((lane) => lane.run()))
     this.#pumping = this.#pump()
@@ -133,7 +134,7 @@ export class Delivery implements RunningDelivery {
     return this.#consumer.settled
   }
 
-  /** Events that its filter kept out, since the start. */
+  /** Events that the filter excluded, since the start. */
   get filteredTotal(): number {
     return this.#filtered
   }
@@ -154,7 +155,7 @@ export class Delivery implements RunningDelivery {
     return this.#consumer.lagEvents
   }
 
-  /** Of these, in the hands of a sink that gathers. */
+  /** Of the lag, the events that a collecting sink already holds. */
   get gatheredEvents(): number {
     return this.#lanes.reduce((sum, lane) => sum + lane.gathered, 0)
   }
@@ -181,7 +182,7 @@ export class Delivery implements RunningDelivery {
     return this.#reader.failure ?? inLane ?? this.#options.sink.failure
   }
 
-  /** Whether something is handed out, or settled and not committed. */
+  /** Whether events are in progress, or settled but not committed. */
   get #isBusy(): boolean {
     return this.#lanes.some(({ pending }) => pending > 0) || this.#committing.uncommitted.length > 0
   }
@@ -197,7 +198,7 @@ export class Delivery implements RunningDelivery {
     }
     this.#stopReading.abort()
     this.#reader.close()
-    // Shortly after the deadline: whatever a lane waits for now, the next start tries again.
+    // Stop shortly after the deadline. The next start retries the events for which a lane still waits.
     const leftMs = this.failing ? 0 : Math.max(100, deadline - performance.now())
     const timer = setTimeout(() => this.#stop.abort(), leftMs)
     await this.#pumping
@@ -208,7 +209,7 @@ export class Delivery implements RunningDelivery {
     const settled = this.#lanes.every((lane) => lane.pending === 0)
     this.#committing.stop()
     const committed = await this.#committing.now()
-    this.#stop.abort() // a replay leaves the rest for another one
+    this.#stop.abort() // a replay leaves the rest for the next replay
     await this.#replays.ended
     const closed = await this.#closeSink()
     await this.#deadLetters.close()
@@ -241,20 +242,20 @@ export class Delivery implements RunningDelivery {
         offset += block?.count ?? 1
         progress.next = Math.max(progress.next, offset)
       }
-      // Damage may have been skipped.
+      // The consumer may have skipped damage.
       if (!progress.revoked) progress.next = Math.max(progress.next, baseOffset + count)
       if (this.#options.filter !== undefined || count === 0) this.#committing.soon()
     }
   }
 
-  /** To the lanes, in runs. @returns false when the delivery stops. */
+  /** Sends the events of a block to the lanes, in runs. @returns false when the delivery stops. */
   #handOut(block: Block, progress: PartitionProgress): Promise<boolean> {
     const first = Math.max(0, progress.next - block.origin.baseOffset)
     const isForAll = this.#lanes.length === 1 && this.#options.filter === undefined
     return isForAll ? this.#handOutAll(block, first, progress) : this.#handOutPicked(block, first, progress)
   }
 
-  /** Nobody has to look at an event to know where it goes. */
+  /** Sends whole runs without parsing events, because all of them go to the same lane. */
   async #handOutAll(block: Block, first: number, progress: PartitionProgress): Promise<boolean> {
     const limit = this.#limitOf(0, block)
     for (let from = first; from < block.count; from += limit) {
@@ -284,13 +285,13 @@ export class Delivery implements RunningDelivery {
     return true
   }
 
-  /** Events of one run: as many as the lane takes to its sink at once, and so many bytes that two find room. */
+  /** Most events in one run: at most a batch of the sink, and small enough that two runs fit into a lane. */
   #limitOf(lane: number, { bytes, count }: Block): number {
     const { maxBatchEvents } = this.#lanes[lane] as Lane
     return Math.max(1, Math.min(maxBatchEvents, Math.floor((this.#options.laneBytes / 2 / bytes) * count)))
   }
 
-  /** Undefined for what the filter keeps out. */
+  /** The task of an event; undefined if the filter excludes it. */
   #taskOf(block: Block, index: number, progress: PartitionProgress): Task | undefined {
     const task = new Task(block, index, progress)
     const fault = faultOf(this.#options.filter, task)
@@ -324,7 +325,7 @@ export class Delivery implements RunningDelivery {
     )
   }
 
-  /** Settles what is begun of these partitions, or leaves it to the process that has them next. */
+  /** Settles the events in progress of these partitions. After a time limit, the rest is left to the next process. */
   async #release(partitions: readonly number[]): Promise<void> {
     const released = partitions.flatMap((partition) => this.#partitions.get(partition) ?? [])
     const deadline = performance.now() + REVOKE_WAIT_MS
@@ -341,7 +342,7 @@ export class Delivery implements RunningDelivery {
     }
   }
 
-  /** What a sink has gathered and would keep for longer. */
+  /** Flushes events that a collecting sink would keep for longer. */
   async #flushGathered(limitMs: number): Promise<void> {
     const { sink } = this.#options
     if (sink.durable === undefined) return
@@ -351,7 +352,7 @@ export class Delivery implements RunningDelivery {
     clearTimeout(timer)
   }
 
-  /** What the sink took, and its destination refuses for good. */
+  /** Makes dead letters of events that the destination of a collecting sink refuses for good. */
   async #deadLetterRefused(refused: readonly Refused[]): Promise<void> {
     const failedAt = new Date().toISOString()
     for (let at = 0; at < refused.length; at += REFUSED_AT_ONCE) {
@@ -391,7 +392,7 @@ export class Delivery implements RunningDelivery {
     }
   }
 
-  /** One line when a sink begins to fail, one when all of its lanes work again. */
+  /** Logs one line when a sink begins to fail, and one when all of its lanes work again. */
   #noteState(): void {
     this.#change.note()
     const { failure } = this
@@ -403,17 +404,17 @@ export class Delivery implements RunningDelivery {
   }
 }
 
-/** What is not even in the hands of a sink that gathers: what more processes could help with. */
+/** Lag without the events that a collecting sink already holds: more processes can deliver only these. */
 export function waitingOf({ lagEvents, gatheredEvents }: Pick<Delivery, 'lagEvents' | 'gatheredEvents'>): number {
   return Math.max(0, lagEvents - gatheredEvents)
 }
 
-/** Age of the oldest event that is not settled, whatever holds it up: a sink, a handler, or the reading of the log. */
+/** Age of the oldest unsettled event, whether a sink, a handler, or reading the log delays it. Seconds. */
 export function lagSecondsOf({ oldestAppendedAtMs: atMs }: Consumer): number {
   return atMs === undefined ? 0 : Math.max(0, (Date.now() - atMs) / 1000)
 }
 
-/** FNV-1a over UTF-16 units (Fowler, Noll, Vo): spreads keys over lanes, nothing else depends on it. */
+/** FNV-1a over UTF-16 code units (Fowler, Noll, Vo). Used only to spread keys over lanes. */
 function hash(key: string): number {
   let value = 0x811c9dc5
   for (let at = 0; at < key.length; at++) value = Math.imul(value ^ key.charCodeAt(at), 0x01000193)

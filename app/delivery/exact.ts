@@ -1,17 +1,18 @@
 /**
- * What a handler did not change of `data` goes on as it was received: `12345678901234567890` and `1.0` are no longer
- * that once they were numbers of JavaScript. Equal to what the handler was given is not changed, copied or not.
+ * Keeps the parts of `data` that a handler did not change as they were received: as JavaScript numbers,
+ * `12345678901234567890` and `1.0` would be written differently. A part counts as unchanged if it equals the input,
+ * also in a copy.
  */
 
 /**
- * JSON.parse with source text (https://tc39.es/proposal-json-parse-with-source), which TypeScript does not know yet.
+ * JSON.parse with source text (https://tc39.es/proposal-json-parse-with-source). TypeScript has no types for it yet.
  */
 const { parse, rawJSON } = JSON as unknown as {
   parse(text: string, revive: (key: string, value: unknown, context: { source?: string }) => unknown): unknown
   rawJSON(text: string): unknown
 }
 
-/** A text or number that would be written otherwise than it was. */
+/** A string or number that JSON.stringify would write differently from its source. */
 class Inexact {
   readonly value: unknown
   readonly source: string
@@ -23,9 +24,9 @@ class Inexact {
 }
 
 /**
- * The JSON text of `data`; undefined when it has none.
- * @param given the text of what the handler was given.
- * @throws what JSON.stringify does.
+ * The JSON text of `data`; undefined when JSON has no text for it.
+ * @param given the JSON text of the handler's input.
+ * @throws the errors of JSON.stringify.
  */
 export function exactText(data: unknown, given: Buffer | undefined): Buffer | undefined {
   const text = JSON.stringify(data)
@@ -38,7 +39,7 @@ export function exactText(data: unknown, given: Buffer | undefined): Buffer | un
   return Buffer.from(JSON.stringify(restored(data, marked)))
 }
 
-/** The value with the sources of what is equal at the same place. */
+/** The value, in which each part that equals `given` at the same place has its source text. */
 function restored(value: unknown, given: unknown): unknown {
   if (given instanceof Inexact) return Object.is(value, given.value) ? rawJSON(given.source) : value
   if (Array.isArray(value)) return Array.isArray(given) ? value.map((item, at) => restored(item, given[at])) : value

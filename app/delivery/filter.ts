@@ -1,10 +1,12 @@
-/** Which events a delivery is for. A filter is the user's own: it may throw, and that costs its event only. */
+/** Selects the events of a delivery. A filter is the user's own code: if it throws, only that event fails. */
 import type { Item } from '../event/item.ts'
 import type { Filter } from '../handlers/handler.ts'
 
 export const KEPT_OUT = Symbol('kept out by the filter')
 
-/** @returns why the filter cannot say whether the event is for this delivery; {@link KEPT_OUT} when it is not; else undefined. */
+/**
+ * @returns the error of the filter; {@link KEPT_OUT} when it excludes the event; undefined when it accepts the event.
+ */
 export function faultOf(filter: Filter | undefined, item: Item): string | typeof KEPT_OUT | undefined {
   if (filter === undefined) return undefined
   try {

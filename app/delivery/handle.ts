@@ -1,4 +1,4 @@
-/** Runs the handlers over one batch: several events at once, never two with the same key, results in order. */
+/** Runs the handlers over one batch: several events at the same time, never two with the same key, results in order. */
 import { messageOf } from '../errors.ts'
 import { writeEvent } from '../event/complete.ts'
 import { type Item, itemOf } from '../event/item.ts'
@@ -35,7 +35,7 @@ export async function handleBatch(batch: readonly Task[], options: HandleOptions
           task.outputs ??= await runHandlers(task, options)
         } catch (error) {
           failures.set(task, error instanceof Error ? (error.stack ?? error.message) : String(error))
-          break // what has the same key waits behind it
+          break // later events with the same key must wait
         }
       }
     }
@@ -60,8 +60,8 @@ async function runHandlers(task: Task, options: HandleOptions): Promise<readonly
 }
 
 /**
- * @throws Error when a handler returned something else than an event. What only the sink noticed would look like its
- * fault.
+ * @throws Error when a handler returned something that is not an event. Otherwise the error would appear in the sink
+ *   and look like the sink's fault.
  */
 function outputOf(event: Event, task: Task): Item {
   if (inJson(() => JSON.stringify(event)) === task.text) return task

@@ -1,14 +1,14 @@
 /**
- * One lane of a sink: a channel and the one task behind it, which is what keeps events with the same key in order.
+ * One lane of a sink: a channel and a single task that reads it. That keeps events with the same key in order.
  *
  *     pump ─send─▶ channel ─recvMany─▶ handlers ─▶ sink.write ─▶ settled
- *                                         ▲           │ failed: wait (backoff), only these again
+ *                                         ▲           │ failed: wait (backoff), retry only these
  *                                         └───────────┤
  *                                                     └ given up: dead letter, then settled
  *
- * Nothing is settled before the sink has confirmed it or the dead letter is durable; with a sink that gathers, before
- * it says that it is durable, while the lane goes on. While a lane waits to retry, the
- * events behind it wait too: order per key is worth more than going round a stuck event.
+ * An event is settled only after the sink has confirmed it, or its dead letter is durable. With a collecting sink, it
+ * is settled only after the sink reports it as durable; meanwhile the lane goes on. While a lane waits for a retry, the
+ * events behind wait, too: order per key is more important than passing a stuck event.
  */
 import { channel, type Receiver, type Sender } from '../channel/channel.ts'
 import { messageOf } from '../errors.ts'
@@ -23,9 +23,9 @@ import type { PartitionProgress } from './progress.ts'
 import { Picked, type Run, type Task } from './task.ts'
 
 export interface LaneOptions {
-  /** Its place among the lanes of the sink. */
+  /** Index among the lanes of the sink. */
   readonly index: number
-  /** Of the delivery: what handlers are told. */
+  /** Name of the delivery, as handlers see it. */
   readonly name: string
   readonly sink: Sink
   readonly handlers: readonly Handler[]
@@ -39,14 +39,14 @@ export interface LaneOptions {
   /** Called after `failure` of a lane changed. */
   readonly onState: () => void
   readonly onSettled: () => void
-  /** Aborted when what is not settled yet is to be left for the next start. */
+  /** Aborted when unsettled events are to be left for the next start. */
   readonly signal: AbortSignal
 }
 
-/** Handlers may take long: a small batch keeps the way from the first handler to the sink short. */
+/** Batch size with handlers. They may take long, so a small batch brings the first events to the sink sooner. */
 const HANDLER_BATCH_EVENTS = 32
 
-/** A handler may throw the whole event as its message: the letter would be twice as large as what the log takes. */
+/** Limit of a reason. A handler may put the whole event in its error: the letter would be too large for the log. */
 const MAX_REASON_CHARACTERS = 8192
 
 type Failures = Map<Task, Omit<Failure, 'index'>>
@@ -55,16 +55,16 @@ const NO_FAILURES: Failures = new Map()
 
 export class Lane {
   readonly sender: Sender<Run>
-  /** Events that it takes to the sink at once, so of a run at most. */
+  /** Most events in one call of the sink, and so in one run. */
   readonly maxBatchEvents: number
   readonly #receiver: Receiver<Run>
   readonly #options: LaneOptions
   readonly #handles: boolean
-  /** Sent to this lane and not settled. */
+  /** Events sent to this lane and not settled. */
   pending = 0
-  /** Of these, in the hands of a sink that gathers. */
+  /** How many of them a collecting sink holds. */
   gathered = 0
-  /** Why this lane waits to try again, or undefined. */
+  /** Why this lane waits for a retry, or undefined. */
   failure: string | undefined
 
   constructor(options: LaneOptions) {
@@ -75,14 +75,14 @@ export class Lane {
     const { sender, receiver } = channel<Run>(Math.max(16, 2 * this.maxBatchEvents), {
       slots: ({ length }) => length,
       maxBytes: capacityBytes,
-      // One that is larger than a lane, written under other limits or by others, has a lane for itself.
+      // An event larger than a lane (written with other limits, or by another producer) takes the whole lane.
       bytes: ({ bytes }) => Math.min(bytes, capacityBytes),
     })
     this.sender = sender
     this.#receiver = receiver
   }
 
-  /** Queues a run, waiting for room; false once the signal is aborted. */
+  /** Queues a run, after waiting for room; false once the signal is aborted. */
   async send(run: Run): Promise<boolean> {
     this.#expect(run)
     if (this.sender.trySend(run) === 'sent') return true
@@ -119,7 +119,7 @@ export class Lane {
         if (signal.aborted) return
         const attempted = countOf(open)
         const failed = failures.size === 0 ? [] : tasksOf(open).filter((task) => failures.has(task))
-        open = picked(failed) // the others are not tried again, whatever comes
+        open = picked(failed) // the others are done and never retried
         const again = await this.#judge(failed, failures, failed.length < attempted)
         open = picked(again)
         unavailable = 0
@@ -137,8 +137,8 @@ export class Lane {
   }
 
   /**
-   * Spends an attempt on each that failed, and makes those that have none left dead letters.
-   * @returns those to try again, in order.
+   * Counts an attempt for each failed event. Events without attempts left become dead letters.
+   * @returns the events to retry, in order.
    */
   async #judge(failed: readonly Task[], failures: Failures, isSomeDelivered: boolean): Promise<Task[]> {
     const { retry, keepDeadLetters, onAttempt } = this.#options
@@ -159,14 +159,14 @@ export class Lane {
     return again
   }
 
-  /** How long to wait before `open` are tried again. With none but held ones, what they waited for is a dead letter: not at all. */
+  /** Delay before `open` is retried; 0 if all of them only waited for an event that has become a dead letter. */
   #waitAfter(open: readonly Task[], failures: Failures): number {
     const first = open.map((task) => failures.get(task)).find((failure) => failure !== HELD)
     this.#setFailure(first?.reason)
     return first ? backoffMs(Math.max(1, ...open.map(({ attempts }) => attempts)), this.#options.retry) : 0
   }
 
-  /** The sink, or the log of dead letters, cannot be used: nobody's attempts are spent on that. */
+  /** Delay while the sink, or the log of dead letters, cannot be used. That costs no event an attempt. */
   #waitUnavailable(error: unknown, attempt: number): number {
     this.#options.onAttempt('unavailable')
     this.#setFailure(messageOf(error))
@@ -174,7 +174,7 @@ export class Lane {
     return waitBefore(attempt, askedMs, this.#options.retry)
   }
 
-  /** At once, or when a sink that gathers says that it has it; the lane goes on meanwhile. */
+  /** Settles runs: at once, or when a collecting sink reports them as durable. The lane does not wait for that. */
   #settleOnceDurable(runs: readonly Run[]): void {
     const settle = this.#settlement(runs)
     const durable = this.#options.sink.durable?.()
@@ -184,14 +184,14 @@ export class Lane {
     }
     const length = countOf(runs)
     this.gathered += length
-    this.#options.onSettled() // with this lane, for now
+    this.#options.onSettled() // the lane itself is done with these runs
     durable.then(() => {
       this.gathered -= length
       settle()
     })
   }
 
-  /** Holds a few numbers, not the tasks: what a sink gathers may be more events than fit in memory. */
+  /** Settles runs later. Keeps only a few numbers, not the tasks: a sink may collect more events than fit in memory. */
   #settlement(runs: readonly Run[]): () => void {
     const length = countOf(runs)
     const places: { progress: PartitionProgress | undefined; count: number; offset: number }[] = []
@@ -215,7 +215,7 @@ export class Lane {
     this.#options.onState()
   }
 
-  /** Handlers, then the sink. Says what failed; throws when the sink cannot be used. */
+  /** Runs the handlers, then the sink. @returns the failures. @throws when the sink cannot be used. */
   async #attempt(runs: readonly Run[]): Promise<Failures> {
     const { sink, signal } = this.#options
     if (this.#handles || runs.some(({ isFaulty }) => isFaulty)) return this.#attemptEach(tasksOf(runs))
@@ -255,8 +255,8 @@ export class Lane {
 }
 
 /**
- * What a sink asks for is kept within bounds: never sooner than the backoff, so that `Retry-After: 0` is no busy loop, and never later than
- * any wait may be.
+ * The delay that a sink asks for, within bounds: at least the backoff, so that `Retry-After: 0` does not cause a busy
+ * loop, and at most the longest delay.
  */
 function waitBefore(attempt: number, askedMs: number | undefined, retry: RetryPolicy): number {
   const ownMs = backoffMs(attempt, retry)
@@ -279,7 +279,7 @@ function countOf(runs: readonly Run[]): number {
   return runs.reduce((sum, { length }) => sum + length, 0)
 }
 
-/** @param owners whose failure it is, by the places in `failed`. */
+/** @param owners the task of each index in `failed`. */
 function byTask(failed: readonly Failure[], owners: readonly Task[]): Failures {
   return new Map(
     failed.flatMap(({ index, reason, retryable }) => {
@@ -289,7 +289,7 @@ function byTask(failed: readonly Failure[], owners: readonly Task[]): Failures {
   )
 }
 
-/** Not tried: an earlier event with the same key failed, and this one must not overtake it. */
+/** For an event that was not tried, because it must not overtake an earlier failed event with the same key. */
 const HELD = { reason: 'waits for an earlier event with the same key', retryable: true }
 
 function deadLetter(task: Task, reason: string): DeadLetter {

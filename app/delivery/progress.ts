@@ -1,7 +1,7 @@
 /**
  * How far a delivery has come in one partition of the log. Events of a partition go to several lanes and are settled
- * out of order; each lane settles its own in order, so the partition is settled up to the lowest floor of the lanes
- * that still have some of it.
+ * out of order. Each lane settles its own events in order. So the partition is settled up to the lowest unsettled
+ * offset of all lanes.
  */
 import type { Group, Position } from '../log/log.ts'
 
@@ -10,12 +10,12 @@ export class PartitionProgress {
   readonly logId: string
   /** Offset of the next event to hand to a lane. */
   next: number
-  /** The partition is another process's now: what is queued here is not delivered. */
+  /** Another process has the partition now: events that are queued here are not delivered. */
   revoked = false
-  /** Of each lane: events handed to it and not settled, and the offset before which it has settled everything. */
+  /** For each lane: events sent to it and not settled, and the offset before which it has settled everything. */
   readonly #pending: number[]
   readonly #floor: number[]
-  /** Offsets not committed past yet. */
+  /** Offsets of dead letters that are not committed yet. */
   #deadLettered: number[] = []
   #damaged: number[] = []
 
@@ -27,13 +27,13 @@ export class PartitionProgress {
     this.#floor = new Array(lanes).fill(next)
   }
 
-  /** @param offset of the first of `count`. */
+  /** @param offset offset of the first of `count` events. */
   begin(lane: number, offset: number, count = 1): void {
     if (this.#pending[lane] === 0) this.#floor[lane] = offset
     this.#pending[lane] = (this.#pending[lane] as number) + count
   }
 
-  /** The next `count` of a lane, the last of them at `offset`. */
+  /** Settles the next `count` events of a lane; the last one is at `offset`. */
   settle(lane: number, offset: number, count = 1): void {
     this.#pending[lane] = (this.#pending[lane] as number) - count
     this.#floor[lane] = Math.max(offset + 1, this.#floor[lane] as number)
@@ -51,7 +51,7 @@ export class PartitionProgress {
     return this.#pending.every((pending) => pending === 0)
   }
 
-  /** Everything before `offset` is settled. */
+  /** The position before which everything is settled. */
   get position(): Position {
     let offset = this.next
     for (const [lane, pending] of this.#pending.entries()) {
@@ -66,7 +66,7 @@ export class PartitionProgress {
     }
   }
 
-  /** What a commit has recorded is not counted again. */
+  /** Notes that a commit has recorded everything before `offset`, so that it is not counted again. */
   committed(offset: number): void {
     this.#deadLettered = this.#deadLettered.filter((at) => at >= offset)
     this.#damaged = this.#damaged.filter((at) => at >= offset)

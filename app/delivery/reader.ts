@@ -1,7 +1,6 @@
 /**
- * Reads the log for one sink, for as long as that takes: what cannot be read now is read later, as others have what they need
- * from the log meanwhile. Why it is not read is never kept quiet: an error is a failure, and so is a read that gives nothing
- * while there are events.
+ * Reads the log for one sink, and retries without limit: other sinks can still be served meanwhile. A problem is always
+ * reported as a failure: an error, and also a read that returns nothing although there are events.
  */
 import { messageOf } from '../errors.ts'
 import type { Consumer, Group } from '../log/log.ts'
@@ -10,13 +9,13 @@ import { backoffMs, pause, type RetryPolicy } from './backoff.ts'
 export interface ReaderOptions {
   readonly consumer: Consumer
   readonly retry: RetryPolicy
-  /** Whether events are in hand: then the reader may wait for room, and not for the log. */
+  /** Whether events are in progress: then the reader may be waiting for room instead of for the log. */
   readonly isBusy: () => boolean
   /** Called when `failure` may have changed. */
   readonly onState: () => void
 }
 
-/** With events there and nothing in hand, a read answers at once. */
+/** A read is stalled after this time: with events in the log and none in progress, it should return at once. */
 const STALL_MS = 10_000
 const LOOK_EVERY_MS = 5000
 
@@ -24,7 +23,7 @@ export class Reader {
   readonly #options: ReaderOptions
   #failure: string | undefined
   #errors = 0
-  /** Since when a read is under way; infinite while none is. */
+  /** Start of the read in progress; infinite while there is none. */
   #sinceMs = Number.POSITIVE_INFINITY
   readonly #timer: NodeJS.Timeout
 
@@ -52,7 +51,7 @@ export class Reader {
     }
   }
 
-  /** Why the log, or a part of it, is not read now; or undefined. */
+  /** Why the log, or a part of it, cannot be read now; or undefined. */
   get failure(): string | undefined {
     return this.#failure ?? this.#options.consumer.failure ?? this.#stall
   }

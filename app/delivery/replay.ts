@@ -1,5 +1,5 @@
 /**
- * Delivers dead letters again: through a lane of their own, the same filter, handlers and sink.
+ * Delivers dead letters again: through a separate lane, with the same filter, handlers and sink.
  *
  *     dead letters ─▶ filter ─▶ lane ─▶ sink ─▶ settled, and its flush ─▶ the next group of letters
  *          ▲                     │ failed again
@@ -16,9 +16,9 @@ import { Picked, Task } from './task.ts'
 export interface ReplayOptions {
   readonly deadLetters: DeadLetters
   readonly filter: Filter | undefined
-  /** What the lanes of the delivery are made with. */
+  /** The options of the delivery's lanes. */
   readonly lane: Omit<LaneOptions, 'index'>
-  /** Noted whenever something was settled, and when the delivery is to stop. */
+  /** Notified when events are settled, and at a stop. */
   readonly change: Change
 }
 
@@ -31,17 +31,17 @@ export class Replays {
     this.#options = options
   }
 
-  /** Letters that were delivered after all, since the start. */
+  /** Letters that a replay delivered, since the start. */
   get deliveredTotal(): number {
     return this.#delivered
   }
 
-  /** Resolves when no replay is under way. */
+  /** Resolves when no replay is in progress. */
   get ended(): Promise<unknown> {
     return this.#ended
   }
 
-  /** @returns undefined when a replay is already under way. */
+  /** @returns undefined when a replay is already in progress. */
   start(): Promise<ReplayResult> | undefined {
     if (this.#options.deadLetters.isReplaying) return undefined
     const replay = this.#replay()
@@ -75,7 +75,7 @@ export class Replays {
     }
   }
 
-  /** @returns whether all of them are settled, or the delivery stops; false when the lane takes no more. */
+  /** @returns true when all letters are settled or the delivery stops; false when the lane is closed. */
   async #deliver({ letters, logId, firstOffset, appendedAtMs }: Waiting, lane: Lane): Promise<boolean> {
     const { filter, lane: ofDelivery, change } = this.#options
     const { sink, signal } = ofDelivery

@@ -1,4 +1,6 @@
-/** A route: some events, through handlers, into a sink. Declared in the config file, checked here at the start. */
+/**
+ * A route sends selected events through handlers into a sink. Declared in the config file, checked here at the start.
+ */
 import { resolve } from 'node:path'
 import { type Config, VARIABLES, withOptions } from '../config.ts'
 import { nearestName } from '../edit-distance.ts'
@@ -10,7 +12,7 @@ import { SINK_NAMES, type SinkName } from '../sinks/variables.ts'
 
 interface RouteParts<HandlerName extends string> {
   /**
-   * Its offsets and dead letters are kept under it: under another name it begins at the oldest event there is. 1 to 64
+   * Offsets and dead letters are stored under this name: a renamed route begins at the oldest event of the log. 1 to 64
    * lower-case letters, digits, `-` and `_`.
    */
   readonly name: string
@@ -22,14 +24,14 @@ interface RouteParts<HandlerName extends string> {
 
 interface BuiltInRoute<HandlerName extends string> extends RouteParts<HandlerName> {
   readonly sink: SinkName
-  /** Variables that are different for this route: those of its sink, of retries and of handlers. */
+  /** Variables with other values for this route: those of its sink, of retries and of handlers. */
   readonly options?: Partial<Pick<Config, RouteVariable>>
 }
 
 interface OwnRoute<HandlerName extends string, OwnSinkName extends string> extends RouteParts<HandlerName> {
   /** A name in `sinks` of the config file. */
   readonly sink: OwnSinkName
-  /** What the sink is made with; and, in capitals, variables of retries and of handlers. */
+  /** Options of the sink. Names in capitals are variables of retries and of handlers. */
   readonly options?: Partial<Pick<Config, DeliveryVariable>> & Readonly<Record<string, unknown>>
 }
 
@@ -37,7 +39,7 @@ export type Route<HandlerName extends string = string, OwnSinkName extends strin
   | BuiltInRoute<HandlerName>
   | OwnRoute<HandlerName, OwnSinkName>
 
-/** What a delivery reads of its own configuration. */
+/** Variables of every delivery, whatever its sink is. */
 const OF_EVERY_SINK = [
   'RETRY_BASE_MS',
   'RETRY_MAX_MS',
@@ -51,21 +53,21 @@ export type RouteVariable = DeliveryVariable | Extract<keyof Config, `${string}_
 
 const ROUTE_KEYS = ['name', 'filter', 'handlers', 'sink', 'options']
 
-/** A route that can run. */
+/** A route that passed all checks. */
 export interface CheckedRoute {
   readonly name: string
   readonly filter: Filter | undefined
   readonly handlers: readonly Handler[]
   readonly sink: string
-  /** Of a sink in the config file. */
+  /** Set for a sink of the config file. */
   readonly own: { create: SinkFactory; options: Readonly<Record<string, unknown>>; shownAs: string } | undefined
-  /** With the options of the route. */
+  /** The configuration, with the options of the route applied. */
   readonly config: Config
 }
 
-/** What checking needs of the config file. */
+/** The part of the config file that the checks need. */
 interface Declared {
-  /** What messages call the file. */
+  /** Name of the file in messages. */
   readonly name: string
   readonly sinks: Readonly<Record<string, SinkFactory>>
   readonly routes: readonly Route[] | undefined
@@ -75,9 +77,9 @@ const NAME = /^[a-z0-9][a-z0-9_-]{0,63}$/
 const OF_MILLRACE = /^[A-Z][A-Z0-9_]*$/
 
 /**
- * The routes of the environment: every event through HANDLERS into each of SINKS. With routes in the config file, only where
- * SINKS is set.
- * @throws MillraceError CONFIG_INVALID where HANDLERS is set and nothing goes through them.
+ * The routes of the environment: every event through HANDLERS into each of SINKS. If the config file has routes, these
+ * exist only if SINKS is set.
+ * @throws MillraceError CONFIG_INVALID when HANDLERS is set but no route uses it.
  */
 export function routesOfEnvironment({ SINKS, HANDLERS, origins }: Config, file: Declared): Route[] {
   if (file.routes === undefined || origins.SINKS !== 'default') {
@@ -92,8 +94,8 @@ export function routesOfEnvironment({ SINKS, HANDLERS, origins }: Config, file: 
 
 /**
  * The routes of the environment, then those of the config file.
- * @param pick gives the handlers that have these names.
- * @throws MillraceError CONFIG_INVALID when a route cannot be, naming it.
+ * @param pick returns the handlers with the given names.
+ * @throws MillraceError CONFIG_INVALID for an invalid route; its message names the route.
  */
 export function checkRoutes(config: Config, file: Declared, pick: PickHandlers): CheckedRoute[] {
   const seen: Seen = { names: new Set(), directories: new Map() }
@@ -117,7 +119,7 @@ function within<T>(where: string, check: () => T): T {
   }
 }
 
-/** What the routes before it have. */
+/** Names and directories of the routes that are already checked. */
 interface Seen {
   readonly names: Set<string>
   /** Directory of a file sink → name of the route. */
@@ -126,11 +128,11 @@ interface Seen {
 
 interface CheckOptions {
   readonly sinks: Declared['sinks']
-  /** What messages call the config file. */
+  /** Name of the config file in messages. */
   readonly file: string
   readonly pick: PickHandlers
   readonly seen: Seen
-  /** What names the handlers, for messages. */
+  /** The setting that names the handlers, for messages. */
   readonly handlers: string
 }
 
@@ -159,7 +161,7 @@ function checkRoute(config: Config, route: Route, { sinks, file, pick, seen, ...
   }
 }
 
-/** What the types say; a config file in JavaScript, or with a cast, may hold anything. */
+/** Checks the types at run time, because a config file in JavaScript, or with a cast, may hold any value. */
 function checkShape(route: Readonly<Record<string, unknown>> | Route): void {
   const odd = Object.keys(route).find((key) => !ROUTE_KEYS.includes(key))
   if (odd !== undefined) throw invalid(`there is no "${odd}" in a route: use ${ROUTE_KEYS.join(', ')}`)
@@ -197,7 +199,7 @@ function checkDirectory(directory: string, name: string, { directories }: Seen):
   directories.set(resolve(directory), name)
 }
 
-/** What means nothing to a route would be left out without a word. */
+/** Refuses options that this sink does not use: they would be silently ignored. */
 function checkOptions(sink: SinkName, options: readonly string[]): void {
   const own = `${sink.toUpperCase()}_SINK_`
   const known = [...Object.keys(VARIABLES).filter((name) => name.startsWith(own)), ...OF_EVERY_SINK]
@@ -205,7 +207,7 @@ function checkOptions(sink: SinkName, options: readonly string[]): void {
   if (odd !== undefined) throw invalid(`option ${odd} means nothing to a route into ${sink}: use ${known.join(', ')}`)
 }
 
-/** Names in capitals are Millrace's, so that a misspelt one does not pass for an option of the sink. */
+/** Refuses unknown names in capitals: these are reserved for Millrace, so that a misspelt variable is found. */
 function checkOwnOptions(sink: string, options: readonly string[]): void {
   const odd = options.find((name) => OF_MILLRACE.test(name) && !OF_EVERY_SINK.some((known) => known === name))
   if (odd === undefined) return

@@ -1,16 +1,16 @@
-/** One event without a log: as a handler would get it. For `millrace handler test` and the harness of `millrace/testing`. */
+/** Makes the task of one event without a log, for `millrace handler test` and the harness of `millrace/testing`. */
 import { messageOf } from '../errors.ts'
 import { faultOfText } from '../event/check.ts'
 import { scanner } from '../event/names.ts'
 import { decode } from './decode.ts'
 import { Task } from './task.ts'
 
-/** In the ids of events that came without one. */
+/** Log id in the ids of events without an id. */
 const LOG_ID = 'test'
 
 /**
- * @param text of one event, as it would be sent.
- * @param offset that it would have in the log.
+ * @param text JSON of one event, as a client would send it.
+ * @param offset the offset that it would have in the log.
  * @returns the event, or why it is invalid.
  */
 export function taskOf(text: Buffer, offset: number): Task | string {

@@ -1,20 +1,21 @@
 /**
- * What lanes work on: runs of events on their way to one sink, and each event alone once something is to be said of it.
+ * The work of lanes: runs of events for one sink. An event gets its own task object only when it is handled separately,
+ * for example after a failure.
  */
 import { type Block, Item, linesOf } from '../event/item.ts'
 import type { DeadLetter } from './dead-letters.ts'
 import type { PartitionProgress } from './progress.ts'
 
 export class Task extends Item {
-  /** What it is settled in; undefined for a replayed dead letter, which moves no offset. */
+  /** Progress of its partition; undefined for a replayed dead letter, which moves no offset. */
   readonly progress: PartitionProgress | undefined
-  /** What is replayed, and undefined the first time. */
+  /** The replayed dead letter; undefined for a first delivery. */
   readonly letter: DeadLetter | undefined
-  /** Why it cannot be delivered at all: its filter threw. */
+  /** The error of its filter: then it cannot be delivered. */
   readonly fault: string | undefined
-  /** Attempts that failed for reasons of its own. */
+  /** Failed attempts that were about this event. */
   attempts = 0
-  /** What the handlers made of it; undefined until they ran. */
+  /** The results of the handlers; undefined until they have run. */
   outputs: readonly Item[] | undefined = undefined
 
   constructor(block: Block, index: number, progress?: PartitionProgress, fault?: string, letter?: DeadLetter) {
@@ -28,23 +29,23 @@ export class Task extends Item {
 /** Events that go to the same lane together, in order. */
 export interface Run {
   readonly length: number
-  /** What they take, about. */
+  /** Approximate size. */
   readonly bytes: number
-  /** The same objects each time. */
+  /** The tasks: always the same objects. */
   readonly tasks: readonly Task[]
   readonly lines: readonly Buffer[]
-  /** Whether a filter threw for one of them. */
+  /** Whether the filter threw for one of the events. */
   readonly isFaulty: boolean
-  /** Where the first and the last of them were read. */
+  /** Offsets of the first and the last event. */
   readonly firstOffset: number
   readonly lastOffset: number
-  /** What they are settled in. */
+  /** Progress of their partition. */
   readonly progress: PartitionProgress | undefined
-  /** Those that are not another process's by now. */
+  /** The events whose partitions still belong to this process. */
   readonly ours: Run | undefined
 }
 
-/** Events of a block, from `first` to before `end`, of which nobody has looked at one yet. */
+/** Events `first` to `end` (exclusive) of a block, none of which is parsed yet. */
 export class Stretch implements Run {
   readonly progress: PartitionProgress | undefined
   readonly isFaulty = false
@@ -92,7 +93,7 @@ export class Stretch implements Run {
   }
 }
 
-/** Events that were picked one by one, at least one. */
+/** Events that were selected one by one, at least one. */
 export class Picked implements Run {
   readonly tasks: Task[]
 

@@ -1,11 +1,13 @@
-/** A handler: the user's function, in `handlers` of the config file. Events pass through those that a route names, in order. */
+/**
+ * A handler: the user's function, in `handlers` of the config file. A route names the handlers of its events, in order.
+ */
 import type { Event } from '../event.ts'
 
 /** @public */
 export interface HandlerContext {
   /** 1 for the first attempt. A handler may see an event again after a crash or a failed sink. */
   readonly attempt: number
-  /** Which sink the result goes to. */
+  /** Name of the sink that gets the result. */
   readonly sink: string
   /** Aborted when the call has taken longer than HANDLER_TIMEOUT_MS, or the process stops. */
   readonly signal: AbortSignal
@@ -14,27 +16,30 @@ export interface HandlerContext {
 type Result<Data> = Event<Data> | readonly Event<Data>[] | undefined
 
 /**
- * Returns the event, a changed one, several, or undefined to drop it; may be async. A throw, or a call that takes longer
- * than HANDLER_TIMEOUT_MS, is retried with backoff and becomes a dead letter with the stack after RETRY_MAX_ATTEMPTS.
+ * Returns the event, a changed one, several, or undefined to drop it; may be async. A throw, or a call that takes
+ * longer than HANDLER_TIMEOUT_MS, is retried with backoff and becomes a dead letter with the stack after
+ * RETRY_MAX_ATTEMPTS.
  *
- * `In` and `Out` are what `data` is; a handler that expects more than `unknown` is for events of some types: see
- * {@link onType}.
+ * `In` and `Out` are the types of `data`. A handler that expects more than `unknown` fits only events of some types:
+ * see {@link onType}.
  */
 export type Handler<In = unknown, Out = unknown> = (
   event: Event<In>,
   context: HandlerContext,
 ) => Result<Out> | Promise<Result<Out>>
 
-/** Whether a route takes an event. Must answer the same whenever it is asked. A throw makes the event a dead letter. */
+/**
+ * Whether a route accepts an event. Must always give the same answer. If it throws, the event becomes a dead letter.
+ */
 export interface Filter {
   (event: Event): boolean
-  /** Of a filter that looks at nothing but the type: then no event is parsed for it. */
+  /** Set for a filter that uses only the type: then events are not parsed for it. */
   readonly acceptsType?: (type: string) => boolean
 }
 
 /**
- * The events whose `type` matches one of these.
- * @param patterns types, in which `*` stands for any characters: `order.*`.
+ * A filter for events whose `type` matches one of these patterns.
+ * @param patterns types, in which `*` matches any characters: `order.*`.
  * @public
  */
 export function ofType(...patterns: readonly string[]): Filter {
@@ -46,9 +51,9 @@ export function ofType(...patterns: readonly string[]): Filter {
 }
 
 /**
- * A handler for the events whose `type` matches; others pass as they are.
- * @param pattern a type, in which `*` stands for any characters: `order.*`.
- * @param handler may say what `data` of these events is; nobody checks it.
+ * A handler for events whose `type` matches. Other events pass unchanged.
+ * @param pattern a type, in which `*` matches any characters: `order.*`.
+ * @param handler may declare the type of `data`; it is not checked.
  * @public
  */
 export function onType<In, Out = In>(pattern: string, handler: Handler<In, Out>): Handler {
@@ -58,8 +63,8 @@ export function onType<In, Out = In>(pattern: string, handler: Handler<In, Out>)
 }
 
 /**
- * Gives the handlers that have these names.
- * @param setting that names them, for the error. Default: HANDLERS.
- * @throws MillraceError CONFIG_INVALID when one is not in the config file.
+ * Returns the handlers with these names.
+ * @param setting the setting that names them, for the error. Default: HANDLERS.
+ * @throws MillraceError CONFIG_INVALID when a handler is not in the config file.
  */
 export type PickHandlers = (names: readonly string[], timeoutMs: number, setting?: string) => Handler[]

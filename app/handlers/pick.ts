@@ -1,19 +1,19 @@
-/** Names of handlers → handlers, in that order, each with its time limit, on threads if there are any. */
+/** Finds handlers by name, in the given order, each with its time limit, and on threads if there are any. */
 import { nearestName } from '../edit-distance.ts'
 import { MillraceError } from '../errors.ts'
 import type { Handler, PickHandlers } from './handler.ts'
 import type { HandlerThreads } from './threads.ts'
 import { withTimeLimit } from './time-limit.ts'
 
-/** What is needed of the config file. */
+/** The part of the config file that is needed here. */
 interface KnownHandlers {
   readonly path: string | undefined
-  /** What messages call the file. */
+  /** Name of the file in messages. */
   readonly name: string
   readonly handlers: Readonly<Record<string, Handler>>
 }
 
-/** @param threads default: handlers run where the requests are served. */
+/** @param threads default: handlers run in the thread that serves requests. */
 export function pickFrom(file: KnownHandlers, threads?: HandlerThreads): PickHandlers {
   return (names, timeoutMs, setting = 'HANDLERS') =>
     names.map((name) => {
@@ -31,7 +31,7 @@ function whereNot({ path, name: file, handlers }: KnownHandlers, name: string): 
   return `in ${file}, which has ${known.join(', ')}${near === undefined ? '' : `: did you mean ${near}?`}`
 }
 
-/** @param count 0: none. */
+/** @param count 0: no threads. */
 export async function startThreads(
   count: number,
   { path }: KnownHandlers,

@@ -1,9 +1,9 @@
 /**
- * Handlers on worker threads, for those that keep a CPU busy: in the main thread every request would wait for them.
+ * Runs handlers on worker threads, for handlers that keep a CPU busy: in the main thread, every request would wait.
  *
  *     call ─▶ a free thread (first come, first served) ─(event, copied)─▶ worker.ts ─(result, copied)─▶
  *
- * A call past its time ends its thread, whatever that is doing, and another one is started.
+ * A call that exceeds its time limit ends its thread, and a new thread starts.
  */
 import pLimit from 'p-limit'
 import { Piscina } from 'piscina'
@@ -19,12 +19,13 @@ export interface Call {
 
 export class HandlerThreads {
   readonly #pool: Piscina<Call, Awaited<ReturnType<Handler>>>
-  /** As many calls at once as there are threads: the time of a call begins when it runs, not when it queues. */
+  /** Limits the calls to the number of threads, so that the time of a call starts when it runs, not when it queues. */
   readonly #limit: ReturnType<typeof pLimit>
 
   /**
-   * @param configPath of the file that has the handlers: each thread loads it for itself.
-   * @param onWarning told when a thread ended by itself, such as by a timer that a handler had left behind; another one is there.
+   * @param configPath path of the config file with the handlers; each thread loads it itself.
+   * @param onWarning called when a thread ended by itself, for example by a timer that a handler left behind. A new
+   *   thread replaces it.
    */
   constructor(threads: number, configPath: string, onWarning: (message: string) => void) {
     this.#pool = new Piscina({
@@ -32,7 +33,7 @@ export class HandlerThreads {
       workerData: configPath,
       minThreads: threads,
       maxThreads: threads,
-      // A thread that waits for its next call goes on with its own timers and sockets.
+      // Do not block the thread between calls, so that its own timers and sockets go on.
       atomics: 'disabled',
     })
     this.#pool.on('error', (error) => onWarning(`a thread of handlers ended between two calls: ${messageOf(error)}`))
@@ -46,7 +47,7 @@ export class HandlerThreads {
     const limited = withTimeLimit(call, timeoutMs, name)
     return (event, context) =>
       this.#limit(async () => {
-        // At a stop every call that runs ends at once, so one that queues is here in a moment.
+        // At a stop, running calls end at once, so a queued call arrives here soon.
         context.signal.throwIfAborted()
         return limited(event, context)
       })

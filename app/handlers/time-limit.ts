@@ -4,9 +4,9 @@ import type { Handler, HandlerContext } from './handler.ts'
 type Result = Awaited<ReturnType<Handler>>
 
 /**
- * A handler cannot be stopped from outside: past its time, or when the process stops, its signal is aborted and nobody
- * waits for it any more. One that never gives the event loop back cannot be noticed at all, except on a thread.
- * @param name of the handler, for the error.
+ * A handler cannot be stopped from outside. After its time limit, or when the process stops, its signal is aborted and
+ * its result is ignored. A handler that never yields to the event loop can be stopped only on a thread.
+ * @param name name of the handler, for the error.
  */
 export function withTimeLimit(handler: Handler, timeoutMs: number, name: string = handler.name): Handler {
   return (event, context) => {
@@ -28,7 +28,7 @@ async function inTime(
   const { promise: given, reject } = Promise.withResolvers<never>()
   const fail = (reason: string) => {
     const error = new Error(reason)
-    reject(error) // first: what the abort makes of the call is not the reason
+    reject(error) // first, so that the timeout is the reason, and not an error caused by the abort
     abort(error)
   }
   const stop = () => fail('the process stops')

@@ -13,7 +13,7 @@ type Done = (error: Error | null, body?: Buffer) => void
 export function keepBodiesAsBytes(app: FastifyInstance, maxBytes: number): void {
   app.removeAllContentTypeParsers()
   const collect = (request: FastifyRequest, _payload: unknown, done: Done) => collectBody(request, maxBytes, done)
-  // An expression that matches every type: Fastify does not cache the lookup of the catch-all parser, `*`.
+  // An expression that matches every type: Fastify does not cache the lookup of the fallback parser, `*`.
   for (const every of [/^/, '*']) app.addContentTypeParser(every, collect)
 }
 
