@@ -1,4 +1,4 @@
-/** Whether what a config file exports can be used. Routes are checked with the environment: see delivery/route.ts. */
+/** Checks the export of a config file. Routes are checked together with the environment: see delivery/route.ts. */
 import { nearestName } from '../edit-distance.ts'
 import { MillraceError } from '../errors.ts'
 import { describe } from '../event.ts'
@@ -12,8 +12,8 @@ const SINK_NAME = /^[a-z0-9][a-z0-9_-]{0,63}$/
 const EXAMPLE = 'write "export default defineConfig({ handlers, sinks, routes })"'
 
 /**
- * @param file what messages call it.
- * @throws MillraceError CONFIG_INVALID that names the file, the key and what was expected.
+ * @param file name of the file in messages.
+ * @throws MillraceError CONFIG_INVALID; its message names the file, the key and what was expected.
  */
 export function checkUserConfig(file: string, value: unknown): UserConfig {
   const fail = (problem: string) => new MillraceError('CONFIG_INVALID', `${file}: ${problem}`)
@@ -39,7 +39,7 @@ export function checkUserConfig(file: string, value: unknown): UserConfig {
     if (!isObject(route)) throw fail(`routes[${index}] is ${describeValue(route)}, not { name, sink, … }`)
   }
   checkHooks(fail, value.hooks)
-  return value // each part was checked above; what is in a route is checked by checkRoutes
+  return value // each part is checked above, except the content of routes: see checkRoutes
 }
 
 function checkFunctions(
@@ -62,7 +62,7 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** For people; never what a text says, which may be a secret. */
+/** Describes a value for a message; never shows the content of a string, which may be a secret. */
 export function describeValue(value: unknown): string {
   if (typeof value === 'string') return 'a text'
   return typeof value === 'function' ? 'a function' : describe(value)

@@ -1,6 +1,6 @@
 /**
- * What users write in `millrace.config.ts`: handlers, sinks, routes and webhooks of their own, in one typed value.
- * load.ts finds, loads and checks the file.
+ * The content of `millrace.config.ts`: the user's own handlers, sinks, routes and webhooks, in one typed value. load.ts
+ * finds, loads and checks the file.
  */
 import type { Route } from '../delivery/route.ts'
 import type { Handler } from '../handlers/handler.ts'
@@ -11,24 +11,24 @@ export interface UserConfig<HandlerName extends string = string, SinkName extend
   /** By the name that `HANDLERS` and routes use: letters, digits, `_`, `-` and `.`. Default: none. */
   readonly handlers?: Readonly<Record<HandlerName, Handler>>
   /**
-   * Sinks of your own, by the name that routes use: 1 to 64 lower-case letters, digits, `-` and `_`, and none of
-   * Millrace's own names. Each route into one makes a sink of its own, at the start. Default: none.
+   * Your own sinks, by the name that routes use: 1 to 64 lower-case letters, digits, `-` and `_`, except the names of
+   * Millrace's sinks. At the start, each route creates its own instance of its sink. Default: none.
    */
   readonly sinks?: Readonly<Record<SinkName, SinkFactory>>
   /**
-   * Default: one route for each of `SINKS`, with every event, through `HANDLERS`. With `routes` here, these run; each of
-   * `SINKS` runs beside them only where the environment sets `SINKS`. An empty list delivers nothing.
+   * Default: one route for each of `SINKS`, with every event, through `HANDLERS`. If `routes` is given, those of
+   * `SINKS` run in addition only if the environment sets `SINKS`. An empty list delivers nothing.
    */
   readonly routes?: readonly Route<NoInfer<HandlerName>, NoInfer<SinkName>>[]
   /**
-   * Webhooks that are taken at `POST /v1/hooks/<name>`, by that name: 1 to 64 lower-case letters, digits, `-` and `_`;
-   * at most 64. Default: none.
+   * Webhooks that are accepted at `POST /v1/hooks/<name>`, by that name: 1 to 64 lower-case letters, digits, `-` and
+   * `_`; at most 64 webhooks. Default: none.
    */
   readonly hooks?: Readonly<Record<string, Hook>>
 }
 
 /**
- * The value as it is, with its types checked: a route can name only handlers and sinks that are there.
+ * Returns the value unchanged, with its types checked: a route can name only handlers and sinks that exist.
  *
  *     export default defineConfig({
  *       handlers: { enrich: (event) => ({ ...event, seenby: 'enrich' }) },

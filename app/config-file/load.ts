@@ -3,9 +3,9 @@
  *
  *     --config FILE, else millrace.config.{ts,js,mjs} in the working directory, else beside the app/ that runs ─import─▶ check
  *
- * The last place is that of a clone, an image or a release, whatever directory it is started in. Node removes the types
- * of a `.ts` file itself, except below `node_modules`. What it does that with stays in memory, so `npm start` runs the file that
- * scripts/build.ts has made of the one in the working directory (docs/decisions/0033-config-file.md).
+ * The last place is for a clone, an image or a release that is started in another directory. Node itself removes the
+ * types of a `.ts` file, except below `node_modules`. The code that does so stays in memory. So `npm start` runs a file
+ * that scripts/build.ts has made from the one in the working directory (docs/decisions/0033-config-file.md).
  */
 import { statSync } from 'node:fs'
 import { registerHooks } from 'node:module'
@@ -21,18 +21,18 @@ import { checkUserConfig } from './check.ts'
 export const CONFIG_FILE_NAMES = ['millrace.config.ts', 'millrace.config.js', 'millrace.config.mjs'] as const
 
 export interface ConfigFile {
-  /** Absolute; undefined where there is no file. */
+  /** Absolute path; undefined if there is no file. */
   readonly path: string | undefined
-  /** What messages call it: relative to the working directory where it is in there. */
+  /** Name in messages: relative to the working directory if the file is in it. */
   readonly name: string
   readonly handlers: Readonly<Record<string, Handler>>
   readonly sinks: Readonly<Record<string, SinkFactory>>
-  /** undefined: the file has none, and `SINKS` says it. */
+  /** undefined: the file has no routes, so `SINKS` decides. */
   readonly routes: readonly Route[] | undefined
   readonly hooks: Readonly<Record<string, Hook>>
 }
 
-/** As where there is no file. */
+/** The value to use when there is no config file. */
 export const NO_CONFIG_FILE: ConfigFile = {
   path: undefined,
   name: CONFIG_FILE_NAMES[0],
@@ -42,11 +42,11 @@ export const NO_CONFIG_FILE: ConfigFile = {
   hooks: {},
 }
 
-/** Where `app/` is: the clone, `build/`, the image, a release. */
+/** The parent directory of `app/`: the clone, `build/`, the image or a release. */
 const TREE = fileURLToPath(new URL('../../', import.meta.url))
 /**
- * What the file imports as `millrace` is what runs, wherever the file lies: a second copy of the modules would have other
- * classes, and take their memory again.
+ * Imports of `millrace` in the file resolve to the running modules, wherever the file is. A second copy of the modules
+ * would have different classes and take twice the memory.
  */
 const SHARED: Readonly<Record<string, string>> = {
   millrace: new URL('../index.ts', import.meta.url).href,
@@ -69,8 +69,9 @@ function shareModules(): void {
 }
 
 /**
- * `node --watch` is told of a module only once that was parsed (Node 22.23): one with a mistake would not be watched, and the
- * service would not come back when it is corrected. So it is told before, in Node's own words.
+ * `node --watch` learns of a module only after it was parsed (Node 22.23). So it would not watch a file with a syntax
+ * error, and the service would not restart when the error is fixed. This reports the file before, with the same message
+ * that Node uses.
  */
 function watch(url: string): void {
   if (process.env.WATCH_REPORT_DEPENDENCIES && url.startsWith('file:')) process.send?.({ 'watch:import': [url] })
@@ -78,8 +79,8 @@ function watch(url: string): void {
 
 /**
  * @param options.named the value of `--config`. Default: the file is looked for.
- * @param options.directory that relative paths begin in. Default: the working directory.
- * @throws MillraceError CONFIG_INVALID, naming the file, the key and what was expected.
+ * @param options.directory base of relative paths. Default: the working directory.
+ * @throws MillraceError CONFIG_INVALID; its message names the file, the key and what was expected.
  */
 export async function loadConfigFile({
   named,
@@ -98,9 +99,9 @@ export async function loadConfigFile({
 }
 
 /**
- * @param name what messages call it.
- * @param value what it exports.
- * @throws MillraceError CONFIG_INVALID, naming the key and what was expected.
+ * @param name name of the file in messages.
+ * @param value default export of the file.
+ * @throws MillraceError CONFIG_INVALID; its message names the key and what was expected.
  */
 export function configFileOf(name: string, value: unknown, path?: string): ConfigFile {
   const { handlers = {}, sinks = {}, routes, hooks = {} } = checkUserConfig(name, value)
@@ -126,13 +127,13 @@ async function load(path: string, name: string): Promise<unknown> {
     return ((await import(href)) as { default?: unknown }).default
   } catch (cause) {
     const place = placeIn(cause, [path, href])
-    // V8 keeps the place of a mistake in JavaScript to itself, until the error ends a process.
+    // V8 shows the position of a syntax error in JavaScript only if the error ends the process.
     const advice = place === '' && cause instanceof SyntaxError ? ` (node --check ${name} shows the line)` : ''
     throw invalid(`${name}: it cannot be loaded${place}: ${firstLine(messageOf(cause))}${advice}`, cause)
   }
 }
 
-/** Line and column of the file where a stack, or the error of a parser, has them. */
+/** Line and column in the file, if a stack or a parser error has them. */
 function placeIn(error: unknown, names: readonly string[]): string {
   const stack = error instanceof Error ? (error.stack ?? '') : ''
   for (const name of names) {

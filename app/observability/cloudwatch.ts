@@ -1,9 +1,9 @@
 /**
- * What autoscaling and alarms in AWS follow, published without an agent or a permission: CloudWatch reads lines
- * in its Embedded Metric Format from the log stream of the container.
- * Format: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+ * Publishes the metrics that autoscaling and alarms in AWS use. It needs no agent and no permission: CloudWatch reads
+ * lines in its Embedded Metric Format from the log stream of the container. Format:
+ * https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
  *
- * `infra/` takes namespace, names and dimensions from here: a policy cannot follow a metric that nobody publishes.
+ * `infra/` takes namespace, names and dimensions from here, so that no policy can name a metric that is not published.
  */
 export const CLOUDWATCH = {
   namespace: 'Millrace',
@@ -11,11 +11,13 @@ export const CLOUDWATCH = {
   dimensions: ['Environment', 'Role'],
   /** 0–1, see `millrace_saturation_ratio`. */
   saturation: 'SaturationRatio',
-  /** Events the slowest sink of this process has still to take. */
+  /** Lag of the slowest sink of this process, events. */
   lag: 'DeliveryLagEvents',
-  /** 0–1. Scaling follows this one: more tasks help a busy loop, and not a channel that fills up behind a slow broker. */
+  /**
+   * 0–1. Scaling uses this one: more tasks help a busy event loop, but not a channel that fills behind a slow broker.
+   */
   loopUse: 'EventLoopUse',
-  /** The lag of sinks that take events: while a sink fails, more tasks deliver no more to it. */
+  /** Largest lag of the sinks that work: more tasks do not help a failing sink. */
   workingLag: 'WorkingSinkLagEvents',
 } as const
 
@@ -32,7 +34,7 @@ export interface CloudWatchReading {
   readonly sinks: readonly { readonly waitingEvents: number; readonly failing: boolean }[]
 }
 
-/** One line, no newline at its end. Zero is published like any other value: a metric without data scales nothing in. */
+/** One line, without a newline at its end. Zero is published, too: without data, a policy never scales in. */
 export function emfLine(environment: string, role: string, reading: CloudWatchReading, timestampMs: number): string {
   return JSON.stringify({
     _aws: {
@@ -57,7 +59,7 @@ function lagOf(sinks: CloudWatchReading['sinks']): number {
 }
 
 export interface CloudWatchOptions {
-  /** Milliseconds between two lines; 0 publishes nothing. */
+  /** Milliseconds between two lines; 0: nothing is published. */
   readonly intervalMs: number
   readonly environment: string
   readonly role: string
@@ -65,7 +67,7 @@ export interface CloudWatchOptions {
   readonly write: (line: string) => void
 }
 
-/** Publishes now and then at every interval, until the returned function is called. */
+/** Publishes at once, and then at every interval, until the returned function is called. */
 export function publishToCloudWatch({ intervalMs, environment, role, read, write }: CloudWatchOptions): () => void {
   if (intervalMs === 0) return () => undefined
   const publish = () => write(`${emfLine(environment, role, read(), Date.now())}\n`)

@@ -1,15 +1,16 @@
 /**
- * What the public listener counts, and the counts of a thread that serves it: plain numbers in shared memory that only
- * this thread writes and the main thread reads whenever it is scraped, so that a count costs an addition and no message.
+ * The counts of the public listener, and of each thread that serves it. They are plain numbers in shared memory. Only
+ * their own thread writes them; the main thread reads them at a scrape. So a count costs an addition and no message.
  *
  *     place   0         1          2               3              4 …          4 + n …      4 + 2n …
  *           ┌──────────┬──────────┬───────────────┬──────────────┬────────────┬────────────┬──────────────────┐
  *           │ received │ inFlight │ waitingEvents │ waitingBytes │ rejected   │ refused    │ write durations  │
  *           └──────────┴──────────┴───────────────┴──────────────┴─ by reason ┴─ by reason ┴─ buckets and sum ┘
  *
- * and behind them, for each hook, the requests by what came of them.
+ * After these, for each hook, the requests by result.
  *
- * Each is 8 bytes at a multiple of 8, which a 64-bit machine stores whole: a reader sees a number as it was or as it is.
+ * Each number has 8 bytes at a multiple of 8. A 64-bit machine writes it at once, so a reader sees the old or the new
+ * value, never a mixture.
  */
 import { PlainHistogram } from './histogram.ts'
 import {
@@ -22,7 +23,7 @@ import {
   WRITE_BUCKETS_SECONDS,
 } from './metrics-contract.ts'
 
-/** What the public listener counts. */
+/** The counts of the public listener. */
 export interface Counts {
   /** Events that wait in the channel or for their sync. */
   inFlight: number
@@ -30,7 +31,7 @@ export interface Counts {
   received(events: number): void
   reject(reason: RejectReason, events: number): void
   refuseRequest(reason: RefuseReason): void
-  /** @param place of the hook among those declared, from 0 to MAX_HOOKS - 1. */
+  /** @param place index of the hook among the declared ones, 0 to MAX_HOOKS - 1. */
   hookRequest(place: number, result: HookResult): void
 }
 
@@ -50,7 +51,7 @@ export class ThreadCounts implements Counts {
   readonly writeDuration: PlainHistogram
   readonly #places: Float64Array
 
-  /** @param memory of the one to be read or written. Default: new, all 0. */
+  /** @param memory the memory to read and write. Default: new memory, all 0. */
   constructor(memory = new SharedArrayBuffer(PLACES * Float64Array.BYTES_PER_ELEMENT)) {
     this.memory = memory
     this.#places = new Float64Array(memory)
@@ -88,7 +89,7 @@ export class ThreadCounts implements Counts {
     return this.#read(placeOf(place, result))
   }
 
-  /** What is in the channel of the thread. */
+  /** Sets what waits in the channel of the thread. */
   wait(events: number, bytes: number): void {
     this.#places[WAITING_EVENTS] = events
     this.#places[WAITING_BYTES] = bytes

@@ -1,21 +1,21 @@
 /**
- * A histogram without labels for the hot path: an observation is a search in a short array and two additions.
- * prom-client's own looks its labels up and allocates for every observation, which cost more than all other metrics
- * together (docs/decisions/0008-monitoring.md). Its registry prints this one like its own.
+ * A histogram without labels for the hot path: an observation is a search in a short array and two additions. The
+ * histogram of prom-client looks up labels and allocates for every observation. That cost more than all other metrics
+ * together (docs/decisions/0008-monitoring.md). The registry of prom-client prints this one like its own.
  */
 import type { Metric, Registry } from 'prom-client'
 
 interface Description {
   readonly name: string
   readonly help: string
-  /** Upper bounds, rising. */
+  /** Upper bounds, ascending. */
   readonly buckets: readonly number[]
   readonly registers: readonly Registry[]
 }
 
 export interface Bucket {
   readonly upTo: number
-  /** Observations of all buckets up to this one. */
+  /** Number of observations in this bucket and all lower ones. */
   readonly count: number
 }
 
@@ -24,28 +24,28 @@ export class PlainHistogram {
   readonly help: string
   readonly type = 'histogram'
   readonly #bounds: Float64Array
-  /** Observations up to each bound and above the one before; then those above all, and the sum of all values. */
+  /** The number of observations in each bucket, the number above all bounds, and the sum of all values. */
   readonly #cells: Float64Array
   readonly #included: PlainHistogram[] = []
 
-  /** Numbers that one with these buckets is made of. */
+  /** How many numbers a histogram with these buckets needs. */
   static cells(buckets: readonly number[]): number {
     return buckets.length + 2
   }
 
-  /** @param cells where it counts. Default: memory of its own. */
+  /** @param cells memory for the counts. Default: new memory. */
   constructor({ name, help, buckets, registers }: Description, cells?: Float64Array) {
     this.name = name
     this.help = help
     this.#bounds = Float64Array.from(buckets)
     this.#cells = cells ?? new Float64Array(PlainHistogram.cells(buckets))
-    // The registry asks a metric for its name and for get(); its type wants the classes of prom-client.
+    // The registry uses only the name and get() of a metric, although its type wants the classes of prom-client.
     for (const registry of registers) registry.registerMetric(this as unknown as Metric)
   }
 
   observe(value: number): void {
     let at = 0
-    // Short, and most values are in the first buckets: a binary search would not be faster.
+    // The array is short, and most values are in the first buckets: a binary search would not be faster.
     while (at < this.#bounds.length && value > (this.#bounds[at] as number)) at += 1
     const cells = this.#cells
     cells[at] = (cells[at] as number) + 1
@@ -53,12 +53,12 @@ export class PlainHistogram {
     cells[sum] = (cells[sum] as number) + value
   }
 
-  /** From now on what `other`, which has the same buckets, counts is read here as well. */
+  /** Includes the counts of `other`, which must have the same buckets, in every later read. */
   include(other: PlainHistogram): void {
     this.#included.push(other)
   }
 
-  /** Observations up to each bound, the last being infinity. */
+  /** Cumulative buckets; the last bound is infinity. */
   buckets(): Bucket[] {
     let count = 0
     return Array.from({ length: this.#bounds.length + 1 }, (_, at) => {
@@ -67,7 +67,7 @@ export class PlainHistogram {
     })
   }
 
-  /** What the registry prints: cumulative buckets, sum and count. */
+  /** The values that the registry prints: cumulative buckets, sum and count. */
   get() {
     const cumulative = this.buckets()
     const count = cumulative.at(-1)?.count ?? 0

@@ -1,6 +1,7 @@
 /**
- * The service's own log: JSON lines, or readable ones on a terminal; on stderr when stdout belongs to the stdout sink. It never stops the
- * service: a line that cannot be written (a reader that went away, a full disk) is dropped, and the next one that can be says how many were.
+ * The service's own log: JSON lines, or readable lines on a terminal. It goes to stderr if the stdout sink uses stdout.
+ * It never stops the service: a line that cannot be written (the reader has gone, the disk is full) is dropped. The
+ * next line that can be written reports how many were dropped.
  */
 import { writeSync } from 'node:fs'
 import { type Logger, pino } from 'pino'
@@ -8,7 +9,7 @@ import { printable, printableLines } from '../process/printable.ts'
 
 const WARNING = 40
 
-/** @param stream where its lines go: standard error where standard output belongs to events. */
+/** @param stream the stream for log lines: standard error if events go to standard output. */
 export async function createLogger(
   level: string,
   stream: { readonly fd: number; readonly isTTY?: boolean },
@@ -20,13 +21,13 @@ export async function createLogger(
   return pino(options, new LineWriter(stream.fd, (line) => pretty(JSON.parse(line, forTerminal))))
 }
 
-/** Others' words, in one line each; a stack keeps its own. */
+/** Makes text that others wrote safe for a terminal, in one line. A stack keeps its line breaks. */
 function forTerminal(key: string, value: unknown): unknown {
   if (typeof value !== 'string') return value
   return key === 'stack' ? printableLines(value) : printable(value)
 }
 
-/** Writes whole lines, or drops them. */
+/** Writes complete lines, or drops them. */
 export class LineWriter {
   readonly #fd: number
   readonly #format: (line: string) => string

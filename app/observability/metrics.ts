@@ -1,14 +1,14 @@
 /**
- * The registry, built from the contract (metrics-contract.ts). Counts are plain numbers; prom-client reads them when it is scraped, so an event costs an
- * addition. What the pipeline knows for good (the log's end, a consumer's progress) is read from there, not counted a
- * second time, so metrics cannot disagree with what happened.
+ * The registry, built from the contract (metrics-contract.ts). Counts are plain numbers that prom-client reads at a
+ * scrape, so an event costs an addition. Values that the pipeline itself knows (the end of the log, the progress of a
+ * consumer) are read from there and not counted again, so metrics cannot disagree with the pipeline.
  *
  * Conservation, at any scrape at rest:
  *     received  = committed + rejected + in flight
  *     committed = delivered + dead-lettered + damaged + lag      for each sink
  *
- * It holds over restarts: committed and delivered come from the log; received and rejected are kept in a small file
- * that is written before a scrape is answered, so a counter that was seen never goes back.
+ * This also holds over restarts. Committed and delivered come from the log. Received and rejected are kept in a small
+ * file that is written before a scrape is answered, so a scraped counter never goes back.
  */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -37,9 +37,9 @@ const UTILIZATION_EVERY_MS = 1000
 const COUNTS_FILE = 'counters.json'
 const COUNTS_VERSION = 1
 
-/** What a restart goes on from. */
+/** The counts with which a restart continues. */
 interface SavedCounts {
-  /** Absent in files of before it was written: 1. */
+  /** Absent in old files: version 1. */
   readonly version?: number
   readonly received?: number
   readonly rejected?: Readonly<Record<string, number>>
@@ -47,14 +47,14 @@ interface SavedCounts {
   readonly logFailures?: number
 }
 
-/** What the public listener counts, with what its threads count. */
+/** The counts of the public listener, including those of its threads. */
 export class IngestCounts implements Counts {
   readonly writeDuration: Pick<PlainHistogram, 'observe'> & Partial<Pick<PlainHistogram, 'include'>>
   #received = 0
   readonly #rejected = new Map<string, number>(REJECT_REASONS.map((reason) => [reason, 0]))
   readonly #refusedRequests = new Map<string, number>(Object.keys(REFUSE_REASONS).map((reason) => [reason, 0]))
   readonly #hookRequests = new Map<string, number>()
-  /** Of the main thread. */
+  /** Events in flight in the main thread. */
   inFlight = 0
   readonly #threads: ThreadCounts[] = []
 
@@ -62,7 +62,7 @@ export class IngestCounts implements Counts {
     this.writeDuration = writeDuration
   }
 
-  /** From now on what a thread counts is in the totals. */
+  /** Includes the counts of a thread in the totals. */
   include(thread: ThreadCounts): void {
     this.#threads.push(thread)
     this.writeDuration.include?.(thread.writeDuration)
@@ -113,8 +113,8 @@ export class IngestCounts implements Counts {
   }
 
   /**
-   * Goes on from what the last process counted. Events that were received, but neither committed nor rejected when it
-   * was killed, got no answer: they are `interrupted`.
+   * Continues with the counts of the last process. Events that were neither committed nor rejected when it was killed
+   * got no answer: they count as `interrupted`.
    */
   restore(saved: SavedCounts, committed: number): void {
     for (const [reason, events] of Object.entries(saved.rejected ?? {})) add(this.#rejected, reason, events)
@@ -131,7 +131,7 @@ function add(counts: Map<string, number>, label: string, more: number): void {
   counts.set(label, (counts.get(label) ?? 0) + more)
 }
 
-/** One sink, as its delivery shows it. */
+/** The state of one sink, from its delivery. */
 export interface DeliveryView {
   readonly sink: string
   readonly settled: Settled
@@ -146,17 +146,17 @@ export interface DeliveryView {
 }
 
 export interface ThreadsView {
-  /** In all their channels, as each last said: a second ago at most, or when it became 0. */
+  /** Events in the channels of all threads. Each thread reports it at least once a second, and when it becomes 0. */
   readonly waitingEvents: number
   readonly waitingBytes: number
-  /** Fill of the fullest channel, and event-loop use of the busiest thread since the second before last (0–1). */
+  /** Fill of the fullest channel, and event-loop use of the busiest thread in the last one to two seconds (0–1). */
   readonly fill: number
   readonly loopUse: number
 }
 
 /**
- * Before anything is written into the directory: a later version of Millrace may have counted there.
- * @throws MillraceError LOG_FORMAT: it has, in a way that this one does not know.
+ * Call this before anything is written to the directory, because a later version of Millrace may have used it.
+ * @throws MillraceError LOG_FORMAT when a later version wrote the counts in a format that this one does not know.
  */
 export function requireKnownCounts(directory: string | undefined): void {
   const version = directory === undefined ? undefined : savedIn(directory).version
@@ -170,11 +170,11 @@ function savedIn(directory: string): SavedCounts {
   try {
     return JSON.parse(readFileSync(join(directory, COUNTS_FILE), 'utf8'))
   } catch {
-    return {} // the first start, or a file cut short: count from what the log knows
+    return {} // the first start, or an incomplete file: start with the counts of the log
   }
 }
 
-/** What waits for the log: in the channel and in those of threads, of which each has a part of the capacity. */
+/** What waits for the log: in the main channel and in those of threads, each of which has a share of the capacity. */
 export function waiting({ channel, threads, capacityEvents, capacityBytes }: PipelineView) {
   const events = channel.slots + (threads?.waitingEvents ?? 0)
   const bytes = channel.bytes + (threads?.waitingBytes ?? 0)
@@ -185,13 +185,13 @@ export function waiting({ channel, threads, capacityEvents, capacityBytes }: Pip
 export interface PipelineView {
   /** The channel's receiver: slots are events. */
   readonly channel: { readonly slots: number; readonly bytes: number }
-  /** Threads of the public listener, each with a channel of its own. Default: none. */
+  /** Threads of the public listener, each with its own channel. Default: none. */
   readonly threads?: ThreadsView | undefined
   readonly capacityEvents: number
   readonly capacityBytes: number
   readonly log: Pick<Log, 'committedEvents' | 'sizeBytes' | 'fill'>
   readonly deliveries: readonly DeliveryView[]
-  /** Names of the webhooks that are taken. Default: none. */
+  /** Names of the webhooks that are accepted. Default: none. */
   readonly hooks?: readonly string[]
 }
 
@@ -208,7 +208,7 @@ export class Metrics {
   #loopUse = 0
   readonly #timer: NodeJS.Timeout
 
-  /** @param directory where the counts are kept that a restart goes on from; undefined: each process counts from 0. */
+  /** @param directory directory of the counts with which a restart continues; undefined: each process counts from 0. */
   constructor(directory: string | undefined, version: string, role: string) {
     this.#directory = directory
     collectDefaultMetrics({ register: this.registry })
@@ -220,7 +220,7 @@ export class Metrics {
     this.#timer = setInterval(() => this.#sampleLoop(), UTILIZATION_EVERY_MS).unref()
   }
 
-  /** @param committed events in the log. */
+  /** @param committed number of events in the log. */
   restore(committed: number): void {
     if (this.#directory === undefined) return
     const saved = savedIn(this.#directory)
@@ -237,13 +237,13 @@ export class Metrics {
     this.#damages += 1
   }
 
-  /** The log failed and the process is about to end: what the next one will show. */
+  /** Counts a failure of the log. The process is about to end, so the next process will show it. */
   logFailed(): void {
     this.#logFailures += 1
     this.#save()
   }
 
-  /** Registers what is read from the pipeline at each scrape. */
+  /** Registers the metrics that are read from the pipeline at each scrape. */
   observe(view: PipelineView): void {
     const { ingest } = this
     const { log, deliveries } = view
@@ -315,7 +315,7 @@ export class Metrics {
     return Math.min(1, Math.max(this.#loopUse, view.threads?.loopUse ?? 0, waiting(view).fill, view.log.fill))
   }
 
-  /** The metrics in Prometheus text format; what they count is saved first, so that no restart takes it back. */
+  /** The metrics in Prometheus text format. The counts are saved first, so that they never go back after a restart. */
   async scrape(): Promise<{ contentType: string; text: string }> {
     const text = await this.registry.metrics()
     this.#save()
@@ -327,7 +327,7 @@ export class Metrics {
     this.#save()
   }
 
-  /** Survives a kill of the process, which is what counters are for; not synced, so it costs no disk write. */
+  /** Saves the counts in a file that survives a kill of the process. It is not synced, so it costs no disk write. */
   #save(): void {
     if (this.#directory === undefined) return
     const path = join(this.#directory, COUNTS_FILE)
@@ -342,7 +342,7 @@ export class Metrics {
     try {
       writeFileSync(`${path}.tmp`, `${JSON.stringify(content)}\n`)
       renameSync(`${path}.tmp`, path)
-    } catch {} // a full disk must not take the metrics down that would show it
+    } catch {} // metrics must stay available on a full disk, to show it
   }
 
   #sampleLoop(): void {

@@ -1,10 +1,10 @@
 /**
- * OpenTelemetry traces, switched on by the standard variables and free without them: nothing of it is loaded then.
+ * OpenTelemetry traces, switched on by the standard variables. Without these, no tracing code is loaded.
  *
- *     OTEL_EXPORTER_OTLP_ENDPOINT (or …_TRACES_ENDPOINT)   where spans go, OTLP over HTTP: switches it on
+ *     OTEL_EXPORTER_OTLP_ENDPOINT (or …_TRACES_ENDPOINT)   where spans go, OTLP over HTTP: switches tracing on
  *     OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES          how they are labelled; default service name: millrace
  *     OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG         which are kept
- *     OTEL_SDK_DISABLED=true, OTEL_TRACES_EXPORTER=none    off all the same
+ *     OTEL_SDK_DISABLED=true, OTEL_TRACES_EXPORTER=none    switch it off again
  *
  * Source: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
  */
@@ -18,7 +18,7 @@ export interface Tracing {
   readonly plugin: FastifyPluginCallback | FastifyPluginAsync
   /** The span of a request, as a `traceparent`. */
   traceparentOf(request: FastifyRequest): string | undefined
-  /** Sends what is left, if the collector takes it within {@link STOP_WITHIN_MS}. */
+  /** Sends the remaining spans, if the collector accepts them within {@link STOP_WITHIN_MS}. */
   stop(): Promise<void>
 }
 
@@ -28,7 +28,7 @@ export function tracingIsOn(environment: NodeJS.ProcessEnv): boolean {
   return !off && Boolean(OTEL_EXPORTER_OTLP_ENDPOINT || OTEL_EXPORTER_OTLP_TRACES_ENDPOINT)
 }
 
-/** Tracing as the environment asks for it, or undefined. */
+/** Starts tracing if the environment asks for it; otherwise undefined. */
 export async function startTracing(environment: NodeJS.ProcessEnv, version: string): Promise<Tracing | undefined> {
   if (!tracingIsOn(environment)) return undefined
   const [fastifyOtel, exporter, resources, sdk] = await Promise.all([
@@ -43,12 +43,12 @@ export async function startTracing(environment: NodeJS.ProcessEnv, version: stri
     resource: resources.defaultResource().merge(own).merge(given),
     spanProcessors: [new sdk.BatchSpanProcessor(new exporter.OTLPTraceExporter())],
   })
-  provider.register() // with W3C trace context, in and out
+  provider.register() // reads and writes W3C trace context
   const instrumentation = new fastifyOtel.FastifyOtelInstrumentation({
-    // One span a request: a span for every hook would say nothing and cost much.
+    // One span for each request: a span for every hook would cost much and show little.
     instrumentHooks: false,
     instrumentHandler: false,
-    // The address may hold a key: only its path is told.
+    // The query of the URL may hold a key, so the span gets only the path.
     requestHook: (span, { url }) => {
       if (url.includes('?')) span.setAttribute('url.path', url.slice(0, url.indexOf('?')))
     },
@@ -60,7 +60,7 @@ export async function startTracing(environment: NodeJS.ProcessEnv, version: stri
       const span = request.opentelemetry().span?.spanContext()
       return span && `00-${span.traceId}-${span.spanId}-0${span.traceFlags & 1}`
     },
-    // A collector that is away keeps nobody from stopping.
+    // An unreachable collector must not delay the shutdown.
     stop: () =>
       Promise.race([provider.shutdown().catch(() => undefined), sleep(STOP_WITHIN_MS, undefined, { ref: false })]),
   }

@@ -1,4 +1,4 @@
-/** The directories that a start writes to, tried before anything is made: a start and `config --check` say the same. */
+/** Checks the directories that a start writes to, before it creates anything. `config --check` uses the same checks. */
 import { constants } from 'node:fs'
 import { access, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
@@ -17,7 +17,7 @@ export async function checkDirectories(config: Config, routes: readonly CheckedR
   }
 }
 
-/** The directory, or the nearest one above it that is there: in that it would be made. */
+/** Checks the directory, or its nearest existing parent, in which it would be created. */
 async function requireWritable(directory: string, variable: string): Promise<void> {
   const path = resolve(directory)
   try {

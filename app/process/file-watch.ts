@@ -1,11 +1,12 @@
 /**
- * Notices that files were replaced, whatever the way: written in place, renamed over, or reached through a symlink that
- * now leads elsewhere, which is how Kubernetes replaces a mounted secret. It asks for the state of each file: `stat`
- * follows symlinks and works on every file system, and notifications of the kernel do neither.
+ * Notices that files were replaced, in any way: written in place, renamed over, or reached through a symlink that now
+ * points elsewhere, which is how Kubernetes replaces a mounted secret. It polls with `stat`, which follows symlinks and
+ * works on every file system. Notifications of the kernel do neither.
  *
- *     look: the state differs from the one that was read, and is that of the look before  ─▶ onChange
+ *     look: the state differs from the one that was read, and equals the state at the last look  ─▶ onChange
  *
- * So several files that are replaced one after the other are one change, and a file that is still being written is not a change yet.
+ * So several files that are replaced one after the other are one change, and a file that is still being written is not
+ * a change yet.
  */
 import { type BigIntStats, statSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
@@ -19,14 +20,14 @@ export class FileWatch {
   readonly #everyMs: number
   /** The state of the files when they were last read. */
   #read: string
-  /** Their state at the look before. */
+  /** The state of the files at the last look. */
   #before: string
   #timer: NodeJS.Timeout | undefined
 
   /**
-   * To be made before the files are first read: what changes after that is noticed.
-   * @param onChange may not throw.
-   * @param everyMs between looks. Default: 1000.
+   * Create it before the files are first read: it notices every later change.
+   * @param onChange must not throw.
+   * @param everyMs time between two looks. Default: 1000.
    */
   constructor(paths: readonly string[], onChange: () => void, everyMs = LOOK_EVERY_MS) {
     this.#paths = paths
@@ -49,7 +50,7 @@ export class FileWatch {
   async #look(): Promise<void> {
     const states = this.#paths.map((path) => stat(path, { bigint: true }).then(stateOf, stateOfMissing))
     const now = (await Promise.all(states)).join()
-    if (this.#timer === undefined) return // closed meanwhile
+    if (this.#timer === undefined) return // closed
     if (now !== this.#read && now === this.#before) {
       this.#read = now
       this.#onChange()
@@ -71,7 +72,7 @@ function stateOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
   return [dev, ino, size, mtimeNs, ctimeNs].join(':')
 }
 
-/** A file that is gone, or may not be looked at, is in a state, too: the reader reports it. */
+/** A missing or inaccessible file has a state, too: the reader of the file reports the problem. */
 function stateOfMissing(error: unknown): string {
   return systemCode(error) ?? messageOf(error)
 }

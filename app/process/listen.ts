@@ -1,11 +1,11 @@
-/** Listening, and what an operator is told when that fails: a start and `config --check` say the same. */
+/** Listens, and reports errors with advice for the operator. A start and `config --check` give the same messages. */
 import { MillraceError, messageOf, systemCode } from '../errors.ts'
 
 export interface Listener {
   listen(options: { host: string; port: number }): Promise<string>
 }
 
-/** Errors that are about the address, whatever the port. */
+/** Errors that are about the address, not the port. */
 const ABOUT_THE_HOST = new Set<string | undefined>([
   'EADDRNOTAVAIL',
   'ENOTFOUND',
@@ -16,18 +16,18 @@ const ABOUT_THE_HOST = new Set<string | undefined>([
 
 const LOOPBACK = /^(127\.\d+\.\d+\.\d+|::1|localhost)$/
 
-/** Whether only this machine reaches a listener there. */
+/** Whether only this machine can reach a listener at that address. */
 export function isLoopback(host: string): boolean {
   return LOOPBACK.test(host)
 }
 
 /**
- * @param prefix of the two variables, HOST and PORT.
- * @throws MillraceError LISTEN_FAILED, naming the variable.
+ * @param prefix prefix of the two variables, HOST and PORT.
+ * @throws MillraceError LISTEN_FAILED; its message names the variable.
  */
 export async function listen(listener: Listener, host: string, port: number, prefix: '' | 'ADMIN_'): Promise<string> {
   try {
-    // For this one name Fastify opens a second server, on ::1, without what was set up on the first.
+    // For `localhost`, Fastify would open a second server on ::1, without the settings of the first.
     return await listener.listen({ host: host === 'localhost' ? '127.0.0.1' : host, port })
   } catch (cause) {
     if (cause instanceof MillraceError) throw cause

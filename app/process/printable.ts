@@ -1,18 +1,19 @@
 /**
- * Text that others wrote, for a terminal: an event, the answer of a receiver, a value of the environment may hold bytes that move the
- * cursor, hide a line or turn the reading direction. They are shown as JSON writes them, so JSON without line feeds stays the same JSON.
+ * Makes text that others wrote safe for a terminal. An event, the answer of a receiver or a value of the environment
+ * may hold characters that move the cursor, hide a line or change the reading direction. These are shown as JSON
+ * escapes, so JSON without line feeds stays the same JSON.
  */
 
-/** Control characters (C0, DEL, C1), those that turn the reading direction, the other ends of a line, and half pairs of UTF-16. */
+/** Control characters (C0, DEL, C1), bidirectional controls, U+2028 and U+2029, and unpaired surrogates. */
 const UNSAFE = /[\p{Cc}\p{Bidi_Control}\u2028\u2029\p{Cs}]/gu
 const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' }
 
-/** `text` in one line, without any character that a terminal would act on. */
+/** `text` in one line, without any character that a terminal interprets. */
 export function printable(text: string): string {
   return text.replace(UNSAFE, escaped)
 }
 
-/** The same, except that lines stay lines: for a stack, or what a library has laid out. */
+/** Keeps line breaks: for a stack, or text that a library has formatted. */
 export function printableLines(text: string): string {
   return text.replace(UNSAFE, (character) => (character === '\n' ? character : escaped(character)))
 }

@@ -1,15 +1,15 @@
 /**
- * The signals that stop a service, as they really come:
+ * The signals that stop a service:
  *
- *     SIGTERM, SIGINT   stop; again after a second: at once. Within that second it is the same one: npm hands on to its script what the
- *                       terminal has sent to both, so Ctrl-C arrives twice
- *     SIGHUP            a terminal went away: stop, if there is one. Without one (nohup, a process manager) the service
- *                       goes on, and reads its certificate and keys again. Whether the signal was ignored by the process
- *                       that started it cannot be asked: Node sets that back before anything of ours runs
+ *     SIGTERM, SIGINT   stop. A second signal after more than a second: stop at once. Within that second it counts as
+ *                       the same signal: Ctrl-C arrives twice, from the terminal and from npm, which forwards it
+ *     SIGHUP            the terminal has closed: stop, if there is a terminal. Without one (nohup, a process manager),
+ *                       go on, and read certificate and keys again. Whether the parent ignored the signal is unknown:
+ *                       Node resets that before our code runs
  */
 import { isatty } from 'node:tty'
 
-/** All that {@link onStopSignal} takes care of. */
+/** All signals that {@link onStopSignal} handles. */
 export const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
 export type StopSignal = (typeof STOP_SIGNALS)[number]
 
@@ -18,13 +18,13 @@ const SAME_SIGNAL_MS = 1000
 export interface StopListeners {
   /** Called once. */
   readonly onStop: (signal: StopSignal) => void
-  /** The one who asked does not want to wait. */
+  /** Called for a second signal: stop at once. */
   readonly onAgain: (signal: StopSignal) => void
-  /** A SIGHUP without a terminal. */
+  /** Called for SIGHUP without a terminal. */
   readonly onReload?: () => void
 }
 
-/** @returns what takes the listeners away. */
+/** @returns a function that removes the listeners. */
 export function onStopSignal({ onStop, onAgain, onReload }: StopListeners): () => void {
   const hasTerminal = [0, 1, 2].some((fd) => isatty(fd))
   let firstAt: number | undefined
