@@ -1,39 +1,39 @@
 /** What an answer of the service means for the events that were sent. */
 import { retryAfterMs } from './retry.ts'
 
-/** An error document (RFC 9457). If the answer is another document, it is made of its status and the beginning of its text. */
+/** A problem document (RFC 9457). For any other answer, it is made from the status and the start of the text. */
 export interface Problem {
   readonly type: string
   readonly title: string
   readonly status: number
   readonly detail?: string
-  /** Which events were not acceptable, by their place among the events that are given with the problem. */
+  /** Events that were not accepted, by their index among the events of the problem. */
   readonly rejected?: readonly RejectedEvent[]
 }
 
 export interface RejectedEvent {
   readonly index: number
   readonly reason: string
-  /** Valid, and not stored: it can be sent again. */
+  /** True when the event is valid but was not stored: it can be sent again. */
   readonly retryable?: boolean
 }
 
 export type Answer =
   /** Each event that is not in `rejected` is durable, or was already. */
   | { readonly kind: 'accepted'; readonly duplicates: number; readonly rejected: readonly RejectedEvent[] }
-  /** Never, in this form. `isSplittable`: some events of the request may be accepted without the others. */
+  /** The request will never be accepted. `isSplittable`: a part of its events may be. */
   | { readonly kind: 'refused'; readonly problem: Problem; readonly isSplittable: boolean }
-  /** Not now, or unknown whether it arrived: sent again. */
+  /** Refused for now, or unknown whether it arrived: it is sent again. */
   | { readonly kind: 'later'; readonly reason: string; readonly retryAfterMs: number }
 
-/** Beside all of 5xx. */
+/** Statuses for a retry, in addition to all of 5xx. */
 const LATER = new Set([408, 425, 429])
-/** What no repeat changes: a method, an encoding or a version that the other side does not have. */
+/** 5xx statuses that a retry cannot fix: the server does not support the method, the encoding or the version. */
 const NEVER = new Set([501, 505])
 const SPLITTABLE = new Set([400, 413, 422])
 const MAX_DETAIL_CHARACTERS = 200
 
-/** @throws whatever reading the answer throws. */
+/** @throws errors of reading the answer. */
 export async function judge(response: Response): Promise<Answer> {
   const { status } = response
   const text = await response.text()
@@ -48,7 +48,7 @@ export async function judge(response: Response): Promise<Answer> {
     const reason = `${status}: ${problem.detail ?? problem.title}`
     return { kind: 'later', reason, retryAfterMs: retryAfterMs(response.headers.get('retry-after')) }
   }
-  // All of them at once, each with its reason.
+  // All events are refused, each with its own reason.
   if (status === 422 && rejected !== undefined && rejected.length > 0)
     return { kind: 'accepted', duplicates: 0, rejected }
   return { kind: 'refused', problem, isSplittable: SPLITTABLE.has(status) }
@@ -82,6 +82,6 @@ function parse(text: string): Readonly<Record<string, unknown>> | undefined {
     const value = JSON.parse(text)
     return typeof value === 'object' && value !== null ? value : undefined
   } catch {
-    return undefined // no JSON is no answer of Millrace, which the caller says
+    return undefined // not JSON, so not an answer of Millrace: the caller reports it
   }
 }

@@ -1,11 +1,11 @@
 /**
- * `millrace/client`: sends events from Node and from pages, and loses none without saying so. docs/client.md says how.
+ * `millrace/client`: sends events from Node and from web pages, and never loses one silently. See docs/client.md.
  *
  *     track(event) ─▶ line of JSON ─▶ Queue ─▶ Sender ─▶ POST /v1/events
  *          │                           ▲ ▼                    │
  *          └─▶ onDropped (full, …)    Store                   └─▶ sent · again later · onRejected
  *
- * An event has its id before it is sent the first time, so that a repeat is the same event for the service.
+ * An event gets its id before it is first sent, so that a repeat is the same event for the service.
  * Invariant: tracked + restored = sent + rejected + dropped + queued.
  */
 import type { Event } from '../event/cloud-event.ts'
@@ -24,7 +24,7 @@ export type { ClientOptions, DropReason, TrackedEvent } from './options.ts'
 export type { Retry } from './sender.ts'
 export type { Store, StoredBatch } from './store.ts'
 
-/** Events since the client was made, but for the queue, which is as it is now, and `retries`, which are requests. */
+/** Counts of events since the client was created. The queue counts show the present; `retries` counts requests. */
 export interface ClientStats {
   /** Calls of `track`. */
   readonly tracked: number
@@ -32,41 +32,41 @@ export interface ClientStats {
   readonly restored: number
   /** Acknowledged by the service. */
   readonly sent: number
-  /** Of them those that it had already. */
+  /** Those of them that the service had already. */
   readonly duplicates: number
   readonly rejected: number
   readonly dropped: number
   readonly queuedEvents: number
   readonly queuedBytes: number
-  /** Of them those in memory. */
+  /** Those of them in memory. */
   readonly memoryBytes: number
   readonly retries: number
 }
 
 export interface Client {
   /**
-   * Queues an event and returns at once; never throws. What is not given is filled in: `id` (a UUIDv7), `source`,
+   * Queues an event and returns at once; never throws. Missing attributes are filled in: `id` (a UUIDv7), `source`,
    * `type` (`event`), `time` (now), `traceparent`.
-   * @returns the id; undefined when the event was dropped, which `onDropped` hears.
+   * @returns the id; undefined when the event was dropped, and then `onDropped` is called.
    */
   track<Data>(event: TrackedEvent<Data>): string | undefined
   /**
-   * Sends what was tracked before, without waiting for more.
-   * @param options.timeoutMs Default: without a limit.
-   * @returns whether each of these events was answered in time; those that were not are still queued.
+   * Sends the events tracked so far, without waiting for more.
+   * @param options.timeoutMs Default: no limit.
+   * @returns whether all of them were answered in time; the others are still queued.
    */
   flush(options?: { readonly timeoutMs?: number }): Promise<boolean>
   /**
-   * Takes no more events, sends what is queued, and ends. What is in the store by then is sent by the next run.
+   * Accepts no more events, sends the queued ones, and ends. The next run sends events that are still in the store.
    * @param options.timeoutMs Default: 5000.
    * @returns whether every event was answered.
    */
   close(options?: { readonly timeoutMs?: number }): Promise<boolean>
-  /** For metrics: cheap enough for every scrape. */
+  /** Cheap enough to read for every scrape of metrics. */
   readonly stats: ClientStats
 }
 
-/** Beyond it, timers of Node and browsers end at once. */
+/** Longest timer: a longer one fires at once, in Node and in browsers. */
 const MAX_TIMEOUT_MS = 2 ** 31 - 1
 const CLOSE_TIMEOUT_MS = 5000
 const DEFAULT_SOURCE = 'millrace'
@@ -85,7 +85,7 @@ class QueueingClient implements Client {
   readonly #unwatch: () => void
   readonly #ended = new AbortController()
   readonly #counts = { tracked: 0, restored: 0, sent: 0, duplicates: 0, rejected: 0, dropped: 0, retries: 0 }
-  /** As text it costs as much as half of the rest of an event; many are of the same millisecond. */
+  /** Time of the cached text: formatting it costs half as much as the rest of an event, and times repeat. */
   #nowMs = 0
   #now = ''
   #restored: Promise<void> = Promise.resolve()
@@ -206,7 +206,7 @@ class QueueingClient implements Client {
     this.#tell(this.#options.onDropped, events, reason)
   }
 
-  /** A callback that throws must not end what called it. */
+  /** Runs a callback of the user. If it throws, the caller goes on. */
   #tell<Values extends readonly unknown[]>(hear: ((...values: Values) => void) | undefined, ...values: Values): void {
     try {
       hear?.(...values)

@@ -1,19 +1,21 @@
 /**
- * `millrace/client/indexed-db`: keeps batches in the browser, over the end of the page. What a page leaves behind is
- * sent by the next page of the same origin that opens the same name.
+ * `millrace/client/indexed-db`: keeps batches in the browser after the end of a page. The next page of the same origin
+ * that opens the same name sends them.
  *
- * Pages that are open side by side share the database. Each holds a Web Lock with its own name as long as it lives,
- * and takes over only batches whose page holds none. Without Web Locks (they need a secure context) each new page
- * takes over everything, and another one may send the same batch: the events are the same ones then, for a service
- * that deduplicates.
+ * Pages that are open at the same time share the database. Each page holds a Web Lock with its own name while it lives,
+ * and takes over only batches of pages without a lock. Web Locks need a secure context. Without them, each new page
+ * takes over all batches, so two pages may send the same batch. The ids of the events are the same, so a service that
+ * deduplicates stores them once.
  */
 import type { Body, Store, StoredBatch } from './store.ts'
 import { uuidv7 } from './uuid.ts'
 
 export interface IndexedDbOptions {
-  /** Of the database. Default: `millrace`. */
+  /** Name of the database. Default: `millrace`. */
   readonly name?: string
-  /** Of all batches of this page, with those that it took over. Default: 16 MiB. Beyond that, events stay in memory. */
+  /**
+   * Limit for all batches of this page, including those that it took over. Default: 16 MiB. Then events stay in memory.
+   */
   readonly maxBytes?: number
 }
 
@@ -27,7 +29,7 @@ interface Row {
 
 const TABLE = 'batches'
 
-/** Opens nothing yet: a browser that refuses says so when the client loads it, which `onStoreFailure` hears. */
+/** Does not open the database yet. If the browser refuses it, `onStoreFailure` is called when the client loads it. */
 export function openIndexedDb({ name = 'millrace', maxBytes = 16 * 1024 * 1024 }: IndexedDbOptions = {}): Store<Key> {
   return new IndexedDbStore(name, maxBytes)
 }
@@ -54,7 +56,7 @@ class IndexedDbStore implements Store<Key> {
     }
     this.#database = await resultOf(opening)
     const take = () => this.#takeOver()
-    // One page at a time decides whose batches are nobody's.
+    // Only one page at a time takes over batches.
     return navigator.locks ? navigator.locks.request(`${this.#name} take over`, take) : take()
   }
 

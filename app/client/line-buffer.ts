@@ -1,10 +1,12 @@
-/** Lines as bytes, in a buffer of a fixed size that is used again: what is taken out of it is as large as its lines. */
+/**
+ * Collects lines as bytes in a buffer of a fixed size that is reused. A body taken from it is as large as its lines.
+ */
 import type { Body } from './store.ts'
 
 const NEWLINE = 0x0a
 const encoder = new TextEncoder()
 
-/** A line and its newline, for one that no buffer holds. */
+/** A line with its newline, for a line that is larger than the buffer. */
 export function lineOf(text: string): Body {
   return encoder.encode(`${text}\n`)
 }
@@ -23,7 +25,7 @@ export class LineBuffer {
   }
 
   /**
-   * Writes a line behind the others, where the next one overwrites it unless it is kept.
+   * Writes a line after the others. The next `write` overwrites it unless `keep` is called.
    * @returns its bytes with the newline; undefined when there is no room.
    */
   write(text: string): number | undefined {

@@ -18,7 +18,7 @@ export function pick(body: Body, indexes: readonly number[]): Body {
   return picked
 }
 
-/** Two parts with half of the lines each; of an odd number the first has one more. */
+/** Two parts with half of the lines each. If their number is odd, the first part has one more. */
 export function halves(body: Body): readonly [first: Body, second: Body] {
   const ends = lineEnds(body)
   const middle = ends[Math.ceil(ends.length / 2) - 1] ?? body.length
@@ -31,7 +31,7 @@ export function countLines(body: Uint8Array): number {
   return lines
 }
 
-/** The events of a body. A line that a disk has damaged is given as the `data` of an event without other attributes. */
+/** The events of a body. A damaged line becomes the `data` of an event without other attributes. */
 export function eventsOf(body: Body): Partial<Event>[] {
   return decoder.decode(body).trimEnd().split('\n').map(parse)
 }
@@ -44,7 +44,7 @@ function parse(line: string): Partial<Event> {
   }
 }
 
-/** Behind each newline. */
+/** Positions after each newline. */
 function lineEnds(body: Body): number[] {
   const ends: number[] = []
   for (let at = body.indexOf(NEWLINE); at !== -1; at = body.indexOf(NEWLINE, at + 1)) ends.push(at + 1)

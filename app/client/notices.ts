@@ -1,7 +1,7 @@
-/** What is said on the console where nobody listens: nothing is lost without a word, and no console is flooded. */
+/** Default callbacks that write to the console: no loss stays silent, and the console is not flooded. */
 import type { ClientOptions } from './options.ts'
 
-/** Of what happens in masses, one line in this time. */
+/** Frequent notices are written at most once in this time. */
 const QUIET_MS = 10_000
 
 type Callbacks = Required<Pick<ClientOptions, 'onDropped' | 'onRejected' | 'onStoreFailure'>>
@@ -21,7 +21,7 @@ export function onConsole(): Callbacks {
   }
 }
 
-/** Says the first at once, and what follows summed up with the next that is said. */
+/** Writes the first notice at once, and sums later ones up in the next line. */
 function summed(say: (count: number, reason: string) => void): (count: number, reason: string) => void {
   let unsaid = 0
   let saidAtMs = Number.NEGATIVE_INFINITY

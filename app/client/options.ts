@@ -1,4 +1,4 @@
-/** What a client can be told, with ranges and defaults. */
+/** Options of a client, with ranges and defaults. */
 import type { Event } from '../event/cloud-event.ts'
 import type { Problem } from './answer.ts'
 import { isPage, KeepaliveBudget, MAX_PAGE_BATCH_BYTES, pageAddress } from './page.ts'
@@ -6,16 +6,16 @@ import type { Target } from './post.ts'
 import type { Retry } from './sender.ts'
 import type { Store } from './store.ts'
 
-/** What `track` takes: any part of a CloudEvent. What is missing is filled in when it is tracked. */
+/** Argument of `track`: any part of a CloudEvent. Missing attributes are filled in when it is tracked. */
 export type TrackedEvent<Data = unknown> = Partial<Event<Data>>
 
 /**
- * Why an event was not queued, or is given up:
+ * Why an event was not queued, or was given up:
  * - `full`: the queue holds `maxQueueEvents` or `maxQueueBytes`; the newest event is the one that is dropped
  * - `too-large`: larger than `maxQueueBytes` by itself
- * - `invalid`: no object, or JSON cannot hold it (a cycle, a BigInt, a `toJSON` or a `traceparent` that throws)
+ * - `invalid`: not an object, or not valid in JSON (a cycle, a BigInt, a `toJSON` or a `traceparent` that throws)
  * - `closed`: tracked after `close`, or still in memory when the time of `close` was over
- * - `unreadable`: the store took it and cannot give it back
+ * - `unreadable`: the store had accepted it but cannot read it back
  */
 export type DropReason = 'full' | 'too-large' | 'invalid' | 'closed' | 'unreadable'
 
@@ -24,39 +24,39 @@ export interface ClientOptions {
   readonly url: string
   /** API key, sent as `Authorization: Bearer`. Default: none. */
   readonly key?: string
-  /** Who sends: `source` of events that have none, a URI reference (RFC 3986). Default: `millrace`. */
+  /** `source` of events without one, a URI reference (RFC 3986). Default: `millrace`. */
   readonly source?: string
-  /** Events in memory. 1 to 10,000,000, default 100,000. */
+  /** Most events in memory. 1 to 10,000,000, default 100,000. */
   readonly maxQueueEvents?: number
-  /** Bytes of them, as JSON. 1 KiB to 4 GiB, default 32 MiB. */
+  /** Most bytes of these events, as JSON. 1 KiB to 4 GiB, default 32 MiB. */
   readonly maxQueueBytes?: number
-  /** Events in one request. 1 to 1,000,000, default 1000; the service takes MAX_REQUEST_EVENTS. */
+  /** Most events in one request. 1 to 1,000,000, default 1000; the limit of the service is MAX_REQUEST_EVENTS. */
   readonly maxBatchEvents?: number
-  /** Bytes of one request before compression. 1 KiB to 64 MiB, default 256 KiB; in a page never more than 30 KiB. */
+  /** Most bytes of one request before compression. 1 KiB to 64 MiB, default 256 KiB; in a page at most 30 KiB. */
   readonly maxBatchBytes?: number
-  /** How long an event waits for others, milliseconds. 0 to 3,600,000, default 100. */
+  /** How long an event waits for more events, milliseconds. 0 to 3,600,000, default 100. */
   readonly maxBatchAgeMs?: number
-  /** Requests from this size are compressed; Infinity: none. Default 1024, and none to the loopback. */
+  /** Requests from this size on are compressed; Infinity: never. Default 1024; never on the loopback. */
   readonly gzipMinBytes?: number
-  /** Requests at a time. 1 to 64, default 1; with more, events of the same key may overtake each other. */
+  /** Concurrent requests. 1 to 64, default 1; with more, events with the same key may change their order. */
   readonly concurrency?: number
-  /** For one request with its answer, milliseconds. 1 to 3,600,000, default 30,000. */
+  /** Timeout of one request with its answer, milliseconds. 1 to 3,600,000, default 30,000. */
   readonly requestTimeoutMs?: number
-  /** Upper bound of the first wait after a failure, milliseconds. 1 to 3,600,000, default 200. */
+  /** Upper bound of the first delay after a failure, milliseconds. 1 to 3,600,000, default 200. */
   readonly retryBaseMs?: number
-  /** Upper bound of any wait that the service does not ask for, milliseconds. 1 to 3,600,000, default 30,000. */
+  /** Upper bound of delays that the service does not ask for, milliseconds. 1 to 3,600,000, default 30,000. */
   readonly retryMaxMs?: number
-  /** Keeps batches over the end of the process or the page. Default: memory alone. */
+  /** Keeps batches after the end of the process or the page. Default: none; batches are only in memory. */
   readonly store?: Store
-  /** The current trace (https://www.w3.org/TR/trace-context/), asked for each event that has no `traceparent`. */
+  /** Returns the current trace (https://www.w3.org/TR/trace-context/). Called for each event without `traceparent`. */
   readonly traceparent?: () => string | undefined
-  /** Events that are not sent (any more); empty when they cannot be read. Default: a line on the console. */
+  /** Called with events that are dropped; empty when they cannot be read. Default: writes a line to the console. */
   readonly onDropped?: (events: readonly TrackedEvent[], reason: DropReason) => void
-  /** Events that the service will never take, and its reason. Default: a line on the console. */
+  /** Called with events that the service will never accept, and its reason. Default: writes a line to the console. */
   readonly onRejected?: (events: readonly TrackedEvent[], problem: Problem) => void
-  /** A request is sent again after a wait. */
+  /** Called when a request will be sent again after a delay. */
   readonly onRetry?: (retry: Retry) => void
-  /** The store failed; the events stay in memory. Default: a line on the console. */
+  /** Called when the store failed; the events stay in memory. Default: writes a line to the console. */
   readonly onStoreFailure?: (error: unknown) => void
 }
 
@@ -65,7 +65,7 @@ const MIB = 1024 * KIB
 const HOUR_MS = 3_600_000
 const LOOPBACK = /^(?:localhost|.+\.localhost|127(?:\.\d{1,3}){3}|\[::1\])$/
 
-/** Name → least, most, default. */
+/** Name → minimum, maximum, default. */
 const RANGES = {
   maxQueueEvents: [1, 10_000_000, 100_000],
   maxQueueBytes: [KIB, 4096 * MIB, 32 * MIB],
@@ -91,7 +91,7 @@ export function numbersOf(options: ClientOptions): Numbers {
   return isPage ? { ...numbers, maxBatchBytes: Math.min(numbers.maxBatchBytes, MAX_PAGE_BATCH_BYTES) } : numbers
 }
 
-/** @throws TypeError when the address, and RangeError when a number cannot be used. */
+/** @throws TypeError for an invalid address; RangeError for an invalid number. */
 export function targetOf(options: ClientOptions, timeoutMs: number): Target {
   const { key } = options
   const url = addressOf(options.url)

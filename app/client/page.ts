@@ -1,17 +1,18 @@
 /**
- * What only a page has: it can go away at any moment, and a network comes back. Elsewhere nothing of it is there.
+ * Events of a web page: the page can end at any moment, and the network can come back. Outside of a page, this module
+ * does nothing.
  *
- * A request of a page ends with the page, unless it says `keepalive`. The bodies of all such requests under way may
- * have 64 KiB together (https://fetch.spec.whatwg.org/#http-network-or-cache-fetch). `sendBeacon` has the same limit,
- * and cannot send a key or a content type that other origins allow: `fetch` does both.
+ * A request ends with its page, unless it has `keepalive`. All such requests in progress may have bodies of 64 KiB
+ * together (https://fetch.spec.whatwg.org/#http-network-or-cache-fetch). `sendBeacon` has the same limit, and cannot
+ * send a key or a content type that other origins allow. `fetch` can do both.
  */
 
 const KEEPALIVE_BYTES = 64 * 1024
 
-/** One request under way and one more, for what is there when the page is left, fit together. */
+/** Small enough that two requests fit: one in progress, and one with the rest when the user leaves the page. */
 export const MAX_PAGE_BATCH_BYTES = 30 * 1024
 
-/** The part of `window` that is used here: no types of browsers where Node has to know them. */
+/** The part of `window` that is used here, so that Node needs no browser types. */
 interface PageGlobals {
   readonly document?: { readonly visibilityState: string }
   readonly location?: { readonly href: string }
@@ -23,10 +24,10 @@ const page: PageGlobals = globalThis as object
 
 export const isPage: boolean = page.document !== undefined && page.addEventListener !== undefined
 
-/** What relative addresses are relative to. */
+/** Base of relative addresses. */
 export const pageAddress: string | undefined = isPage ? page.location?.href : undefined
 
-/** Bytes of the requests that outlive the page. */
+/** Counts the bytes of the requests that outlive the page. */
 export class KeepaliveBudget {
   #usedBytes = 0
 
@@ -47,12 +48,12 @@ export class KeepaliveBudget {
 }
 
 interface PageEvents {
-  /** It is hidden, and on a phone may be ended without another word; or it is left. */
+  /** Called when the user leaves the page, or it becomes hidden: a phone may then end it without further notice. */
   readonly onLeave: () => void
   readonly onOnline: () => void
 }
 
-/** @returns what ends it. */
+/** @returns a function that stops watching. */
 export function watchPage({ onLeave, onOnline }: PageEvents): () => void {
   if (!isPage) return () => undefined
   const onVisibility = () => {

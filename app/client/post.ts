@@ -1,16 +1,16 @@
-/** One request: compressed where it pays, within a time, and what its answer means. */
+/** Sends one request, compressed if that is worth it, with a time limit, and judges its answer. */
 import { type Answer, judge } from './answer.ts'
 import type { KeepaliveBudget } from './page.ts'
 import type { Body } from './store.ts'
 
 export interface Target {
-  /** Of the service; a path in it stays in front of `/v1/events`. */
+  /** URL of the service; a path in it stays in front of `/v1/events`. */
   readonly url: URL
   readonly key: string | undefined
-  /** Bodies from this size are compressed; Infinity: none. */
+  /** Bodies from this size on are compressed; Infinity: never. */
   readonly gzipMinBytes: number
   readonly timeoutMs: number
-  /** In a page: requests that fit outlive it. */
+  /** Set in a page: requests that fit into it outlive the page. */
   readonly keepalive: KeepaliveBudget | undefined
 }
 
@@ -27,7 +27,7 @@ export async function encode(body: Body, { gzipMinBytes }: Target): Promise<Enco
   return { body: new Uint8Array(await new Response(stream).arrayBuffer()), isGzip: true }
 }
 
-/** Never rejects: without an answer, it is one for later. @param stop ends it early. */
+/** Never rejects: without an answer, the result is `later`. @param stop ends the request early. */
 export async function post({ body, isGzip }: Encoded, target: Target, stop: AbortSignal): Promise<Answer> {
   const { url, key, timeoutMs, keepalive } = target
   const outlives = keepalive?.take(body.length) ?? false
@@ -45,7 +45,7 @@ export async function post({ body, isGzip }: Encoded, target: Target, stop: Abor
       },
       body,
       keepalive: outlives,
-      redirect: 'manual', // a POST would become a GET of something else
+      redirect: 'manual', // a redirect would turn the POST into a GET
       signal: ending.signal,
     })
     return await judge(response)
@@ -58,7 +58,7 @@ export async function post({ body, isGzip }: Encoded, target: Target, stop: Abor
   }
 }
 
-/** `fetch failed` says nothing; what Node knows of it is the cause. */
+/** The reason of a failed fetch: the message `fetch failed` does not help, but Node sets the cause. */
 function reasonOf(error: unknown): string {
   const { cause } = error as { cause?: unknown }
   if (cause instanceof Error) return `no answer: ${cause.message || String((cause as { code?: unknown }).code)}`

@@ -1,16 +1,15 @@
 /**
- * What was tracked and is not answered yet: bounded in memory, in order, as the bytes that requests send.
+ * The events that were tracked and are not answered yet: bounded in memory, in order, as the bytes that requests send.
  *
  *     add(line) ─▶ page ─full, old, or flush─▶ sealed ─▶ waiting ─take()─▶ being sent ─▶ settle()
  *                                                │          ▲                 │
  *                                                ▼          └── putBack() ◀───┤
  *                                              store                          └─▶ replace() by smaller parts
  *
- * - Memory holds at most `maxEvents` and `maxBytes`; what the store has taken and is waiting leaves memory, and is
- *   read back when it is sent. A page is of a fixed size and used again, so a small batch is as large as what is in
- *   it.
+ * - Memory holds at most `maxEvents` and `maxBytes`. A waiting batch that the store has accepted leaves memory, and is
+ *   read back when it is sent. A page has a fixed size and is reused, so a small batch is only as large as its events.
  * - A sealed batch may be sent in parts. Its origin is settled, and removed from the store, with the last part.
- * - Without a store an old page waits while batches are waiting before it: nobody would send it sooner, and it fills.
+ * - Without a store, an old page stays open while other batches wait before it: it could not be sent sooner anyway.
  */
 import { LineBuffer, lineOf } from './line-buffer.ts'
 import type { Body, Store, StoredBatch } from './store.ts'
@@ -20,31 +19,31 @@ export interface QueueOptions {
   readonly maxBytes: number
   readonly maxBatchEvents: number
   readonly maxBatchBytes: number
-  /** How long an event waits for others, milliseconds. */
+  /** How long an event waits for more events, milliseconds. */
   readonly maxBatchAgeMs: number
   readonly store: Store | undefined
-  /** Called when there may be something to take. */
+  /** Called when `take` may return a part. */
   readonly onReady: () => void
   readonly onStoreFailure: (error: unknown) => void
 }
 
-/** A sealed batch, in however many parts it is sent. */
+/** A sealed batch, which may be sent in several parts. */
 interface Origin {
   readonly number: number
   parts: number
   key?: unknown
 }
 
-/** What one request sends. */
+/** The events of one request. */
 export interface Part {
   readonly origin: Origin
   readonly events: number
   readonly bytes: number
-  /** undefined while only the store has it. */
+  /** undefined while only the store has the body. */
   body: Body | undefined
-  /** Whether it is counted against the limits of memory. */
+  /** Whether the part counts against the limits of memory. */
   isInMemory: boolean
-  /** Whether it is the batch as it was sealed. */
+  /** Whether the part is the whole sealed batch. */
   readonly isWhole: boolean
 }
 
@@ -60,13 +59,13 @@ export class Queue {
   #isPageDue = false
   #timer: ReturnType<typeof setTimeout> | undefined
   readonly #waiting: Part[] = []
-  /** In the order of their numbers. */
+  /** Origins, in the order of their numbers. */
   readonly #origins = new Set<Origin>()
   #lastNumber = 0
   #waiters: Waiter[] = []
   #memory = { events: 0, bytes: 0 }
   #stored = { events: 0, bytes: 0 }
-  /** Work of the store, one after the other. */
+  /** Operations of the store, one after the other. */
   #storing: Promise<void> = Promise.resolve()
 
   constructor(options: QueueOptions) {
@@ -74,7 +73,7 @@ export class Queue {
     this.#page = new LineBuffer(options.maxBatchBytes)
   }
 
-  /** Tracked and not answered, wherever it is. */
+  /** Events that are tracked and not answered, in memory and in the store. */
   get events(): number {
     return this.#memory.events + this.#stored.events
   }
@@ -87,7 +86,7 @@ export class Queue {
     return this.#memory.bytes
   }
 
-  /** Takes what an earlier run has left in the store. @returns how many events. */
+  /** Adds the batches that an earlier run left in the store. @returns how many events. */
   async restore(): Promise<number> {
     const loading = this.#load()
     this.#storing = loading.then(() => undefined)
@@ -124,27 +123,29 @@ export class Queue {
     return 'queued'
   }
 
-  /** The next part to send; the one that takes it settles it, replaces it or puts it back. */
+  /** The next part to send. The caller must settle it, replace it or put it back. */
   take(): Part | undefined {
     if (this.#waiting.length === 0 && this.#isPageDue) this.#seal()
     return this.#waiting.shift()
   }
 
-  /** @throws whatever the store throws when it cannot read its own. */
+  /** @throws errors of the store when it cannot read a batch. */
   async bodyOf(part: Part): Promise<Body> {
     part.body ??= await this.#options.store?.read(part.origin.key)
     if (part.body === undefined) throw new Error('a batch that is not in memory needs a store')
     return part.body
   }
 
-  /** To the front: it was not sent, or not answered. */
+  /** Puts a part back at the front: it was not sent, or not answered. */
   putBack(part: Part): void {
-    // The store has batches as they were sealed: what is left of one is only here.
+    // The store has only whole batches, so the body of a part must stay in memory.
     if (!part.isInMemory && part.isWhole) part.body = undefined
     this.#waiting.unshift(part)
   }
 
-  /** These bodies are sent instead, before all others. Each has other events of the part; the rest of it is settled. */
+  /**
+   * Replaces a part by these bodies, which are sent first. Each has some of its events; all other events are settled.
+   */
   replace(part: Part, bodies: readonly { readonly body: Body; readonly events: number }[]): void {
     const count = this.#countOf(part)
     part.origin.parts += bodies.length
@@ -157,7 +158,7 @@ export class Queue {
     this.settle(part)
   }
 
-  /** Answered or given up: nothing is to be done with it any more. */
+  /** Ends a part: it was answered or given up. */
   settle(part: Part): void {
     const count = this.#countOf(part)
     count.events -= part.events
@@ -170,7 +171,7 @@ export class Queue {
     this.#answerWaiters()
   }
 
-  /** Ends the page, and resolves once all that was added before is settled. */
+  /** Seals the page, and resolves once all events added so far are settled. */
   flush(): Promise<void> {
     this.sealPage()
     return new Promise((resolve) => {
@@ -183,7 +184,7 @@ export class Queue {
     if (this.#page.lines > 0) this.#seal()
   }
 
-  /** Takes out what only memory has, and closes the store. @returns the bodies that are lost with it. */
+  /** Removes the batches that are only in memory, and closes the store. @returns their bodies, which are lost. */
   async close(): Promise<readonly Body[]> {
     this.sealPage()
     await this.#storing
@@ -226,7 +227,7 @@ export class Queue {
     if (!store) return
     const { origin, events } = part
     this.#storing = this.#storing.then(async () => {
-      if (origin.parts === 0) return // answered before it was its turn
+      if (origin.parts === 0) return // already answered
       try {
         origin.key = await store.add(body, events)
       } catch (error) {

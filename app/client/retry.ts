@@ -1,19 +1,19 @@
-/** When a request that failed for a moment is sent again. */
+/** When a request is sent again after a temporary failure. */
 
 export interface RetryPolicy {
-  /** Upper bound of the first wait, milliseconds. */
+  /** Upper bound of the first delay, milliseconds. */
   readonly baseMs: number
-  /** Upper bound of any wait that the service does not ask for, milliseconds. */
+  /** Upper bound of delays that the service does not ask for, milliseconds. */
   readonly maxMs: number
 }
 
-/** A service that asks for more, or a clock that is wrong, would look like a client that has stopped. */
+/** Longest Retry-After that is followed: with a longer one, or a wrong clock, the client would seem to have stopped. */
 export const MAX_RETRY_AFTER_MS = 10 * 60_000
 
 /**
- * Exponential backoff with full jitter: anywhere between 0 and the doubling bound, so that clients that failed together
- * do not come back together (Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015). Delivery to sinks
- * has the same rule (app/delivery/backoff.ts), with timers of Node that browsers do not have.
+ * Exponential backoff with full jitter: a random delay between 0 and a bound that doubles. So clients that failed
+ * together do not retry together (Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015). Delivery to
+ * sinks has the same rule (app/delivery/backoff.ts), with timers of Node that browsers do not have.
  * @param attempt 1 after the first failure.
  */
 export function backoffMs(attempt: number, { baseMs, maxMs }: RetryPolicy, random: () => number = Math.random): number {

@@ -1,4 +1,4 @@
-/** Sends what waits in the queue until each event is answered: repeats, divides, and says what was refused. */
+/** Sends the queued events until each is answered: retries and divides requests, and reports refused events. */
 import type { Event } from '../event/cloud-event.ts'
 import type { Answer, Problem, RejectedEvent } from './answer.ts'
 import { countLines, eventsOf, halves, pick } from './lines.ts'
@@ -14,7 +14,7 @@ export interface Retry {
   /** 1 after the first failure. */
   readonly attempt: number
   readonly waitMs: number
-  /** In the request. */
+  /** Events in the request. */
   readonly events: number
 }
 
@@ -22,12 +22,12 @@ export interface SenderOptions {
   readonly queue: Queue
   readonly target: Target
   readonly retry: RetryPolicy
-  /** Requests under way at a time. */
+  /** Concurrent requests. */
   readonly concurrency: number
   readonly onSent: (events: number, duplicates: number) => void
   readonly onRetry: (retry: Retry) => void
   readonly onRejected: (events: readonly Partial<Event>[], problem: Problem) => void
-  /** The store could not give back what it has taken. */
+  /** Called when the store cannot read events back. */
   readonly onUnreadable: (events: number, error: unknown) => void
 }
 
@@ -36,12 +36,12 @@ const NOT_ACCEPTABLE = { type: 'urn:millrace:problem:no-valid-event', title: 'No
 export class Sender {
   readonly #options: SenderOptions
   readonly #stop = new AbortController()
-  /** Ends waits between tries early. */
+  /** Aborted to end delays between retries early. */
   #hurry = new AbortController()
   #isOpen = false
-  /** Answers in a row that left out valid events. */
+  /** Consecutive answers in which valid events were not stored. */
   #unstored = 0
-  /** Lanes that take one part after the other. */
+  /** Lanes: each sends one part after the other. */
   #lanes = new Set<Promise<void>>()
 
   constructor(options: SenderOptions) {
@@ -53,7 +53,7 @@ export class Sender {
     this.wake()
   }
 
-  /** There may be something to send. */
+  /** Call when there may be something to send. */
   wake(): void {
     while (this.#isOpen && this.#lanes.size < this.#options.concurrency) {
       const part = this.#options.queue.take()
@@ -62,13 +62,13 @@ export class Sender {
     }
   }
 
-  /** Tries again at once, for whatever waits between tries. */
+  /** Retries at once every request that waits for its retry. */
   hurry(): void {
     this.#hurry.abort()
     this.#hurry = new AbortController()
   }
 
-  /** The page is left: sends at once what may outlive it. The rest stays where it is. */
+  /** The user leaves the page: sends at once the parts that may outlive it. The rest stays queued. */
   leave(): void {
     const { queue, target } = this.#options
     queue.sealPage()
@@ -82,7 +82,7 @@ export class Sender {
     }
   }
 
-  /** Ends requests and waits; what they had is in the queue again. */
+  /** Ends requests and delays. Their events go back into the queue. */
   async stop(): Promise<void> {
     this.#isOpen = false
     this.#stop.abort()
@@ -104,7 +104,7 @@ export class Sender {
     }
   }
 
-  /** @param isLeaving there is no time to compress it. Up to the request, nothing is awaited then. */
+  /** @param isLeaving there is no time for compression, and nothing is awaited before the request. */
   async #send(part: Part, isLeaving = false): Promise<void> {
     const { queue, target } = this.#options
     let body: Body
@@ -121,7 +121,7 @@ export class Sender {
     if (this.#unstored > 0) await this.#wait('a part of the log did not take them', this.#unstored, 0, part.events)
   }
 
-  /** @returns undefined when it was stopped before there was an answer for good. */
+  /** @returns undefined when it was stopped before a final answer. */
   async #answerTo(part: Part, encoded: Encoded): Promise<Exclude<Answer, { kind: 'later' }> | undefined> {
     for (let attempt = 1; ; attempt++) {
       const answer = await post(encoded, this.#options.target, this.#stop.signal)
@@ -139,7 +139,7 @@ export class Sender {
     await pause(waitMs, this.#stop.signal, this.#hurry.signal)
   }
 
-  /** @returns false when valid events were not stored: they are in the queue again. */
+  /** @returns false when valid events were not stored: these are back in the queue. */
   #settle(part: Part, body: Body, answer: Exclude<Answer, { kind: 'later' }>): boolean {
     const { queue, onSent, onRejected } = this.#options
     if (answer.kind === 'refused') {

@@ -1,14 +1,13 @@
 /**
- * `millrace/client/spool`: keeps batches in files, for Node. What is in them is sent by this run or by the next one.
+ * `millrace/client/spool`: keeps batches in files, for Node. This run or the next one sends them.
  *
  *     <directory>/<UUIDv7>.ndjson   events, one a line: appended to, and emptied, by one process
  *
- * - Once each of its batches is answered, the file that is being written is emptied, and an older one is removed.
- *   After a crash all events of the files are sent again: they have their ids, so a service that deduplicates stores
- *   none twice.
- * - What a crash has cut off in the middle of a line is left out.
- * - `sync: 'batch'`: a batch counts as kept once `fdatasync` has returned, so a power cut takes only what came after.
- *   `sync: 'none'`: it is in the hands of the system; the end of the process costs nothing, a power cut the last
+ * - Once all batches of a file are answered, the current file is emptied, and an older file is removed. After a crash,
+ *   all events in the files are sent again. They keep their ids, so a service that deduplicates stores none twice.
+ * - A line that a crash has cut off is discarded.
+ * - `sync: 'batch'`: a batch counts as kept once `fdatasync` has returned, so a power cut loses only later batches.
+ *   `sync: 'none'`: the operating system writes it later. The end of the process loses nothing, a power cut the last
  *   seconds.
  *
  * A directory belongs to one process.
@@ -20,11 +19,11 @@ import type { Body, Store, StoredBatch } from './store.ts'
 import { uuidv7 } from './uuid.ts'
 
 export interface SpoolOptions {
-  /** Made when it is missing. */
+  /** Created if it is missing. */
   readonly directory: string
-  /** Of all files together. Default: 1 GiB. When it is reached, events stay in memory. */
+  /** Limit of all files together. Default: 1 GiB. Beyond it, events stay in memory. */
   readonly maxBytes?: number
-  /** A file that has so many bytes is followed by another one. Default: 8 MiB. */
+  /** Size at which a new file begins. Default: 8 MiB. */
   readonly maxFileBytes?: number
   /** Default: `batch`. */
   readonly sync?: 'batch' | 'none'
@@ -33,11 +32,11 @@ export interface SpoolOptions {
 interface SpoolFile {
   readonly path: string
   bytes: number
-  /** Not answered. */
+  /** Batches that are not answered. */
   batches: number
 }
 
-/** Where a batch is. */
+/** Where a batch is stored. */
 interface Place {
   readonly file: SpoolFile
   readonly at: number
@@ -47,7 +46,7 @@ interface Place {
 const MIB = 1024 * 1024
 const NEWLINE = 0x0a
 const EXTENSION = '.ndjson'
-/** What an earlier run has left is sent in requests of about this size. */
+/** Approximate size of the requests that send events of an earlier run. */
 const RESTORED_BATCH_BYTES = 256 * 1024
 const RESTORED_BATCH_EVENTS = 1000
 
@@ -82,7 +81,7 @@ class Spool implements Store<Place> {
     const { file, handle } = this.#current
     const at = file.bytes
     try {
-      // At its place, not at the end: a write that failed half-way is written over.
+      // Write at a position, not at the end, so that a retry overwrites a partial write.
       for (let written = 0; written < body.length; ) {
         written += (await handle.write(body, written, body.length - written, at + written)).bytesWritten
       }
@@ -156,7 +155,7 @@ class Spool implements Store<Place> {
   }
 }
 
-/** Whole lines, some at a time. */
+/** Divides the content into batches of complete lines. */
 function* batchesIn(content: Uint8Array): Generator<readonly [at: number, end: number]> {
   let at = 0
   let end = 0
@@ -174,7 +173,7 @@ function* batchesIn(content: Uint8Array): Generator<readonly [at: number, end: n
   if (events > 0) yield [at, end]
 }
 
-/** A new file is there after a power cut only when its directory was synced. */
+/** Makes a new file name durable: after a power cut, the file exists only if its directory was synced. */
 async function syncDirectory(directory: string): Promise<void> {
   const handle = await open(directory)
   try {

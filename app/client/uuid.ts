@@ -1,25 +1,25 @@
 /**
- * Ids of events: UUIDs of version 7 (RFC 9562, section 5.7), rising also within a millisecond and when the clock steps
- * back.
+ * Ids of events: UUIDs of version 7 (RFC 9562, section 5.7). They increase also within a millisecond, and when the
+ * clock is set back.
  *
  *     time, 48 bits │ 7 │ counter, 12 bits │ variant, 2 bits │ random, 62 bits
  */
 
-/** Eight are in the id, two begin the counter. */
+/** Random bytes for one id: eight in the id, two for the start of the counter. */
 const RANDOM_BYTES = 10
-/** Drawn together: one call of the generator costs as much as a hundred ids. */
+/** Ids whose random bytes are drawn together, because one call of the generator costs as much as a hundred ids. */
 const POOL_IDS = 128
 const pool = new Uint8Array(RANDOM_BYTES * POOL_IDS)
 let poolAt = pool.length
 
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
 const MAX_COUNTER = 0xfff
-/** A new millisecond begins in the lower half of the counter, so that there is room above (section 6.2, method 1). */
+/** Each millisecond starts in the lower half of the counter, which leaves room to count up (section 6.2, method 1). */
 const COUNTER_SEED_MASK = 0x7ff
 
 let lastMs = 0
 let counter = 0
-/** Of `lastMs`, with the version. */
+/** First part of the id for `lastMs`, with the version. */
 let head = ''
 
 /** @param nowMs milliseconds since 1970. */

@@ -1,10 +1,10 @@
-/** Whether `hooks` of a config file can be used. Their secrets are read when the service starts: see secrets.ts. */
+/** Checks `hooks` of a config file. Their secrets are read when the service starts: see secrets.ts. */
 import { nearestName } from '../edit-distance.ts'
 import { describe } from '../event.ts'
 import { MAX_HOOKS } from '../observability/metrics-contract.ts'
 import { PROVIDERS } from './scheme.ts'
 
-/** What a value must be, when it is not that. */
+/** Returns what a value must be, if it is invalid; otherwise undefined. */
 type Rule = (value: unknown) => string | undefined
 
 const MAX_SECRETS = 10
@@ -12,7 +12,7 @@ const MAX_EXTENSIONS = 20
 const NAME = /^[a-z0-9][a-z0-9_-]{0,63}$/
 const HEADER = /^[\w!#$%&'*+.^`|~-]{1,100}$/
 const EXTENSION = /^[a-z0-9]{1,64}$/
-/** Set by the service, or attributes that are no extensions (CloudEvents 1.0, section 3). */
+/** Attributes that the service sets, or that are not extensions (CloudEvents 1.0, section 3). */
 const TAKEN = new Set(
   'specversion id source type subject time datacontenttype dataschema data authtype authid authclaims'.split(' '),
 )
@@ -77,7 +77,7 @@ const HMAC = {
   type: field,
 }
 
-/** @param fail makes the error that is thrown, for the file. */
+/** @param fail makes the error to throw, which names the file. */
 export function checkHooks(fail: (problem: string) => Error, hooks: unknown): void {
   if (hooks === undefined) return
   if (!isObject(hooks))
@@ -109,7 +109,7 @@ function checkSignature(fail: (problem: string) => Error, { signature, id }: Rea
   if (signed === undefined) return
   const holds = (name: string) => String(signed).split(`{${name}}`).length - 1
   if (holds('body') !== 1) throw fail('.signed must hold {body} once')
-  // A timestamp that is not signed could be changed, and then there would be no window.
+  // A timestamp that is not signed could be changed, so it would not limit replays.
   if (holds('timestamp') > 0 !== (timestamp !== undefined))
     throw fail('.signed must hold {timestamp} if timestamp is set, and only then')
   if (holds('id') > 0 && !(isObject(id) && 'header' in id)) throw fail('.signed holds {id}: set id to { header: NAME }')

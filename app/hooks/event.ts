@@ -1,10 +1,10 @@
 /**
  * A verified request → one CloudEvent around its body:
  *
- *     id      the provider's own, so that a delivery that is repeated is the same event
+ *     id      the provider's own, so that a repeated delivery is the same event
  *     source  /hooks/<name>
  *     type    github.push
- *     time    when it was signed, else when it came
+ *     time    when it was signed, else when it was received
  *     data    the bytes of the body as they are, if they are JSON; else data_base64
  */
 import { isUtf8 } from 'node:buffer'
@@ -38,7 +38,7 @@ export function eventOfHook(
   const name = read(fields.type) ?? read(fields.otherType)
   const isData = isJson(body)
   const event = {
-    // Without an id it is left to the log to complete the event: the same input, the same id.
+    // Without an id, the log completes the event, so that the same input always gets the same id.
     ...(id !== undefined && { specversion: '1.0', id }),
     source: `/hooks/${hook.name}`,
     type: name === undefined ? typePrefix : `${typePrefix}.${name}`,
@@ -54,7 +54,7 @@ export function eventOfHook(
   return events
 }
 
-/** Whether a body can be `data` as it is. */
+/** Whether a body can be `data` unchanged. */
 function isJson(body: Buffer): boolean {
   return isUtf8(body) && scanner.scan(body, 'one', () => undefined).isSound
 }
@@ -68,7 +68,7 @@ function extensionsOf({ extensions }: OpenHook, headers: Headers['headers']): Re
   return found
 }
 
-/** A text or a whole number; undefined where there is none. */
+/** A string or a whole number, as text; undefined if there is neither. */
 export function textAt(field: Field | undefined, headers: Headers['headers'], body: Buffer): string | undefined {
   if (field === undefined) return undefined
   if ('header' in field) {

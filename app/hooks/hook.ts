@@ -13,24 +13,24 @@ export type Hook = ProviderHook | HmacHook
 
 interface HookOptions {
   /**
-   * Environment variables with a secret each. With `secretFiles`, 1 to 10 secrets of 16 bytes or more: a signature with
-   * any of them is good. Default: none.
+   * Environment variables with one secret each. Together with `secretFiles`, 1 to 10 secrets of 16 bytes or more: a
+   * signature with any of them is valid. Default: none.
    */
   readonly secretVariables?: readonly string[]
-  /** Files with a secret each, read at the start; white space around the secret is left out. Default: none. */
+  /** Files with one secret each, read at the start; white space around the secret is removed. Default: none. */
   readonly secretFiles?: readonly string[]
-  /** How far the signed timestamp may be from the clock here, 1 to 3600 s, where the scheme has one. Default: 300. */
+  /** Largest difference of the signed timestamp from our clock, 1 to 3600 s, if the scheme has one. Default: 300. */
   readonly toleranceSeconds?: number
   /**
-   * What `type` of events begins with, before a dot: 1 to 64 letters, digits, `_`, `-` and `.`. Default: the provider;
-   * for `standard-webhooks` and `hmac`, the name of the hook.
+   * Prefix of the `type` of events, before a dot: 1 to 64 letters, digits, `_`, `-` and `.`. Default: the provider; for
+   * `standard-webhooks` and `hmac`, the name of the hook.
    */
   readonly typePrefix?: string
   /** Extension attributes from headers: name of the attribute → name of the header. At most 20. Default: none. */
   readonly extensions?: Readonly<Record<string, string>>
   /**
    * Host names of senders that may ask for permission (CloudEvents WebHook, `WebHook-Request-Origin`), or `*` for all;
-   * at most 100. Default: none, and nobody is answered.
+   * at most 100. Default: none, so no such request is permitted.
    */
   readonly allowedOrigins?: readonly string[]
 }
@@ -43,13 +43,13 @@ export interface ProviderHook extends HookOptions {
 export interface HmacHook extends HookOptions {
   readonly provider: 'hmac'
   readonly signature: SignatureScheme
-  /** Where the id of a delivery stands. Default: nowhere; the log makes one, and a repeat is another event. */
+  /** Where to find the id of a delivery. Default: none; the log creates an id, so a repeat is another event. */
   readonly id?: Field
-  /** Where the name of the event stands. Default: nowhere, and `type` is `typePrefix` alone. */
+  /** Where to find the name of the event. Default: none; `type` is then `typePrefix` alone. */
   readonly type?: Field
 }
 
-/** A hook with all that a request is judged by. Plain data. */
+/** A hook with all data that is needed to verify a request. Plain data. */
 export interface OpenHook {
   readonly name: string
   readonly provider: Hook['provider']

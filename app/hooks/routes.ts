@@ -1,10 +1,10 @@
 /**
- * `POST /v1/hooks/<name>`, a route for each hook that is declared:
+ * `POST /v1/hooks/<name>`, one route for each declared hook:
  *
- *     body ─verify─▶ signed by who knows the secret ─inflate─▶ event ═ channel of all events ═▶ 202 once durable
+ *     body ─verify─▶ valid signature ─inflate─▶ event ═ channel of all events ═▶ 202 once durable
  *
- * Nobody has a key here, so the bodies that are being received have a bound of their own: a client that cannot sign
- * takes no room from clients with keys.
+ * These routes need no key. So the bodies in progress have their own limit: a client that cannot sign takes no room
+ * from clients with keys.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { MillraceError } from '../errors.ts'
@@ -17,21 +17,21 @@ import type { OpenHook } from './hook.ts'
 import { verify } from './verify.ts'
 
 const NO_BYTES = Buffer.alloc(0)
-/** Slack's have 80 characters. */
+/** Challenges of Slack have 80 characters. */
 const MAX_CHALLENGE_LENGTH = 1024
-/** Of what clients may have in progress. */
+/** Hooks get one part in this many of the limit for requests in progress. */
 const SHARE_IN_PROGRESS = 4
 
 export interface HooksOptions {
   readonly hooks: readonly OpenHook[]
   readonly events: EventsOptions
-  /** Of all bodies of clients; hooks may have a quarter of that beside them, and at least one body. */
+  /** Limit for bodies of clients with keys. Hooks get a quarter of it in addition, and at least one body. */
   readonly maxInProgressBytes: number
-  /** Requests a minute that a sender is told it may make; undefined: as many as it likes. */
+  /** Allowed requests a minute, as told to a sender that asks; undefined: no limit. */
   readonly requestsPerMinute: number | undefined
 }
 
-/** Called in a scope of its own. */
+/** Register this in its own Fastify scope. */
 export function hooksRoutes(app: FastifyInstance, options: HooksOptions): void {
   const { hooks, events, maxInProgressBytes } = options
   const { maxBodyBytes, scheduler, counts } = events
@@ -59,7 +59,7 @@ function resultOf(statusCode: number): HookResult {
   return statusCode === 401 ? 'unverified' : 'refused'
 }
 
-/** @throws MillraceError SIGNATURE_INVALID; MALFORMED for an empty body; what {@link receive} throws. */
+/** @throws MillraceError SIGNATURE_INVALID; MALFORMED for an empty body; the errors of {@link receive}. */
 function take(
   hook: OpenHook,
   request: FastifyRequest<{ Body: Buffer | undefined }>,
@@ -88,8 +88,8 @@ function verifyOrAsk(hook: OpenHook, { headers }: FastifyRequest, signed: Buffer
 }
 
 /**
- * What Slack wants to read back before it sends events (https://docs.slack.dev/reference/events/url_verification). Only
- * who has signed it is answered.
+ * The challenge that Slack expects back before it sends events
+ * (https://docs.slack.dev/reference/events/url_verification). It is answered only if its signature is valid.
  */
 function challengeOf({ provider }: OpenHook, { headers }: FastifyRequest, body: Buffer): string | undefined {
   if (provider !== 'slack' || textAt({ member: 'type' }, headers, body) !== 'url_verification') return undefined
@@ -99,8 +99,9 @@ function challengeOf({ provider }: OpenHook, { headers }: FastifyRequest, body: 
 }
 
 /**
- * A sender asks whether it may send here (https://github.com/cloudevents/spec/blob/main/cloudevents/http-webhook.md,
- * section 4). A callback (`WebHook-Request-Callback`) is not called: it would let anyone make this service ask others.
+ * Answers a sender that asks whether it may send here
+ * (https://github.com/cloudevents/spec/blob/main/cloudevents/http-webhook.md, section 4). A callback
+ * (`WebHook-Request-Callback`) is not called: it would let anyone make this service send requests to other hosts.
  */
 function permit(
   { allowedOrigins }: OpenHook,

@@ -1,5 +1,5 @@
 /**
- * How senders sign. All of them send an HMAC of a text that holds the body, encoded in a header, with a prefix:
+ * Signature schemes of senders. All of them send an HMAC of a text with the body, encoded in a header, with a prefix:
  *
  *     GitHub             x-hub-signature-256: sha256=HEX               of {body}
  *     Shopify            x-shopify-hmac-sha256: BASE64                 of {body}
@@ -8,22 +8,22 @@
  *     Standard Webhooks  webhook-signature: v1,BASE64 v1,BASE64        of {id}.{timestamp}.{body}
  */
 
-/** Where a value stands: in a header, or in the body (`event.type`: the member `type` of the member `event`). */
+/** Where a value is: in a header, or in the body (`event.type`: the member `type` of the member `event`). */
 export type Field = { readonly header: string } | { readonly member: string }
 
 export interface EventFields {
   readonly id?: Field | undefined
   readonly type?: Field | undefined
-  /** Used where there is no `type`. */
+  /** Used if there is no `type`. */
   readonly otherType?: Field | undefined
 }
 
 export interface SignatureScheme {
-  /** Header with the signature, or with several. */
+  /** Header with one or more signatures. */
   readonly header: string
-  /** What stands between several. Default: there is one. */
+  /** Separator between signatures. Default: there is only one signature. */
   readonly separator?: string
-  /** What a signature begins with. Default: nothing. */
+  /** Prefix of a signature. Default: none. */
   readonly prefix?: string
   /** Default: `hex`, in lower case or upper case. */
   readonly encoding?: 'hex' | 'base64'
@@ -36,7 +36,9 @@ export interface SignatureScheme {
   readonly signed?: string
   /** Header with the time of the signature, since the epoch; `unit` is `s` by default. Default: none, and no window. */
   readonly timestamp?: { readonly header: string; readonly prefix?: string; readonly unit?: 's' | 'ms' }
-  /** What the text of the secret is. Default: `utf8`, the key itself. A prefix `whsec_` before base64 is left out. */
+  /**
+   * Encoding of the secret. Default: `utf8`, the text itself is the key. A prefix `whsec_` before base64 is removed.
+   */
   readonly secretEncoding?: 'utf8' | 'base64' | 'hex'
 }
 

@@ -1,17 +1,17 @@
-/** Hooks of the config file with their secrets, which stand in variables or files, never in the config file. */
+/** Reads the secrets of the hooks. They are in variables or files, never in the config file. */
 import { readFileSync } from 'node:fs'
 import { MillraceError, messageOf } from '../errors.ts'
 import type { Hook, OpenHook } from './hook.ts'
 import { type EventFields, PROVIDERS, type SignatureScheme } from './scheme.ts'
 
 const DEFAULT_TOLERANCE_SECONDS = 300
-/** As for API keys: nobody finds one by trying. */
+/** The same length as for API keys: too long to be guessed. */
 const MIN_SECRET_BYTES = 16
 
 /**
- * @param file what messages call the config file.
+ * @param file name of the config file in messages.
  * @param hooks checked by check.ts.
- * @throws MillraceError CONFIG_INVALID that names the hook and the variable or the file, never the secret.
+ * @throws MillraceError CONFIG_INVALID; its message names the hook and the variable or file, never the secret.
  */
 export function openHooks(
   file: string,
@@ -32,7 +32,7 @@ export function openHooks(
   })
 }
 
-/** Header names as Node has them: in lower case. */
+/** Converts header names to lower case, as Node has them. */
 function schemeOf(hook: Hook): { scheme: SignatureScheme; fields: EventFields } {
   if (hook.provider !== 'hmac') return PROVIDERS[hook.provider]
   const { signature, id, type } = hook

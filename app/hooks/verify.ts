@@ -1,6 +1,6 @@
 /**
- * Whether a request was signed with a secret of its hook, before anything of it is parsed or inflated. What is signed
- * is the body as it came after transfer: no sender compresses what it signs, and a client that cannot sign costs no
+ * Checks that a request was signed with a secret of its hook, before the body is parsed or inflated. The signature
+ * covers the body as it was received: no sender compresses what it signs, and so a client that cannot sign costs no
  * inflating.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto'
@@ -9,17 +9,17 @@ import { MillraceError } from '../errors.ts'
 import type { OpenHook } from './hook.ts'
 import type { SignatureScheme } from './scheme.ts'
 
-/** Each is compared with the HMAC of each secret. Senders that rotate a secret send two. */
+/** Most signatures: each is compared with the HMAC of each secret. A sender that rotates its secret sends two. */
 const MAX_SIGNATURES = 10
 const BODY = '{body}'
-/** As many digits as milliseconds since the epoch have for the next 30,000 years. */
+/** Enough digits for milliseconds since the epoch for the next 30,000 years. */
 const TIMESTAMP = /^\d{1,15}$/
 
 type Signed = Pick<OpenHook, 'scheme' | 'fields' | 'keys' | 'toleranceSeconds'>
 
 /**
- * @param body as it was received, with its content codings.
- * @returns when it was signed, milliseconds since the epoch; undefined where the scheme has no timestamp.
+ * @param body the body as received, with its content codings.
+ * @returns when it was signed, milliseconds since the epoch; undefined if the scheme has no timestamp.
  * @throws MillraceError SIGNATURE_INVALID.
  */
 export function verify(
@@ -42,7 +42,7 @@ export function verify(
       .update(body)
       .update(after)
     const wanted = Buffer.from(hmac.digest(scheme.encoding ?? 'hex'))
-    // All are compared, so that the time tells nothing about which one was close.
+    // Compare with all of them, so that the time does not depend on which one matches.
     for (const signature of signatures) if (isSame(wanted, signature, scheme)) isGood = true
   }
   if (isGood) return timestamp?.ms
@@ -64,7 +64,7 @@ function itemsOf(headers: IncomingHttpHeaders, name: string, separator: string |
   return found
 }
 
-/** Inside of the window around now: neither a replay of an old request nor one from a clock that is wrong. */
+/** The timestamp, if it is within the window around now. This refuses replays of old requests, and wrong clocks. */
 function timestampOf({ scheme, toleranceSeconds }: Signed, headers: IncomingHttpHeaders, nowMs: number) {
   const { header = '', prefix, unit = 's' } = scheme.timestamp ?? {}
   const separator = header === scheme.header ? scheme.separator : undefined
@@ -79,7 +79,7 @@ function timestampOf({ scheme, toleranceSeconds }: Signed, headers: IncomingHttp
   return { text, ms }
 }
 
-/** What is signed before the body and behind it. */
+/** The signed text before and after the body. */
 function signedAround({ scheme, fields }: Signed, headers: IncomingHttpHeaders, timestamp = ''): [string, string] {
   const { signed = scheme.timestamp ? `{timestamp}.${BODY}` : BODY } = scheme
   const { id } = fields
