@@ -1,7 +1,8 @@
 /**
- * The live page: its files, and the stream of snapshots it shows. One timer for all viewers, none without.
+ * The live page: its files, and the stream of snapshots that it shows. One timer serves all viewers; without viewers
+ * there is no timer.
  *
- *     timer ─▶ Snapshots.take ─▶ one text ─▶ every viewer (server-sent events; one that is slow misses some)
+ *     timer ─▶ Snapshots.take ─▶ one text ─▶ every viewer (server-sent events; a slow viewer misses some)
  */
 
 import type { ServerResponse } from 'node:http'
@@ -14,18 +15,18 @@ import { type SnapshotSource, Snapshots } from './snapshot.ts'
 
 export interface LiveOptions {
   readonly source: SnapshotSource
-  /** Of the public listener, for the command that a newcomer pastes; undefined where none is. */
+  /** URL of the public listener, for the example command on the page; undefined without a public listener. */
   readonly url: () => string | undefined
-  /** Sending needs an API key: the command has a place for it. */
+  /** Whether sending needs an API key; then the example command has a placeholder for it. */
   readonly needsKey: boolean
-  /** A replay needs the admin token: the page asks for it. */
+  /** Whether a replay needs the admin token; then the page asks for it. */
   readonly needsToken: boolean
 }
 
 const EVERY_MS = 1000
-/** Each holds a connection. */
+/** Limit, because each viewer holds a connection. */
 const MAX_VIEWERS = 64
-/** Scripts and styles of our own only, nothing inline, nothing from elsewhere, in no frame. */
+/** Only our own scripts and styles; nothing inline, nothing from other origins, no frames. */
 const POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -62,7 +63,7 @@ export async function livePage(
     const snapshots = new Snapshots(source)
     const publish = () => {
       latest = `data: ${JSON.stringify({ ...snapshots.take(), url: url(), needsKey, needsToken })}\n\n`
-      // A viewer that cannot keep up misses snapshots, it does not make them pile up here.
+      // A slow viewer misses snapshots, so that they do not pile up here.
       for (const viewer of viewers) if (!viewer.writableNeedDrain) viewer.write(latest)
     }
     publish()

@@ -1,7 +1,7 @@
 /**
- * The admin listener: the live page, metrics, health, dead letters. Never behind the load balancer: loopback unless ADMIN_HOST says
- * otherwise. A web page of another origin cannot use it: state changes need a header that a form cannot send, and a
- * Host that is this listener's own.
+ * The admin listener: the live page, metrics, health, dead letters. Never put it behind the load balancer: it is on
+ * loopback unless ADMIN_HOST is set. A web page of another origin cannot use it: state changes need a header that a
+ * form cannot send, and the Host of this listener.
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { type FastifyBaseLogger, type FastifyInstance, fastify, LogController } from 'fastify'
@@ -23,24 +23,23 @@ export interface AdminOptions {
   readonly notReady: () => string | undefined
   /** Metrics in Prometheus text format. */
   readonly scrape: () => Promise<{ contentType: string; text: string }>
-  /** What the service is and does, in short. */
+  /** Short description and state of the service. */
   readonly status: () => object
   readonly live: Omit<LiveOptions, 'needsToken'>
   /** Bearer token for state changes; empty: none is needed on loopback, and they are refused elsewhere. */
   readonly token: string
   readonly sinks: readonly string[]
-  /** The oldest dead letters of a sink that were not replayed yet. */
-  /** JSON texts. */
+  /** The oldest dead letters of a sink that were not replayed yet, as JSON texts. */
   readonly deadLetters: (sink: string, limit: number) => Promise<string[]>
   readonly replay: (sink: string) => Promise<ReplayResult | undefined>
 }
 
-/** No route has a body that means anything. */
+/** No route uses a request body. */
 const MAX_BODY_BYTES = 1024 * 1024
-/** Dead letters in one answer. */
+/** Most dead letters in one answer. */
 const MAX_LISTED = 10_000
 
-/** A header that makes a browser ask first (CORS preflight), which is never granted. */
+/** A header for which a browser sends a CORS preflight, which is never granted. */
 export const ADMIN_HEADER = 'x-millrace-admin'
 
 export function createAdmin(options: AdminOptions): FastifyInstance {
@@ -58,14 +57,14 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
   app.setErrorHandler(sendProblem)
   refuseForeignMethods(app.server, notCounted)
   answerExpectations(app.server, MAX_BODY_BYTES, notCounted)
-  const framing = { refusesDomains: false } // which says what to do about it in other words, below
+  const framing = { refusesDomains: false } // the hook below refuses domains, with its own message
   app.addHook('onRequest', ({ raw }, reply, done) => {
     if (isEnding(raw.socket)) return void reply.hijack()
     checkFraming(raw, framing)
     done()
   })
   if (isLoopback(host)) {
-    // DNS rebinding: a foreign name that resolves to this address is not us.
+    // DNS rebinding: refuse a foreign name that resolves to this address.
     app.addHook('onRequest', (request, _reply, done) => {
       if (isLoopback(request.hostname.replace(/^\[|\]$/g, ''))) done()
       else
@@ -102,7 +101,7 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
     if (request.headers[ADMIN_HEADER] === undefined) {
       throw new MillraceError('FORBIDDEN', `send the header "${ADMIN_HEADER}: 1"`)
     }
-    // A page of another site gets no further, whatever it manages to send.
+    // Refuse requests from pages of other sites, whatever their headers are.
     if (request.headers['sec-fetch-site'] === 'cross-site')
       throw new MillraceError('FORBIDDEN', 'asked from another site')
     if (token !== '' || !isLoopback(host)) requireToken(request.headers.authorization, token)
@@ -119,7 +118,7 @@ function limitOf(text = '100'): number {
   throw new MillraceError('MALFORMED', `limit is ${JSON.stringify(text)}: use a whole number from 1 to ${MAX_LISTED}`)
 }
 
-/** Beyond this machine, anyone who reaches the port may read; changing anything needs the token. */
+/** Without loopback, everyone who reaches the port may read. Every change needs the token. */
 function requireToken(authorization: string | undefined, token: string): void {
   if (token === '') {
     throw new MillraceError('FORBIDDEN', 'ADMIN_HOST is not loopback: set ADMIN_TOKEN, and send it as a bearer token')

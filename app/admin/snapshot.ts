@@ -1,6 +1,6 @@
 /**
- * What the live page shows, once a second while somebody watches: totals (the page makes rates of them, so that a
- * missed snapshot changes nothing), states, and the write latency of the last ten seconds.
+ * The data of the live page, taken once a second while there are viewers: totals, states, and the write latency of the
+ * last ten seconds. The page calculates rates from totals, so a missed snapshot does no harm.
  */
 import type { Bucket } from '../observability/histogram.ts'
 import { type Metrics, type PipelineView, waiting } from '../observability/metrics.ts'
@@ -10,7 +10,7 @@ export interface SinkSnapshot {
   readonly delivered: number
   readonly lagEvents: number
   readonly lagSeconds: number
-  /** Why it is being retried, or null. */
+  /** Why the sink is being retried, or null. */
   readonly failure: string | null
   readonly deadLettered: number
   readonly deadLettersPending: number
@@ -23,9 +23,9 @@ export interface Snapshot {
   readonly uptimeSeconds: number
   readonly received: number
   readonly committed: number
-  /** By reason; only those that happened. */
+  /** Reason → count; only reasons that occurred. */
   readonly rejected: Readonly<Record<string, number>>
-  /** Milliseconds, of the writes of the last WINDOW snapshots; null when there was none. */
+  /** Latency of the writes of the last WINDOW snapshots, milliseconds; null without writes. */
   readonly writeMs: { readonly p50: number; readonly p99: number; readonly p999: number } | null
   readonly channel: { readonly events: number; readonly capacityEvents: number }
   /** Shares, 0–1. */
@@ -46,10 +46,10 @@ export interface SnapshotSource {
   }
 }
 
-/** Snapshots that the latency looks back on: one second of writes is too few for a p99.9. */
+/** Snapshots in the latency window: one second has too few writes for a p99.9. */
 const WINDOW = 10
 
-/** Takes snapshots; each knows those before. */
+/** Takes snapshots, and keeps the last ones for the latency. */
 export class Snapshots {
   readonly #source: SnapshotSource
   /** Oldest first, at most WINDOW. */
@@ -112,7 +112,7 @@ function quantilesMs(buckets: readonly Bucket[]): { p50: number; p99: number; p9
   return { p50: at(0.5), p99: at(0.99), p999: at(0.999) }
 }
 
-/** Interpolates inside the bucket that holds it, as Prometheus does; above the last bound, that bound. */
+/** Interpolates within the bucket of the quantile, as Prometheus does. Above the last bound, it returns that bound. */
 export function quantile(buckets: readonly Bucket[], share: number): number {
   const rank = share * (buckets.at(-1)?.count ?? 0)
   let lower = 0

@@ -1,15 +1,15 @@
 /**
- * What both ends of a channel share: the queue, the room that is left, and who waits for it.
+ * The state that both ends of a channel share: the queue, the free room, and the waiters for room.
  *
  *     capacity = queued + reserved (permits) + free          the same for slots and for bytes, at every instant
  *
- * Room that comes back goes to the waiters strictly in their order: a large one at the head is not overtaken by a small
- * one behind it, so nobody starves. While anyone waits, `trySend` is refused for the same reason.
+ * Freed room goes to the waiters strictly in order: a small waiter never overtakes a large one before it, so no waiter
+ * starves. For the same reason, `trySend` is refused while there are waiters.
  */
 import { MillraceError } from '../errors.ts'
 import { RingBuffer } from './ring-buffer.ts'
 
-/** `undefined` cannot travel: it is what the receiver gets at the end. */
+/** `undefined` cannot be sent, because the receiver gets it at the end of the channel. */
 export type Sendable = NonNullable<unknown> | null
 
 export interface ChannelOptions<T> {
@@ -21,7 +21,7 @@ export interface ChannelOptions<T> {
   readonly bytes?: (value: T) => number
 }
 
-/** Someone who waits for room: `grant` is called with the room already taken. */
+/** A waiter for room. `grant` is called when its room is already taken. */
 interface Waiter {
   readonly slots: number
   readonly bytes: number
@@ -37,10 +37,10 @@ export class ChannelState<T> {
   readonly maxBytes: number
   freeSlots: number
   freeBytes: number
-  /** Held by permits, not sent yet. */
+  /** Slots held by permits and not sent yet. */
   reservedSlots = 0
   reservedBytes = 0
-  /** Counted senders that are open, and permits that can still send. */
+  /** Number of open senders and of permits that can still send. */
   senders = 1
   permits = 0
   receiverClosed = false
@@ -72,7 +72,7 @@ export class ChannelState<T> {
     return this.#queue.length
   }
 
-  /** No item will ever come any more. */
+  /** True when no item can arrive any more. */
   get isDrained(): boolean {
     return (
       this.#queue.length === 0 &&
@@ -95,7 +95,7 @@ export class ChannelState<T> {
    * @throws MillraceError CHANNEL_ITEM_TOO_LARGE when the item can never fit; RangeError if slots < 1 or bytes < 0.
    */
   tryTake(slots: number, bytes: number): boolean {
-    // One comparison on the way that is taken most.
+    // The common case first.
     if (slots <= this.freeSlots && bytes <= this.freeBytes && this.#waiting === 0 && slots >= 1 && bytes >= 0) {
       this.freeSlots -= slots
       this.freeBytes -= bytes
@@ -122,17 +122,17 @@ export class ChannelState<T> {
     return waiter
   }
 
-  /** Gives up waiting: as if it had never been there. */
+  /** Removes a waiter, as if it had never been there. */
   cancel(waiter: Waiter): void {
     if (waiter.cancelled) return
     waiter.cancelled = true
     this.#waiting -= 1
-    // It may have been the one that the others waited behind.
+    // The others may have waited only behind this waiter.
     this.#grant()
     this.notify()
   }
 
-  /** Puts an item in the queue whose room is already taken. */
+  /** Queues an item whose room is already taken. */
   push(value: T): void {
     this.#queue.push(value)
     this.notify()
@@ -183,7 +183,7 @@ export class ChannelState<T> {
     if (this.#waiting > 0) this.#grant()
   }
 
-  /** Called when the receiver should look again: an item came, or perhaps none ever will. */
+  /** Call when the receiver should look again: an item arrived, or no item may ever arrive. */
   notify(): void {
     if (this.#wakeReceiver === undefined) return
     const { length } = this.#queue
@@ -191,7 +191,7 @@ export class ChannelState<T> {
     if (length >= this.#wanted || isLast || this.isDrained) this.wake()
   }
 
-  /** Ends the wait of the receiver, if it waits. */
+  /** Wakes the receiver, if it waits. */
   wake(): void {
     const wake = this.#wakeReceiver
     this.#wakeReceiver = undefined
@@ -199,8 +199,8 @@ export class ChannelState<T> {
   }
 
   /**
-   * Resolves when an item is there or none will come; one promise a wait, however many items arrive meanwhile.
-   * @param items how many must be there. Default: 1.
+   * Resolves when an item is queued, or none can arrive any more. One promise for each wait, however many items arrive.
+   * @param items how many items must be queued. Default: 1.
    */
   untilReadable(signal: AbortSignal | undefined, items = 1): Promise<void> {
     if (this.#wakeReceiver !== undefined) throw new Error('a channel has one receiver: it is already waiting')

@@ -1,7 +1,7 @@
 /**
  * A bounded channel from many senders to one receiver, with the semantics of Tokio's bounded `mpsc`
- * (https://docs.rs/tokio/latest/tokio/sync/mpsc/), plus weights: an item can take several slots and a number of bytes,
- * and both are hard bounds.
+ * (https://docs.rs/tokio/latest/tokio/sync/mpsc/). In addition, items have weights: an item can take several slots and
+ * a number of bytes. Both are hard bounds.
  *
  *     const { sender, receiver } = channel<Work>(100)
  *     sender.trySend(work)                  'sent' | 'full' | 'closed', never waits
@@ -11,12 +11,11 @@
  *
  * Bounds: queued items and reserved permits together never exceed the capacity, nor `maxBytes`.
  *
- * Order: items arrive in the order in which they were sent; those who wait for room get it in the order in which they
- * began to wait.
+ * Order: items arrive in the order in which they were sent. Waiters get room in the order in which they began to wait.
  *
- * Closing, from the sending side: when the last sender is closed, the receiver gets what is queued, waited for or still
- * held by a permit, then the end. From the receiving side: `close` refuses what is not sent yet, keeps what is queued
- * or held by a permit; receive until the end, and nothing is lost.
+ * Closing by the senders: after the last sender is closed, the receiver gets all items that are queued, waiting for
+ * room or still held by a permit, and then the end. Closing by the receiver: `close` refuses items that are not sent
+ * yet, and keeps items that are queued or held by a permit. Receive until the end, and nothing is lost.
  */
 import { type ChannelOptions, ChannelState, type Sendable } from './channel-state.ts'
 import { Receiver } from './receiver.ts'

@@ -1,6 +1,6 @@
 import type { ChannelState, Sendable } from './channel-state.ts'
 
-/** Room that is kept. Sending with it always works, even after the receiver closed; `using` returns what is unused. */
+/** Reserved room. Sending with it always works, even after the receiver closed. `using` returns unused room. */
 export class Permit<T extends Sendable> {
   readonly #state: ChannelState<T>
   #slots: number
@@ -20,7 +20,7 @@ export class Permit<T extends Sendable> {
     return this.#slots
   }
 
-  /** @throws RangeError when the value needs more than is left of the permit; the permit stays as it is. */
+  /** @throws RangeError when the value needs more room than the permit has left; the permit is then unchanged. */
   send(value: T): void {
     const state = this.#state
     const slots = state.slotsOf(value)
@@ -38,7 +38,7 @@ export class Permit<T extends Sendable> {
     if (this.#slots === 0) this.#end()
   }
 
-  /** Returns what is unused; idempotent. */
+  /** Returns unused room; idempotent. */
   release(): void {
     if (this.#slots > 0) this.#end()
   }

@@ -1,11 +1,11 @@
 /** The receiving end. */
 import type { ChannelState, Sendable } from './channel-state.ts'
 
-/** How long it may take until a full channel ends a linger. */
+/** Longest delay until a linger notices that the channel is full. */
 const LINGER_STEP_MS = 5
 
 interface ReceiveOptions {
-  /** Aborting a wait loses nothing: what comes later is there for the next call. */
+  /** Aborting a wait loses nothing: items that arrive later are returned by the next call. */
   readonly signal?: AbortSignal
 }
 
@@ -28,19 +28,19 @@ export class Receiver<T extends Sendable> {
     return state.shift()
   }
 
-  /** The next item if there is one now; whether more can come, {@link isDrained} tells. */
+  /** The next item if there is one now. {@link isDrained} tells whether more items can arrive. */
   tryRecv(): T | undefined {
     return this.#state.shift()
   }
 
   /**
-   * Appends to `out` what is queued, waiting for at least one item; resolves to how many, 0 at the end.
-   * @param max most items, from 1.
-   * @param options asked for once there is an item.
-   * @param options.maxBytes most bytes; a single larger item comes alone. Default: no limit.
+   * Waits for at least one item, then appends the queued items to `out`. Resolves to their number, 0 at the end.
+   * @param max most items, at least 1.
+   * @param options read once there is an item.
+   * @param options.maxBytes most bytes; a single larger item is returned alone. Default: no limit.
    * @param options.maxSlots most slots, as with bytes. Default: no limit.
-   * @param options.lingerMs how long to wait for more once there is one, milliseconds; it ends early when `lingerItems` or
-   *   `maxBytes` are there, half of the channel is taken, or nothing more can come. Default: 0.
+   * @param options.lingerMs how long to wait for more items after the first one, milliseconds. The wait ends early when
+   *   `lingerItems` or `maxBytes` are queued, half of the channel is used, or no more items can arrive. Default: 0.
    * @param options.lingerItems default: no limit.
    */
   async recvMany(
@@ -85,7 +85,7 @@ export class Receiver<T extends Sendable> {
     return this.#state.shiftInto(out, max, options)
   }
 
-  /** Nothing new is accepted: who waits is refused. What is queued or held by a permit still arrives. Idempotent. */
+  /** Refuses new items and waiters. Items that are queued or held by a permit still arrive. Idempotent. */
   close(): void {
     this.#state.closeReceiver()
   }
@@ -94,7 +94,7 @@ export class Receiver<T extends Sendable> {
     this.close()
   }
 
-  /** Everything has arrived: `recv` will only give undefined. */
+  /** True when everything has arrived: `recv` will only return undefined. */
   get isDrained(): boolean {
     return this.#state.isDrained
   }

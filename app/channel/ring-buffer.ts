@@ -1,6 +1,6 @@
 /**
- * A queue in an array whose length is a power of two, so that an index wraps with one AND. `head` and `tail` only rise;
- * their difference is the length. It starts small and doubles when full, never shrinks.
+ * A queue in an array whose length is a power of two, so that an index wraps with one AND. `head` and `tail` only
+ * increase; their difference is the length. The array starts small, doubles when it is full, and never shrinks.
  *
  *      index & mask   0     1     2     3     4     5     6     7
  *                  ┌─────┬─────┬─────┬─────┬─────┬─────┬─────┬─────┐
@@ -9,7 +9,7 @@
  *                                ▲           ▲
  *                        tail (next push)   head (next shift)
  *
- * A taken cell is cleared, so that the queue keeps nothing alive.
+ * A cell is cleared when its value is taken, so that the queue keeps no taken value alive.
  */
 const INITIAL_CELLS = 16
 
@@ -29,19 +29,19 @@ export class RingBuffer<T> {
     this.#tail += 1
   }
 
-  /** The oldest value, left where it is; undefined when empty. */
+  /** The oldest value, without removing it; undefined when empty. */
   peek(): T | undefined {
     return this.#cells[this.#head & this.#mask]
   }
 
-  /** The oldest value, taken out; undefined when empty. */
+  /** Removes and returns the oldest value; undefined when empty. */
   shift(): T | undefined {
     if (this.#head === this.#tail) return undefined
     const at = this.#head & this.#mask
     const value = this.#cells[at]
     this.#cells[at] = undefined
     this.#head += 1
-    // Indices that start over at 0 stay small integers, which V8 adds fastest.
+    // Reset the indices to 0 when empty, so that they stay small integers, which V8 adds fastest.
     if (this.#head === this.#tail) this.#head = this.#tail = 0
     return value
   }

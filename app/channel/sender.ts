@@ -1,9 +1,9 @@
-/** The sending end: now or never, waiting, with a time limit, or room first and the value later. */
+/** The sending end: sends at once or not at all, waits for room, waits with a time limit, or reserves room first. */
 import { MillraceError } from '../errors.ts'
 import type { ChannelState, Sendable } from './channel-state.ts'
 import { Permit } from './permit.ts'
 
-/** The receiver closed before the value was sent; the value comes back. */
+/** The receiver closed before the value was sent. The error carries the value. */
 export class SendRefused<T> extends MillraceError {
   readonly value: T | undefined
 
@@ -13,7 +13,9 @@ export class SendRefused<T> extends MillraceError {
   }
 }
 
-/** Waiting was aborted, the value was not sent and comes back; `cause` is the reason of the signal. */
+/**
+ * The wait was aborted and the value was not sent. The error carries the value; `cause` is the reason of the signal.
+ */
 export class SendAborted<T> extends Error {
   readonly value: T | undefined
 
@@ -25,12 +27,12 @@ export class SendAborted<T> extends Error {
 }
 
 interface Reservation {
-  /** Bytes to reserve beside the slots. Default: 0. */
+  /** Bytes to reserve in addition to the slots. Default: 0. */
   readonly bytes?: number
   readonly signal?: AbortSignal
 }
 
-/** One of the ends that send. Every open one keeps the channel open: close each, or use {@link downgrade}. */
+/** One of the sending ends. Every open sender keeps the channel open: close each, or use {@link downgrade}. */
 export class Sender<T extends Sendable> {
   readonly #state: ChannelState<T>
   #open = true
@@ -41,8 +43,8 @@ export class Sender<T extends Sendable> {
   }
 
   /**
-   * Sends now or not at all. Allocates nothing.
-   * @throws MillraceError CHANNEL_ITEM_TOO_LARGE for what can never fit.
+   * Sends at once or not at all. Allocates nothing.
+   * @throws MillraceError CHANNEL_ITEM_TOO_LARGE for a value that can never fit.
    */
   trySend(value: T): 'sent' | 'full' | 'closed' {
     const state = this.#state
@@ -53,7 +55,7 @@ export class Sender<T extends Sendable> {
   }
 
   /**
-   * Sends, waiting for room. Aborting takes the value back out of the line; once resolved it is sent.
+   * Waits for room, then sends. Aborting removes the value from the queue of waiters. Once this resolves, it is sent.
    * @throws SendRefused (the receiver closed), SendAborted, MillraceError CHANNEL_ITEM_TOO_LARGE.
    */
   async send(value: T, { signal }: { signal?: AbortSignal } = {}): Promise<void> {
@@ -66,7 +68,7 @@ export class Sender<T extends Sendable> {
     await this.#wait(slots, bytes, value, signal, () => state.push(value))
   }
 
-  /** As {@link send}, giving up after `timeoutMs`: the value was then not sent. */
+  /** As {@link send}, but gives up after `timeoutMs`; then the value was not sent. */
   async sendTimeout(value: T, timeoutMs: number): Promise<'sent' | 'timeout' | 'closed'> {
     const outcome = this.trySend(value)
     if (outcome !== 'full') return outcome
@@ -90,7 +92,7 @@ export class Sender<T extends Sendable> {
   }
 
   /**
-   * Waits for `slots` slots, all at once, and keeps them. Release the permit, or what it holds is lost to others.
+   * Waits for `slots` slots at once and reserves them. Release the permit, or its room is lost for others.
    * @throws SendRefused, SendAborted, MillraceError CHANNEL_ITEM_TOO_LARGE.
    */
   async reserveMany(slots: number, { bytes = 0, signal }: Reservation = {}): Promise<Permit<T>> {
@@ -105,7 +107,7 @@ export class Sender<T extends Sendable> {
     return permit as unknown as Permit<T>
   }
 
-  /** Reserves now or not at all. */
+  /** Reserves at once or not at all. */
   tryReserve(slots = 1, { bytes = 0 }: { bytes?: number } = {}): Permit<T> | 'full' | 'closed' {
     const state = this.#state
     if (state.receiverClosed || !this.#open) return 'closed'
@@ -124,7 +126,7 @@ export class Sender<T extends Sendable> {
     return new WeakSender(this.#state)
   }
 
-  /** Nothing more from this sender; idempotent. What already waits is still sent. */
+  /** Ends this sender; idempotent. Values that already wait are still sent. */
   close(): void {
     if (!this.#open) return
     this.#open = false
@@ -187,7 +189,7 @@ export class Sender<T extends Sendable> {
   }
 }
 
-/** Leads back to a sender as long as the channel has one. */
+/** A weak reference that can become a sender as long as the channel has one. */
 export class WeakSender<T extends Sendable> {
   readonly #state: ChannelState<T>
 
