@@ -1,4 +1,4 @@
-/** Attributes of a scanned event, read from its bytes. `base` is where in the bytes places are counted from. */
+/** Reads attributes of a scanned event from its bytes. Places are relative to position `base` in the bytes. */
 import { DEFAULT_SOURCE, DEFAULT_TYPE, numberText } from '../event.ts'
 import {
   firstMember,
@@ -35,10 +35,10 @@ export function nameText(bytes: Buffer, base: number, places: Places, member: nu
 }
 
 /**
- * Names and JSON texts of what an object has outermost. Of two members with the same name the later one counts, as
- * JSON.parse has it.
- * @param marks what it may not have, of {@link Mark}.
- * @returns undefined for what is no object.
+ * The outermost members of an object: name → JSON text. If a name occurs twice, the later member counts, as in
+ * JSON.parse.
+ * @param marks marks that the object must not have, see {@link Mark}.
+ * @returns undefined if the text is not an object.
  */
 export function rawMembers(text: Buffer, marks = 0): Map<string, Buffer> | undefined {
   let found: Map<string, Buffer> | undefined
@@ -52,7 +52,7 @@ export function rawMembers(text: Buffer, marks = 0): Map<string, Buffer> | undef
   return isSound ? found : undefined
 }
 
-/** Where a text has the member with this number, which it must have. Of two, the last: so does JSON.parse. */
+/** The place of the member with this number, which must exist. If it occurs twice: the last one, as in JSON.parse. */
 export function memberOf(places: Places, head: number, name: number): number {
   const first = firstMember(head)
   let member = first + (membersOf(places, head) - 1) * MEMBER_STEP
@@ -60,7 +60,7 @@ export function memberOf(places: Places, head: number, name: number): number {
   return member
 }
 
-/** A value that is a text: what it says; null: undefined; a number: its digits, when it is a whole one. */
+/** The value as text: the content of a string; the digits of a whole number; undefined for null. */
 export function valueText(bytes: Buffer, base: number, places: Places, member: number): string | undefined {
   const at = base + valueAt(places, member)
   const end = base + valueEnd(places, member)
@@ -71,7 +71,8 @@ export function valueText(bytes: Buffer, base: number, places: Places, member: n
 }
 
 /**
- * Events with the same key are delivered in the order they were accepted; that of a short event before it is completed.
+ * The key of a received event. Events with the same key are delivered in the order in which they were accepted. A short
+ * event, which is not completed yet, has the same key.
  */
 export function keyOfReceived(bytes: Buffer, base: number, places: Places, head: number): string {
   const marks = marksOf(places, head)
@@ -79,20 +80,20 @@ export function keyOfReceived(bytes: Buffer, base: number, places: Places, head:
   return subject ?? sourceOfReceived(bytes, base, places, head)
 }
 
-/** What makes it the same event as another (CloudEvents 1.0, section 3.1): source and id; undefined without an id. */
+/** The identity of an event (CloudEvents 1.0, section 3.1): source and id; undefined without an id. */
 export function identityOfReceived(bytes: Buffer, base: number, places: Places, head: number): string | undefined {
   if ((marksOf(places, head) & IDENTITY) === 0) return undefined
   const id = attribute(bytes, base, places, head, NUMBER.id)
   return id === undefined ? undefined : `${sourceOfReceived(bytes, base, places, head)}\0${id}` // neither can hold \0
 }
 
-/** That of a short event before it is completed. */
+/** The source of a received event; for a short event, the default. */
 export function sourceOfReceived(bytes: Buffer, base: number, places: Places, head: number): string {
   const has = (marksOf(places, head) & SOURCE) !== 0
   return (has ? attribute(bytes, base, places, head, NUMBER.source) : undefined) ?? DEFAULT_SOURCE
 }
 
-/** The same of its type. */
+/** The type of a received event; for a short event, the default. */
 export function typeOfReceived(bytes: Buffer, base: number, places: Places, head: number): string {
   const has = (marksOf(places, head) & TYPE) !== 0
   return (has ? attribute(bytes, base, places, head, NUMBER.type) : undefined) ?? DEFAULT_TYPE

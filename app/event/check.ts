@@ -1,10 +1,10 @@
 /**
- * Whether a text that was scanned is an event, by its bytes. Most are, and are plain: then nothing is decoded.
+ * Checks whether a scanned text is an event, by its bytes. Most texts are plain events: then nothing is decoded.
  *
  *     places ─▶ plain? ─yes─▶ an event
- *                 └─no──▶ attributes decoded with JSON.parse ─▶ validate(), which decides, and words the reason
+ *                 └─no──▶ attributes decoded with JSON.parse ─▶ validate(), which decides and gives the reason
  *
- * `data` is never decoded: it is ours to pass on, not to read.
+ * `data` is never decoded: we only pass it on.
  */
 import { describe, isWholeNumber, MAX_ATTRIBUTE_LENGTH, type Strictness, TOO_DEEP, validate } from '../event.ts'
 import {
@@ -40,10 +40,10 @@ const LOWER_A = 0x61
 const LOWER_Z = 0x7a
 const LOWER_F = 0x66
 const LOWER_T = 0x74
-/** A number of so many digits is an Integer of CloudEvents. */
+/** A number with at most this many digits always fits the type Integer of CloudEvents. */
 const MAX_INTEGER_DIGITS = 9
 const MAX_NAME_LENGTH = 64
-/** Compared pair by pair; more are told apart the other way. */
+/** Most extensions that are compared pair by pair. An event with more takes the slow path. */
 const MAX_PLAIN_EXTENSIONS = 8
 
 const ODD_MARKS = Mark.TOO_DEEP | Mark.TOO_MANY | Mark.HAS_NULL | Mark.NAME_TWICE
@@ -52,12 +52,12 @@ const SPECVERSION = bitOf('specversion')
 const DATA = bitOf('data')
 const DATA_BASE64 = bitOf('data_base64')
 
-/** The last good source: sources repeat. */
+/** The last valid source: sources repeat. */
 let goodSource = Buffer.from('/')
 
 /**
- * Why the text is no event, in the words of who sent it; undefined when it is one.
- * @param bytes that were scanned; `base` is where in them places are counted from.
+ * Why the text is not an event, for its sender; undefined when it is one.
+ * @param bytes the scanned bytes; places are relative to position `base` in them.
  */
 export function faultOfText(
   bytes: Buffer,
@@ -70,12 +70,12 @@ export function faultOfText(
   return faultOfOdd(bytes.subarray(base + startOf(places, head), base + endOf(places, head)), places, head, strictness)
 }
 
-/** Whether it has all that it needs; a short event is completed when it is read. */
+/** Whether the event has all required attributes. A short event is completed when it is read from the log. */
 export function isComplete(places: Places, head: number): boolean {
   return (marksOf(places, head) & SPECVERSION) !== 0
 }
 
-/** Says yes to events only, but not to all of them. */
+/** A fast check that accepts only events, but not all of them. */
 function isPlainEvent(bytes: Buffer, base: number, places: Places, head: number, strictness: Strictness): boolean {
   const marks = marksOf(places, head)
   const members = membersOf(places, head)
@@ -102,7 +102,7 @@ function isPlainEvent(bytes: Buffer, base: number, places: Places, head: number,
   return (marks & Mark.HAS_OTHERS) === 0 || areDistinct(bytes, base, places, head)
 }
 
-/** @param at behind the opening quote. @param end of the text. */
+/** @param at position after the opening quote. @param end end of the text. */
 function isPlainAttribute(name: number, bytes: Buffer, at: number, end: number): boolean {
   const length = end - at
   if (length > MAX_ATTRIBUTE_LENGTH) return false
@@ -122,7 +122,7 @@ function isPlainAttribute(name: number, bytes: Buffer, at: number, end: number):
     case NUMBER.data_base64:
       return false
     default:
-      return true // an extension may be any text
+      return true // an extension may be any string
   }
 }
 
@@ -137,14 +137,14 @@ function isGoodSource(bytes: Buffer, at: number, end: number): boolean {
   return true
 }
 
-/** true, false, or a number that is surely an Integer. */
+/** Whether the value is true, false, or a number that certainly fits Integer. */
 function isPlainScalar(name: number, bytes: Buffer, at: number, end: number): boolean {
   if (name !== OTHER_NAME) return false
   if (bytes[at] === LOWER_T || bytes[at] === LOWER_F) return true
   return end - at <= MAX_INTEGER_DIGITS && isPlainNumber(bytes, at, end)
 }
 
-/** A whole number as it would be written: no `1.0`, no `-0`. */
+/** A whole number in its usual form: not `1.0`, not `-0`. */
 function isPlainNumber(bytes: Buffer, at: number, end: number): boolean {
   if (end - at > MAX_ATTRIBUTE_LENGTH) return false
   for (let i = at; i < end; i++) {
@@ -165,7 +165,7 @@ function isPlainName(bytes: Buffer, base: number, places: Places, member: number
   return true
 }
 
-/** Whether no two extensions have the same name; false also when there are many. */
+/** Whether all extensions have different names; false also if there are too many to compare. */
 function areDistinct(bytes: Buffer, base: number, places: Places, head: number): boolean {
   const others: number[] = []
   for (let member = firstMember(head); member < nextHead(places, head); member += MEMBER_STEP) {
@@ -183,7 +183,7 @@ function areDistinct(bytes: Buffer, base: number, places: Places, head: number):
   return true
 }
 
-/** @param text of this text alone. */
+/** @param text the bytes of this text alone. */
 function faultOfOdd(text: Buffer, places: Places, head: number, strictness: Strictness): string | undefined {
   if (membersOf(places, head) === NO_OBJECT) return validate(JSON.parse(text.toString()), strictness)
   const marks = marksOf(places, head)
@@ -197,16 +197,16 @@ function faultOfOdd(text: Buffer, places: Places, head: number, strictness: Stri
   for (let member = first; member < first + membersOf(places, head) * MEMBER_STEP; member += MEMBER_STEP) {
     const valueText = () => text.toString('utf8', valueAt(places, member) - start, valueEnd(places, member) - start)
     const name = nameText(text, -start, places, member)
-    // Of two, each reader would take another one (RFC 7493, section 2.3). Within data that is not ours to judge.
+    // Readers disagree on which of two members counts (RFC 7493, section 2.3). Names within data are not checked.
     if (attributes.has(name)) return `${describe(name)} is there twice: send it once`
     if (isOddName(places, member) && Object.hasOwn(NUMBER, name)) escaped = name
-    // A number stays its digits, so any will do here, however long it is.
+    // The digits of a number are kept as text, so a number of any length is valid here.
     const isNumbered = name === 'id' && isWholeNumber(valueText())
     attributes.set(name, name === 'data' ? '' : isNumbered ? 0 : JSON.parse(valueText()))
   }
   const fault = validate(Object.fromEntries(attributes), strictness)
   if (fault !== undefined) return fault
   if ((marks & Mark.TOO_DEEP) !== 0) return TOO_DEEP
-  // Attributes are found by their bytes: in another spelling one would count as absent, and be filled in beside it.
+  // Attributes are found by their bytes. An escaped name would count as absent, and its attribute would be filled in.
   return escaped && `the name ${describe(escaped)} is written with escapes: write its letters`
 }

@@ -1,8 +1,8 @@
-/** What the service and `millrace/client` both call an event; nothing else, so that a browser can have the type. */
+/** The type of an event, shared by the service and `millrace/client`. It imports nothing, so a browser can use it. */
 
 /**
- * A CloudEvent 1.0 (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md). Attributes beside these are
- * extensions: lower-case letters and digits, scalar values.
+ * A CloudEvent 1.0 (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md). All other attributes are
+ * extensions: their names have lower-case letters and digits, their values are scalars.
  */
 export interface Event<Data = unknown> {
   readonly specversion: '1.0'

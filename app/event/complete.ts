@@ -1,9 +1,9 @@
 /**
- * Fills in what short events left out, from what the log knows for good: same input, same event. Other bytes stay as
- * they are.
+ * Completes short events with values that the log stores: so the same input always gives the same event. Other bytes
+ * stay unchanged.
  *
- *     lines as received ─▶ whole CloudEvents, one a line
- *                      └─▶ with nulls, names twice, odd numbers as ids: attributes parsed and written again, `data` as it is
+ *     lines as received ─▶ complete CloudEvents, one a line
+ *                      └─▶ with nulls, duplicate names, unusual numbers as ids: attributes rewritten, `data` unchanged
  */
 import { DEFAULT_SOURCE, DEFAULT_TYPE, numberText } from '../event.ts'
 import { endOf, type Filling, Mark, nextHead, type Scanned, startOf } from '../json/scanner.ts'
@@ -12,21 +12,21 @@ import { NUMBER, scanner } from './names.ts'
 
 const PLAIN_PROPERTY = { enumerable: true, configurable: true, writable: true }
 
-/** What is filled in. */
+/** The values to fill in. */
 export interface Origin {
-  /** Ids are `<idPrefix>-<number>`: the log and the offset, where that is known. */
+  /** Ids are `<idPrefix>-<number>`: the log and the offset, if that is known. */
   readonly idPrefix: string
-  /** Of the first event. */
+  /** Number of the first event. */
   readonly number: number
   /** RFC 3339: when the group was appended. */
   readonly time: string
 }
 
-/** Lines in order, some at a time: valid until the call returns. */
+/** Gets lines in order, some at a time; they are valid until the call returns. */
 export interface Completed {
-  /** Each ended by a newline. */
+  /** Complete lines, each ended by a newline. */
   lines(lines: Uint8Array, scanned: Scanned): void
-  /** One line without its newline, undefined for what is no event; and what it was. */
+  /** One line without its newline, or undefined if it is not an event; and the given line. */
   odd(line: Buffer | undefined, given: Buffer): void
 }
 
@@ -41,7 +41,7 @@ export function complete(payload: Uint8Array, origin: Origin, to: Completed): nu
   return scanner.fill(payload, fillingOf(idPrefix, time), number, onLines, onOdd)
 }
 
-/** As {@link complete}, each line for itself, without its newline; what is no event stays as it is. */
+/** As {@link complete}, but returns separate lines without newlines. A line that is not an event stays unchanged. */
 export function completeLines(payload: Buffer, origin: Origin): Buffer[] {
   const found: Buffer[] = []
   complete(payload, origin, {
@@ -72,7 +72,7 @@ function fillingOf(idPrefix: string, time: string): Filling {
   }
 }
 
-/** The same without haste. Undefined when the line is no event: in a Kafka topic others may write what they like. */
+/** Completes an unusual line, slowly. Undefined if it is not an event: other producers may write to a Kafka topic. */
 function completeOdd(line: Buffer, { idPrefix, number, time }: Origin): Buffer | undefined {
   const members = rawMembers(line, Mark.TOO_DEEP)
   if (members === undefined) return undefined
@@ -81,7 +81,7 @@ function completeOdd(line: Buffer, { idPrefix, number, time }: Origin): Buffer |
   const given: Record<string, unknown> = {}
   for (const [name, raw] of members) {
     const value: unknown = JSON.parse(raw.toString())
-    // An own property whatever the name.
+    // Define an own property, whatever the name is.
     if (value !== null) Object.defineProperty(given, name, { value, ...PLAIN_PROPERTY })
   }
   if (given.specversion !== undefined) return writeEvent(given, data)

@@ -1,7 +1,7 @@
 /**
- * Events on their way to sinks: bytes, read together and kept together, and a view of each.
+ * Events for sinks: the bytes of several events in one block, and a view of each event.
  *
- *     Block: complete events, one a line ─▶ Item: one of them; what is asked of it is read from the bytes
+ *     Block: complete events, one a line ─▶ Item: one event; its properties are read from the bytes
  */
 import type { Event } from '../event.ts'
 import {
@@ -22,9 +22,9 @@ const NEWLINE = 0x0a
 
 /** Where events were read. */
 export interface BlockOrigin {
-  /** The run of offsets it was read from: a partition of the log, or a log of dead letters that are delivered again. */
+  /** The log that it was read from: a partition of the log, or a log of dead letters that are replayed. */
   readonly logId: string
-  /** Of the first event; the others follow. */
+  /** Offset of the first event; the others follow. */
   readonly baseOffset: number
   /** When they were appended there, milliseconds since the epoch. */
   readonly appendedAtMs: number
@@ -35,15 +35,15 @@ type Named = 'id' | 'source' | 'type' | 'subject' | 'time' | 'traceparent'
 export class Block {
   readonly origin: BlockOrigin
   readonly count: number
-  /** Of all of it, as it was read. */
+  /** Length of the whole block, as read. */
   readonly bytes: number
-  /** What it was made with goes once it is made. */
+  /** The lines, or a function that makes them; released once they are made. */
   #source: Buffer | (() => Buffer)
   #ends: Uint32Array | undefined
   #places: Places | undefined
   #heads: number[] = []
 
-  /** @param lines complete events, each ended by a newline; or what makes them, once somebody asks. */
+  /** @param lines complete events, each ended by a newline; or a function that makes them on first use. */
   constructor(origin: BlockOrigin, count: number, bytes: number, lines: Buffer | (() => Buffer)) {
     this.origin = origin
     this.count = count
@@ -57,8 +57,8 @@ export class Block {
   }
 
   /**
-   * The lines of the events from `first` to before `end`, each with its newline. All of them: without a look at where
-   * they end.
+   * The lines of events `first` to `end` (exclusive), each with its newline. If that is the whole block, the bytes are
+   * not scanned.
    */
   slice(first: number, end: number): Buffer {
     if (first === 0 && end === this.count) return this.lines
@@ -70,19 +70,19 @@ export class Block {
     return this.lines.toString('utf8', this.#startOf(index), this.#startOf(index + 1) - 1)
   }
 
-  /** How long the line of one event is, with its newline. */
+  /** Length of the line of one event, with its newline. */
   lineBytes(index: number): number {
     return this.#startOf(index + 1) - this.#startOf(index)
   }
 
-  /** Where the line of an event begins, and where the one before it has ended. */
+  /** Start of the line of an event, which is the end of the previous line. */
   #startOf(index: number): number {
     if (index === 0) return 0
     this.#ends ??= endsOf(this.lines, this.count)
     return this.#ends[index - 1] as number
   }
 
-  /** Scanned once, on first use. */
+  /** The places of all members. Scanned once, on first use. */
   get places(): Places {
     this.#places ??= this.#scan()
     return this.#places
@@ -139,7 +139,7 @@ function moveBy(base: number, places: Places, texts: number): void {
   }
 }
 
-/** One event of a block. Nothing is decoded before it is asked for. */
+/** One event of a block. Nothing is decoded before it is needed. */
 export class Item {
   readonly block: Block
   readonly index: number
@@ -156,7 +156,8 @@ export class Item {
   }
 
   /**
-   * Its place there: delivered again after a crash, it has the same one. What handlers make of an event has its offset.
+   * Its offset in the log, which stays the same when it is delivered again after a crash. Results of a handler have the
+   * offset of their input.
    */
   get offset(): number {
     return this.block.origin.baseOffset + this.index
@@ -171,12 +172,12 @@ export class Item {
     return this.block.slice(this.index, this.index + 1).subarray(0, -1)
   }
 
-  /** Of its line, with the newline. */
+  /** Length of its line, with the newline. */
   get lineBytes(): number {
     return this.block.lineBytes(this.index)
   }
 
-  /** What it takes, about: its share of the block. */
+  /** Approximate size: its share of the block. */
   get bytes(): number {
     return Math.ceil(this.block.bytes / this.block.count)
   }
@@ -200,12 +201,12 @@ export class Item {
     return this.#read('traceparent')
   }
 
-  /** Events with the same key are delivered in the order they were accepted. */
+  /** Events with the same key are delivered in the order in which they were accepted. */
   get key(): string {
     return this.subject ?? this.source
   }
 
-  /** The JSON text of `data`, as it was received; undefined without any. */
+  /** The JSON text of `data`, as received; undefined without data. */
   get data(): Buffer | undefined {
     const { block, index } = this
     const { lines, places } = block
@@ -222,24 +223,24 @@ export class Item {
     const head = block.headOf(index)
     for (let member = firstMember(head); member < nextHead(places, head); member += MEMBER_STEP) {
       const text = lines.subarray(valueAt(places, member), valueEnd(places, member))
-      const isExtension = nameOf(places, member) >= NUMBER.traceparent // without a number: OTHER_NAME, which is more
+      const isExtension = nameOf(places, member) >= NUMBER.traceparent // OTHER_NAME, of all other names, is larger
       yield [nameText(lines, 0, places, member), text, isExtension]
     }
   }
 
-  /** The same as {@link json}, decoded once: for what has to be parsed anyway. */
+  /** {@link json} as a string, decoded once, for uses that parse it anyway. */
   get text(): string {
     this.#text ??= this.block.text(this.index)
     return this.#text
   }
 
-  /** Parsed, once: for filters that ask for more than the type, and for handlers. */
+  /** The parsed event, parsed once: for handlers, and for filters that use more than the type. */
   get event(): Event {
     this.#event ??= this.parse()
     return this.#event
   }
 
-  /** Parsed again, whatever a handler has done to {@link event}. */
+  /** Parses the event again, because a handler may have changed {@link event}. */
   parse(): Event {
     return JSON.parse(this.text)
   }
@@ -261,7 +262,7 @@ export function itemOf(line: Buffer, origin: BlockOrigin): Item {
   return new Item(new Block(origin, 1, lines.length, lines), 0)
 }
 
-/** The lines of items, each ended by a newline: runs of one block as they stand there, without a copy. */
+/** The lines of items, each ended by a newline. Consecutive items of a block share its bytes, without a copy. */
 export function linesOf(items: readonly Item[]): Buffer[] {
   const runs: Buffer[] = []
   for (let at = 0; at < items.length; ) {

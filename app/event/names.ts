@@ -1,8 +1,8 @@
-/** The attributes of an event that the scanner knows by number, and the scanner of this thread. */
+/** The attribute names that the scanner knows by number, and the scanners of this thread. */
 import { MAX_DEPTH } from '../event.ts'
 import { Scanner } from '../json/scanner.ts'
 
-/** Names that most events have, and their numbers. */
+/** Names of common attributes, and their numbers. */
 export const NUMBER = {
   specversion: 0,
   id: 1,
@@ -14,7 +14,7 @@ export const NUMBER = {
   dataschema: 7,
   data: 8,
   data_base64: 9,
-  // Extensions, last: the service itself may put them into events.
+  // Extensions come last. The service itself may add them to events.
   traceparent: 10,
   authtype: 11,
   authid: 12,
@@ -22,13 +22,13 @@ export const NUMBER = {
 } as const
 type Name = keyof typeof NUMBER
 
-/** The bit of a name in the marks of a text. */
+/** The bits of these names in the marks of a text. */
 export function bitOf(...names: readonly Name[]): number {
   return names.reduce((bits, name) => bits | (1 << NUMBER[name]), 0)
 }
 
-/** Everything that looks at events uses it in turn: what it gave is read before anything else is called. */
+/** Options of the shared scanners. A result is valid only until the next call, so read it before you call anything. */
 const OPTIONS = { names: Object.keys(NUMBER), maxDepth: MAX_DEPTH, nullable: [NUMBER.data] }
 export const scanner = new Scanner(OPTIONS)
-/** For one text, while the other is at work. */
+/** A second scanner, for a single text while the first one is in use. */
 export const singleScanner = new Scanner(OPTIONS, 64 * 1024)

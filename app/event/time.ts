@@ -1,4 +1,4 @@
-/** Times of RFC 3339, in bytes: most events have one. */
+/** Checks RFC 3339 times in bytes, because most events have one. */
 
 const ZERO = 0x30
 const NINE = 0x39
@@ -9,16 +9,16 @@ const DOT = 0x2e
 const PLUS = 0x2b
 const UPPER_T = 0x54
 const UPPER_Z = 0x5a
-/** Makes a letter of ASCII a lower-case one. */
+/** Bit that makes an ASCII letter lower-case. */
 const LOWER = 0x20
 const MINUTES_A_DAY = 24 * 60
 
 /**
- * RFC 3339, section 5.6. `24:00:00` is invalid; the second 60 is one where a leap second can be: in the last minute of a
- * month in UTC (section 5.7; ITU-R TF.460 prefers June and December). By hand: `Date.parse` takes ten times as long,
- * takes 31 February for 3 March, and knows no leap seconds.
- * @param from where it begins.
- * @param to where it ends: at the end of the bytes, or before something that is no part of a time.
+ * RFC 3339, section 5.6. `24:00:00` is invalid. Second 60 is valid only where a leap second is possible: in the last
+ * minute of a month in UTC (section 5.7; ITU-R TF.460 prefers June and December). `Date.parse` is not used: it takes
+ * ten times as long, reads 31 February as 3 March, and does not know leap seconds.
+ * @param from start of the time.
+ * @param to end of the time: the end of the bytes, or a position before a byte that cannot be part of a time.
  */
 export function isTime(bytes: Uint8Array, from = 0, to = bytes.length): boolean {
   const year = 100 * twoDigits(bytes, from) + twoDigits(bytes, from + 2)
@@ -39,13 +39,13 @@ export function isTime(bytes: Uint8Array, from = 0, to = bytes.length): boolean 
     return false
   }
   const zone = bytes[from + 19] === DOT ? behindDigits(bytes, from + 20) : from + 19
-  if (zone === from + 20) return false // a point without digits
+  if (zone === from + 20) return false // a decimal point without digits
   const offsetMinutes = zoneOffset(bytes, zone, to)
   if (Number.isNaN(offsetMinutes)) return false
   return second < 60 || isEndOfMonth(year, month, day, 60 * hour + minute - offsetMinutes)
 }
 
-/** The number that two digits make; far below zero when one of them is not a digit. */
+/** The value of two digits; far below zero if one of them is not a digit. */
 function twoDigits(bytes: Uint8Array, at: number): number {
   const tens = (bytes[at] as number) - ZERO
   const ones = (bytes[at + 1] as number) - ZERO
@@ -63,7 +63,7 @@ function daysIn(year: number, month: number): number {
   return month === 4 || month === 6 || month === 9 || month === 11 ? 30 : 31
 }
 
-/** Minutes that local time is ahead of UTC, of a zone that goes to `to`; NaN when the zone is invalid. */
+/** Minutes by which the zone is ahead of UTC; NaN when the zone is invalid. @param to end of the zone. */
 function zoneOffset(bytes: Uint8Array, at: number, to: number): number {
   const sign = bytes[at] as number
   if ((sign | LOWER) === (UPPER_Z | LOWER)) return to === at + 1 ? 0 : Number.NaN
@@ -74,9 +74,9 @@ function zoneOffset(bytes: Uint8Array, at: number, to: number): number {
   return sign === PLUS ? 60 * hours + minutes : -(60 * hours + minutes)
 }
 
-/** @param utcMinutes of the day, below 0 or beyond its end where UTC has another date. */
+/** @param utcMinutes minutes since the start of the day; below 0 or past its end if UTC has another date. */
 function isEndOfMonth(year: number, month: number, day: number, utcMinutes: number): boolean {
   if (utcMinutes === MINUTES_A_DAY - 1) return day === daysIn(year, month)
-  if (utcMinutes === -1) return day === 1 // the day before in UTC
-  return utcMinutes === 2 * MINUTES_A_DAY - 1 && day === daysIn(year, month) - 1 // the day after
+  if (utcMinutes === -1) return day === 1 // in UTC it is the day before
+  return utcMinutes === 2 * MINUTES_A_DAY - 1 && day === daysIn(year, month) - 1 // in UTC it is the day after
 }

@@ -1,42 +1,41 @@
 /**
- * Looks at JSON without making objects of it: bytes in, places of texts and of the members of each outermost object
- * out. Knows no Event.
+ * Scans JSON without making objects. Input: bytes. Output: the places of texts and of the members of each outermost
+ * object. It knows nothing of events.
  *
- *     bytes ─scan─▶ Places: head, member, member, head, member, …        ─fill─▶ lines, with what was missing
+ *     bytes ─scan─▶ Places: head, member, member, head, member, …        ─fill─▶ lines, with missing members added
  *
- * What it takes for JSON is what JSON.parse does (RFC 8259), at any depth. UTF-8 is not its matter: `isUtf8` of Node is
- * faster.
- * The work is done in WebAssembly (assembly/scanner.ts), in memory of a fixed size. One scanner a thread; nothing it
- * gives outlives its next call.
+ * It accepts the same JSON as JSON.parse (RFC 8259), at any depth. It does not check UTF-8: `isUtf8` of Node is faster.
+ * The work is done in WebAssembly (assembly/scanner.ts), in memory of a fixed size. Use one scanner for each thread.
+ * Its results are valid only until its next call.
  */
 import { readFileSync } from 'node:fs'
 
 /**
- * Numbers, relative to the bytes that were scanned. A text has a head of 4 (where it begins, where it ends, how many
- * members are taken apart, or what else it is; what it has, see {@link Mark}), and behind it 4 for each member.
+ * Numbers, relative to the scanned bytes. Each text has a head of 4 numbers, then 4 numbers for each member. The head
+ * has the start, the end, the number of listed members (or a code for other texts), and the marks (see {@link Mark}).
  */
 export type Places = Int32Array
 
-/** In place of a number of members. */
+/** Codes in place of the number of members. */
 export const MALFORMED = -1
 export const NO_OBJECT = -2
 
-/** Of a text; in the bits below stands which of the names with a number it has. */
+/** Marks of a text. The lower bits say which of the numbered names it has. */
 export const Mark = {
   /** Nested deeper than {@link ScannerOptions.maxDepth}. */
   TOO_DEEP: 0x10000,
-  /** More members than {@link MAX_MEMBERS}: those behind are not taken apart. */
+  /** More members than {@link MAX_MEMBERS}: further members are not listed. */
   TOO_MANY: 0x20000,
-  /** A member is null that {@link ScannerOptions.nullable} has not. */
+  /** A member is null and is not in {@link ScannerOptions.nullable}. */
   HAS_NULL: 0x40000,
-  /** One of the names with a number is there twice. */
+  /** A numbered name occurs twice. */
   NAME_TWICE: 0x80000,
   /** A member has a name without a number. */
   HAS_OTHERS: 0x100000,
 } as const
 
 export const MAX_MEMBERS = 1024
-/** The number of a name that has none. */
+/** The number of every other name. */
 export const OTHER_NAME = 0xff
 
 const HEAD = 4
@@ -46,89 +45,89 @@ const PLAIN_TEXT = 0x200
 
 export const startOf = (places: Places, head: number): number => places[head] as number
 export const endOf = (places: Places, head: number): number => places[head + 1] as number
-/** Members that are taken apart, {@link MALFORMED} or {@link NO_OBJECT}. */
+/** Number of listed members, {@link MALFORMED} or {@link NO_OBJECT}. */
 export const membersOf = (places: Places, head: number): number => places[head + 2] as number
 export const marksOf = (places: Places, head: number): number => places[head + 3] as number
-/** The head of the text behind this one. */
+/** The head of the next text. */
 export const nextHead = (places: Places, head: number): number =>
   head + HEAD + MEMBER * Math.max(0, places[head + 2] as number)
-/** The first member; the next one is {@link MEMBER_STEP} further. */
+/** The first member; the next one is {@link MEMBER_STEP} numbers further. */
 export const firstMember = (head: number): number => head + HEAD
 export const MEMBER_STEP = MEMBER
 /** The number of its name, or {@link OTHER_NAME}. */
 export const nameOf = (places: Places, member: number): number => (places[member] as number) & 0xff
-/** Its name has escapes, or is no printable ASCII. */
+/** Whether the name has escapes, or characters other than printable ASCII. */
 export const isOddName = (places: Places, member: number): boolean => ((places[member] as number) & ODD_NAME) !== 0
-/** Its value is a text of printable ASCII without escapes. */
+/** Whether the value is a string of printable ASCII without escapes. */
 export const isPlainText = (places: Places, member: number): boolean => ((places[member] as number) & PLAIN_TEXT) !== 0
-/** Bytes between the quotes; 65,535 for more. */
+/** Length of the name between its quotes, bytes; 65,535 for any longer name. */
 export const nameLengthOf = (places: Places, member: number): number => (places[member] as number) >>> 16
-/** Behind the opening quote. */
+/** Position of the name, after its opening quote. */
 export const nameAt = (places: Places, member: number): number => places[member + 1] as number
 export const valueAt = (places: Places, member: number): number => places[member + 2] as number
 export const valueEnd = (places: Places, member: number): number => places[member + 3] as number
 
 export interface ScannerOptions {
-  /** Names with a number: their places here. At most 16, of at most 15 bytes each. */
+  /** Names that get a number: their index here. At most 16 names, of at most 15 bytes each. */
   readonly names: readonly string[]
-  /** Objects and arrays within each other, below the outermost. */
+  /** Deepest allowed nesting of objects and arrays, below the outermost one. */
   readonly maxDepth: number
   /** Numbers of names whose value may be null. Default: none. */
   readonly nullable?: readonly number[]
 }
 
-/** How the bytes hold texts: one a line (NDJSON), one alone, or as the elements of an array. */
+/** How texts are arranged in the bytes: one a line (NDJSON), a single one, or the elements of an array. */
 export type Form = 'lines' | 'one' | 'array'
 
-/** Some texts, in their order. Valid until the callback that gets them returns, which may not scan. */
+/** Some texts, in order. Valid until the callback returns; the callback must not scan. */
 export interface Scanned {
   readonly places: Places
-  /** Of the first one. */
+  /** Head of the first text. */
   readonly head: number
   readonly texts: number
-  /** What places are relative to, in the bytes that are scanned. */
+  /** Position in the scanned bytes to which places are relative. */
   readonly base: number
 }
 
 export interface Outcome {
   readonly texts: number
-  /** Lines with white space only. */
+  /** Number of lines with only white space. */
   readonly blank: number
-  /** Not: the bytes are no JSON in this form. Lines are, whatever single ones are. */
+  /** False when the bytes are not JSON in this form. Always true for lines, even if some lines are malformed. */
   readonly isSound: boolean
 }
 
-/** What {@link Scanner.fill} puts into texts. */
+/** The members that {@link Scanner.fill} adds to texts. */
 export interface Filling {
   /**
-   * Members by the number of their name: `"source":"millrace",`. For `counted` up to where the number goes: `"id":"a-`.
+   * Number of the name → member: `"source":"millrace",`. For `counted`, only the part before the number: `"id":"a-`.
    */
   readonly members: ReadonlyMap<number, string>
-  /** Texts that have this name lack nothing. Default: none do. */
+  /** Texts with this name are complete. Default: no such name. */
   readonly whole?: number
-  /** A name whose whole number is written as a text. Default: none. */
+  /** A name whose whole number is written as a string. Default: none. */
   readonly asText?: number
-  /** A name whose value ends in a number, one more for each text. Default: none. */
+  /** A name whose value ends with a number that increases by one for each text. Default: none. */
   readonly counted?: number
-  /** Marks of texts that need more than this. A text with too many members always does. Default: none. */
+  /** Marks of texts that `fill` leaves to `onOdd`. Texts with too many members always go there. Default: none. */
   readonly odd?: number
 }
 
 const PAGE_BYTES = 64 * 1024
-/** Where assembly/scanner.ts has its tables. */
+/** Address of the tables of assembly/scanner.ts. */
 const NAMES_AT = 1024
 const SLOTS = 64
 const SLOT_BYTES = 24
 const DEFAULTS_AT = NAMES_AT + SLOTS * SLOT_BYTES
 const FILLING_AT = DEFAULTS_AT + 16 * 8
-/** assembly/scanner.ts keeps room for 2,048: these, a number, and quotes. */
+/** assembly/scanner.ts reserves 2,048 bytes: for these members, a number, and quotes. */
 const MAX_FILLING_BYTES = 1536
 const TABLES_END = 8192
-/** Zeros behind the input, for reads of 16 bytes. */
+/** Zeros after the input, for reads of 16 bytes. */
 const PADDING = 64
 const CAPACITY_BYTES = 256 * 1024
 const PLACES_BYTES = 512 * 1024
-/** So that the output holds the longest text, whatever is filled in. */
+/** Extra room in the output, so that it holds the longest text with every added member. */
 const FILL_BYTES = 4096
 const NO_NAME = 31
 
@@ -161,12 +160,12 @@ export class Scanner {
   readonly #output: number
   readonly #outputEnd: number
   #large: WeakRef<Scanner> | undefined
-  /** What the last scan or fill said of itself: four numbers, and behind them places. */
+  /** Result of the last scan or fill: four numbers, then places. */
   readonly #report: Int32Array
 
   /**
-   * @param capacityBytes what it takes at once; it makes a larger one for more. Memory: four times that, as far as it
-   * is used.
+   * @param capacityBytes largest input for this scanner; for a larger one, it creates a larger scanner. Memory: four
+   *   times that, as far as it is used.
    */
   constructor(options: ScannerOptions, capacityBytes = CAPACITY_BYTES) {
     const { names, maxDepth, nullable = [] } = options
@@ -186,7 +185,9 @@ export class Scanner {
     for (const [number, name] of names.entries()) this.#learn(Buffer.from(name), number)
   }
 
-  /** @param visit called once or more often; not for what is not sound, of which it may have got a part. */
+  /**
+   * @param visit called at least once for a sound input. For an input that is not sound, it may have got a part of it.
+   */
   scan(bytes: Uint8Array, form: Form, visit: (scanned: Scanned) => void): Outcome {
     if (form === 'lines') return this.#scanLines(bytes, visit)
     if (bytes.length > this.capacityBytes) return this.#larger(bytes.length).scan(bytes, form, visit)
@@ -204,7 +205,7 @@ export class Scanner {
     }
   }
 
-  /** Line breaks in it, of which the last ends it. */
+  /** Number of line breaks, including the one at the end. */
   countLines(bytes: Uint8Array): number {
     if (bytes.length > this.capacityBytes) return this.#larger(bytes.length).countLines(bytes)
     this.#load(bytes)
@@ -212,12 +213,11 @@ export class Scanner {
   }
 
   /**
-   * Objects, one a line, with what they lack in front of their own members. Other bytes stay as they are.
-   * @param lines one JSON text each.
-   * @param counter of the first one.
-   * @param onLines gets whole lines that are done, each ended by a newline, with places in them: valid until it
-   *   returns.
-   * @param onOdd gets what is no such object, or needs more than filling in, and its place among the texts.
+   * Adds missing members at the start of objects, one a line. Other bytes stay unchanged.
+   * @param lines one JSON text a line.
+   * @param counter number for the first text.
+   * @param onLines gets complete lines, each ended by a newline, with their places; valid until it returns.
+   * @param onOdd gets a text that is not an object or needs other changes, and its index.
    */
   fill(
     lines: Uint8Array,
@@ -309,7 +309,7 @@ export class Scanner {
     return { texts, blank, isSound: true }
   }
 
-  /** Whole lines, as many as fit; a longer line alone. */
+  /** Chunks of complete lines, as many as fit. A longer line is a chunk of its own. */
   *#chunks(bytes: Uint8Array): Generator<Uint8Array> {
     const NEWLINE = 0x0a
     for (let from = 0; from < bytes.length; ) {
@@ -330,7 +330,7 @@ export class Scanner {
     this.#bytes.fill(0, end, end + PADDING)
   }
 
-  /** Kept for as long as nobody needs its memory: the next large one comes soon, or never. */
+  /** A larger scanner. It is held weakly, until its memory is needed: the next large input may come soon, or never. */
   #larger(bytes: number): Scanner {
     const last = this.#large?.deref()
     if (last !== undefined && last.capacityBytes >= bytes) return last
@@ -339,7 +339,7 @@ export class Scanner {
     return larger
   }
 
-  /** @returns the names that are filled in, a bit each. */
+  /** @returns the names to fill in, one bit each. */
   #layFilling({ members }: Filling): number {
     const table = new DataView(this.#bytes.buffer)
     let at = FILLING_AT

@@ -1,5 +1,6 @@
 /**
- * What is used of WebAssembly (https://www.w3.org/TR/wasm-js-api-2/): TypeScript knows it only with all of a browser.
+ * The part of WebAssembly that is used here (https://www.w3.org/TR/wasm-js-api-2/). TypeScript has these types only
+ * together with all browser types.
  */
 declare namespace WebAssembly {
   class Module {

@@ -1,6 +1,6 @@
 /**
- * What tests of users need, imported from `millrace/testing`: checks that a sink keeps its contract, and routes and handlers run
- * without a server. For any test runner: nothing here imports one.
+ * `millrace/testing`, for users' own tests: checks that a sink keeps its contract, and runs routes and handlers without
+ * a server. It works with any test runner and imports none.
  */
 export { batchOf, contextOf } from './batch.ts'
 export { type Delivered, type DeliveredBy, type RunOptions, runRoutes } from './routes.ts'

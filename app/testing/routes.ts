@@ -1,6 +1,6 @@
 /**
- * Routes and handlers without a server: what a sink would get of some events, and what would be a dead letter. The same functions
- * as in the service check the routes, ask the filters, and run and retry the handlers.
+ * Runs routes and handlers without a server. Shows what a sink would get, and which events would become dead letters.
+ * Routes, filters, handlers and retries use the same functions as in the service.
  *
  *     events ─▶ filter ─▶ handlers, retried without waiting ─▶ delivered · dead letters
  */
@@ -21,22 +21,22 @@ export interface RunOptions {
 }
 
 export interface Delivered {
-  /** What the sink would get, in the order of the events. */
+  /** The events that the sink would get, in order. */
   readonly events: readonly Event[]
   /** `reason` is the stack of the handler or the filter. */
   readonly deadLetters: readonly { readonly event: Event; readonly reason: string; readonly attempts: number }[]
-  /** How many events the filter kept out. */
+  /** How many events the filter excluded. */
   readonly filtered: number
 }
 
-/** By the name of the route. */
+/** Name of the route → its result. */
 export type DeliveredBy = Readonly<Record<string, Delivered>>
 
 /**
- * Runs events through the routes of a config; no sink is made.
- * @param config what a config file exports. Without `routes`: the routes of `SINKS` and `HANDLERS` of the environment.
- * @param events as a producer may send them, complete or short.
- * @throws MillraceError CONFIG_INVALID as a start would; TypeError for an event that the service would refuse.
+ * Runs events through the routes of a config; no sink is created.
+ * @param config the export of a config file. Without `routes`: the routes of `SINKS` and `HANDLERS` of the environment.
+ * @param events complete or short events, as from a producer.
+ * @throws MillraceError CONFIG_INVALID, the error of a start; TypeError for an event that the service would refuse.
  */
 export async function runRoutes(
   config: UserConfig,
@@ -68,7 +68,7 @@ async function run(route: CheckedRoute, texts: readonly Buffer[]): Promise<Deliv
   return { events, deadLetters, filtered }
 }
 
-/** @returns those that failed as often as they may, with the last reason. */
+/** @returns the events without attempts left, with the last reason. */
 async function handle({ name, handlers, config }: CheckedRoute, tasks: readonly Task[]): Promise<Map<Task, string>> {
   const { signal } = new AbortController()
   const options = { handlers, concurrency: config.HANDLER_CONCURRENCY, sink: name, signal }

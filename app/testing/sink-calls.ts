@@ -1,4 +1,4 @@
-/** How the checks of sink-checks.ts call a sink: as delivery does it, with a limit for everything that is waited for. */
+/** Calls a sink for the checks of sink-checks.ts, in the same way as delivery, with a time limit for every wait. */
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Event } from '../event.ts'
@@ -8,7 +8,7 @@ import { batchOf } from './batch.ts'
 
 export const POLL_MS = 20
 
-/** A column of a table does not tell `null` from no data. */
+/** Removes `data: null`, because a database column cannot distinguish it from no data. */
 export function withoutNull(event: Event | undefined): object | undefined {
   if (event?.data !== null) return event
   const { data: _, ...rest } = event
@@ -24,7 +24,7 @@ export async function deliver(sink: Sink, events: readonly Event[], withinMs: nu
   await confirm(sink, withinMs)
 }
 
-/** Writes, and checks what the sink says of it. */
+/** Writes, and checks the failures that the sink returns. */
 export async function write(sink: Sink, batch: SinkBatch): Promise<readonly Failure[]> {
   const failures = (await sink.write(batch, new AbortController().signal)) ?? []
   const seen = new Set<number>()
@@ -54,7 +54,7 @@ export async function writeUnlessAway(
   }
 }
 
-/** As delivery does it: what failed is tried again. */
+/** Retries failed events, as delivery does. */
 export async function retryUntilTaken(sink: Sink, items: readonly Item[], withinMs: number): Promise<void> {
   const deadline = performance.now() + withinMs
   for (let left = items; left.length > 0; ) {
@@ -65,7 +65,7 @@ export async function retryUntilTaken(sink: Sink, items: readonly Item[], within
   }
 }
 
-/** What delivery waits for before it commits an offset. */
+/** Waits as delivery does before it commits an offset. */
 export async function confirm(sink: Sink, withinMs: number): Promise<void> {
   const durable = sink.durable?.()
   await within(sink.flush?.() ?? Promise.resolve(), withinMs, 'flush does not end')
@@ -76,7 +76,7 @@ export async function closeOf(sink: Sink, withinMs: number): Promise<void> {
   await within(sink.close(), withinMs, 'close does not end')
 }
 
-/** Each event is there; those of a key in order, by where each appears first. A repeat may stand anywhere behind. */
+/** Asserts that each event was delivered, in order per key. Only the first occurrence counts: repeats may follow. */
 export function assertInOrder(delivered: readonly Event[], expected: readonly Event[]): void {
   const wanted = new Map(expected.map((event) => [event.id, event]))
   const firstOf = new Map<string, Event>()
@@ -103,7 +103,7 @@ export async function settledOf(promise: Promise<unknown>): Promise<'resolved' |
 export async function within<T>(promise: Promise<T>, ms: number, problem: string): Promise<T> {
   const limit = new AbortController()
   const late = sleep(ms, undefined, { signal: limit.signal }).then(() => assert.fail(`${problem} within ${ms} ms`))
-  late.catch(() => undefined) // aborted when the promise was first
+  late.catch(() => undefined) // it rejects when the promise was first and aborts it
   try {
     return await Promise.race([promise, late])
   } finally {

@@ -1,5 +1,6 @@
 /**
- * The contract of a sink (sinks/sink.ts) as checks: every sink of Millrace passes them, and users run them on their own.
+ * The contract of a sink (sinks/sink.ts) as checks. Every sink of Millrace passes them; users run them on their own
+ * sinks.
  *
  *     import { test } from 'vitest' // or from 'node:test'
  *     import { sinkChecks } from 'millrace/testing'
@@ -25,49 +26,49 @@ import {
   writeUnlessAway,
 } from './sink-calls.ts'
 
-/** A sink and where it delivers to. Each check asks for a new one. */
+/** A sink and its destination. Each check opens a new one. */
 export interface OpenedSink {
   readonly sink: Sink
-  /** The events that are there now; those with the same key in the order they came. */
+  /** The events at the destination now; events with the same key in the order of arrival. */
   delivered(): Promise<readonly Event[]>
-  /** Another sink to the same place, as after a restart. Left out: that is not checked. */
+  /** Opens another sink to the same destination, as after a restart. Absent: not checked. */
   reopen?(): Promise<Sink>
-  /** From now on the place refuses the events with these ids for good. Left out: it never refuses single events. */
+  /** From now on, the destination refuses events with these ids for good. Absent: it never refuses single events. */
   refuse?(ids: readonly string[]): void | Promise<void>
-  /** Nothing answers any more, or it answers again. Left out: that is not checked. */
+  /** Makes the destination unreachable, or reachable again. Absent: not checked. */
   setAway?(isAway: boolean): void | Promise<void>
-  /** From now on the place takes requests and answers none. Left out: that is not checked. */
+  /** From now on, the destination accepts requests but does not answer. Absent: not checked. */
   hang?(): void | Promise<void>
-  /** Removes what was made for the check. */
+  /** Removes everything that was created for the check. */
   dispose?(): void | Promise<void>
 }
 
 export interface SinkUnderTest {
   open(): Promise<OpenedSink>
   /**
-   * Whether an event that is written again, after a crash, is there once. Default: false; it may be there again, with the
-   * same `source` and `id`.
+   * Whether an event that is written again after a crash exists only once at the destination. Default: false; it may
+   * exist twice, with the same `source` and `id`.
    */
   readonly isIdempotent?: boolean
-  /** For what is said to end soon, milliseconds. Default: 10000. */
+  /** Time limit of calls that should end soon, milliseconds. Default: 10000. */
   readonly withinMs?: number
 }
 
 export interface SinkCheck {
-  /** As a behaviour: `the sink takes …`. */
+  /** The behaviour, such as `the sink takes …`. */
   readonly name: string
-  /** Rejects with what was expected and what was found. */
+  /** Rejects with the expected and the actual value. */
   run(): Promise<void>
 }
 
 type Check = (opened: OpenedSink, options: Required<Omit<SinkUnderTest, 'open'>>) => Promise<void>
 
 const WITHIN_MS = 10_000
-/** A sink may ask for more at once than is needed to see that it takes full batches. */
+/** Limit of a full batch in the checks, for sinks that allow very large batches. */
 const MAX_FULL_BATCH_EVENTS = 2000
 const MAX_LANES = 8
 
-/** What is easily lost: white space in texts, other scripts, numbers at their limits, nothing at all, bytes. */
+/** Data that is easily lost: white space in strings, other scripts, numbers at their limits, no data, binary data. */
 const HARD_DATA: readonly object[] = [
   { data: { text: ' a\tb\n"c" \\ ', nested: [{ deep: [[], {}] }], none: null, yes: true } },
   { data: 'ä€𝄞 日本語 \u200f' },
@@ -90,7 +91,7 @@ function complete(id: string, parts: object): Event {
   return { specversion: '1.0', id, source: '/checks', type: 'check', time: '2026-01-31T12:00:00Z', ...parts }
 }
 
-/** Each check opens a sink of its own, so they run in any order. Those for which `open` gives no means pass at once. */
+/** Each check opens its own sink, so they run in any order. A check that needs an absent method of `open` passes. */
 export function sinkChecks(subject: SinkUnderTest): SinkCheck[] {
   const { isIdempotent = false, withinMs = WITHIN_MS } = subject
   return Object.entries(CHECKS).map(([name, check]) => ({
@@ -156,7 +157,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
   },
 
   'confirms nothing that is not there': async (opened, { withinMs }) => {
-    await confirm(opened.sink, withinMs) // with nothing written
+    await confirm(opened.sink, withinMs) // nothing is written yet
     for (const round of [0, 1, 2]) {
       const events = eventsOf(`round${round}`, 3)
       await deliver(opened.sink, events, withinMs, round * events.length)

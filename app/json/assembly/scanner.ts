@@ -1,22 +1,22 @@
 /**
- * The scanner itself, in AssemblyScript: `npm run wasm` compiles it to ../scanner.wasm. Its other side is
- * ../scanner.ts, which lays out the memory and says what stands in it.
+ * The scanner itself, in AssemblyScript: `npm run wasm` compiles it to ../scanner.wasm. Its caller is ../scanner.ts,
+ * which lays out the memory and documents its content.
  *
  *     input ─scan─▶ places of texts and members ─fill─▶ output: one line a text, missing members filled in
  *
- * Grammar: RFC 8259, as JSON.parse of V8 takes it. Strings are looked at 16 bytes at a time (128-bit SIMD).
- * Behind the input stand at least 16 zeros. A zero is valid nowhere, so nothing has to look for the end.
+ * Grammar: RFC 8259, as V8's JSON.parse accepts it. Strings are scanned 16 bytes at a time (128-bit SIMD).
+ * After the input there are at least 16 zeros. A zero is not valid anywhere, so no loop has to check for the end.
  */
 
-// ---- Memory: where everything begins; set by `layout`.
+// ---- Memory: addresses of all parts; set by `layout`.
 
-/** Names with a number of their own: slots of 16 bytes of name, its length, its number. Open addressing. */
+/** Table of numbered names: each slot has 16 bytes of name, its length, its number. Open addressing. */
 const SLOTS: usize = 64
 const SLOT_BYTES: usize = 24
 const NAMES: usize = 1024
-/** Of each name with a number: place and length of what is filled in when it is missing; length 0 for nothing. */
+/** For each numbered name: position and length of the member to add if it is missing; length 0: none. */
 const DEFAULTS: usize = NAMES + SLOTS * SLOT_BYTES
-/** One byte for each level that is open: what it is. */
+/** One byte for each open level: whether it is an object or an array. */
 let stack: usize = 0
 let input: usize = 0
 let places: usize = 0
@@ -24,22 +24,22 @@ let placesEnd: usize = 0
 let output: usize = 0
 let outputEnd: usize = 0
 
-// ---- What stands in `places`: four numbers about the scan, then for each text a head and its members.
+// ---- Content of `places`: four numbers about the scan, then for each text a head and its members.
 
 const HEAD_BYTES: usize = 16
 const MEMBER_BYTES: usize = 16
-/** A text with more is not taken apart. */
+/** Most members that are listed for a text. */
 const MAX_MEMBERS: i32 = 1024
-/** `data` is level 1 below the text itself: what is deeper than this is marked. */
+/** Texts that are nested deeper are marked. `data` is level 1 below the text itself. */
 let maxDepth: i32 = 0
-/** Names whose value may be null, a bit each. */
+/** Names whose value may be null, one bit each. */
 let nullable: u32 = 0
 
-/** Kinds of text, in place of a number of members. */
+/** Codes of other texts, in place of the number of members. */
 const MALFORMED: i32 = -1
 const NO_OBJECT: i32 = -2
 
-/** Of a text, in bits 16–31; in bits 0–15 stands which of the names with a number it has. */
+/** Marks of a text, in bits 16–31. Bits 0–15 say which of the numbered names it has. */
 const TOO_DEEP: u32 = 1
 const TOO_MANY: u32 = 2
 const HAS_NULL: u32 = 4
@@ -47,12 +47,12 @@ const NAME_TWICE: u32 = 8
 /** A member whose name has no number. */
 const HAS_OTHERS: u32 = 16
 
-/** Of a member, beside the number of its name (bits 0–7) and the bytes of its name (bits 16–31). */
+/** Marks of a member, beside the number of its name (bits 0–7) and the length of its name (bits 16–31). */
 const MAX_NAMES: u32 = 16
 const UNKNOWN_NAME: u32 = 0xff
-/** Its name is no plain text. */
+/** The name is not plain: it has escapes, or characters other than printable ASCII. */
 const ODD_NAME: u32 = 0x100
-/** Its value is a plain text: printable ASCII without escapes. */
+/** The value is a plain string: printable ASCII without escapes. */
 const PLAIN_TEXT: u32 = 0x200
 
 const QUOTE: u8 = 0x22
@@ -66,7 +66,7 @@ const CLOSE_OBJECT: u8 = 0x7d
 const OPEN_ARRAY: u8 = 0x5b
 const CLOSE_ARRAY: u8 = 0x5d
 
-/** A line break is white space within a text, and the end of a line of NDJSON. Then this is a space again. */
+/** A line break is white space within a text. In NDJSON it ends a line, and then this is set to a space. */
 let lineBreak: u8 = NEWLINE
 let deepest: i32 = 0
 
@@ -110,7 +110,7 @@ function isHex(c: u8): bool {
   return isDigit(c) || (lower >= 0x61 && lower <= 0x66)
 }
 
-/** Behind a backslash at `p`; 0 when the escape is invalid. */
+/** The position after the escape whose backslash is at `p`; 0 when the escape is invalid. */
 function skipEscape(p: usize): usize {
   const c = load<u8>(p + 1)
   if (c == 0x75) {
@@ -122,7 +122,7 @@ function skipEscape(p: usize): usize {
   return isKnown ? p + 2 : 0
 }
 
-/** Behind the string whose inside goes on at `p`; 0 when it is malformed. */
+/** The position after the string whose content continues at `p`; 0 when it is malformed. */
 // @ts-expect-error
 @inline function skipString(p: usize): usize {
   while (true) {
@@ -146,12 +146,12 @@ function skipEscape(p: usize): usize {
   return 0
 }
 
-/** The first byte from `p` on that is not plain text: its closing quote, if the whole string is plain. */
+/** The first byte from `p` on that is not plain: the closing quote, if the whole string is plain. */
 // @ts-expect-error
 @inline function skipPlain(p: usize): usize {
   while (true) {
     const bytes = v128.load(p)
-    // Signed: control characters, and whatever is no ASCII.
+    // A signed comparison finds control characters and non-ASCII bytes.
     const special = v128.or(
       v128.or(i8x16.eq(bytes, i8x16.splat(0x22)), i8x16.eq(bytes, i8x16.splat(0x5c))),
       v128.or(i8x16.lt_s(bytes, i8x16.splat(0x20)), i8x16.eq(bytes, i8x16.splat(0x7f))),
@@ -191,7 +191,7 @@ function skipNumber(p: usize): usize {
   return p
 }
 
-/** Behind the name at `p` and its colon, at the value; 0 when there is none. */
+/** The position of the value, after the name at `p` and its colon; 0 when it is malformed. */
 // @ts-expect-error
 @inline function skipName(p: usize): usize {
   if (load<u8>(p) != QUOTE) return 0
@@ -201,7 +201,9 @@ function skipNumber(p: usize): usize {
   return load<u8>(p) == COLON ? skipSpace(p + 1) : 0
 }
 
-/** Behind the value at `p`; 0 when it is malformed. Not recursive: a body may be nested as deep as it is long. */
+/**
+ * The position after the value at `p`; 0 when it is malformed. Not recursive, because nesting can be arbitrarily deep.
+ */
 function skipValue(p: usize): usize {
   let depth: i32 = 0
   while (true) {
@@ -244,7 +246,7 @@ function skipValue(p: usize): usize {
       p = skipNumber(p)
       if (p == 0) return 0
     }
-    // Behind a value: what is closed, and what comes next.
+    // After a value: close levels, and continue with the next value.
     while (true) {
       if (depth == 0) return p
       p = skipSpace(p)
@@ -266,7 +268,7 @@ function skipValue(p: usize): usize {
   return 0
 }
 
-/** The number of the name of `length` bytes at `p`, which is at most 15. */
+/** The number of the name at `p`. @param length bytes of the name, at most 15. */
 // @ts-expect-error
 @inline function numberOf(p: usize, length: usize): u32 {
   const name = v128.load(p)
@@ -288,7 +290,7 @@ let marks: u32 = 0
 let seen: u32 = 0
 let memberCount: i32 = 0
 
-/** Behind the object at `p`, its members from `o` on; 0 when it is malformed. */
+/** The position after the object at `p`; 0 when it is malformed. Writes its members from `o` on. */
 // @ts-expect-error
 @inline function scanObject(p: usize, o: usize): usize {
   let count: i32 = 0
@@ -358,7 +360,7 @@ let memberCount: i32 = 0
   return 0
 }
 
-/** Behind the text at `p`, whose head is at `o`; 0 when it is malformed. */
+/** The position after the text at `p`; 0 when it is malformed. Writes its head at `o`. */
 // @ts-expect-error
 @inline function scanText(p: usize, o: usize): usize {
   const start = p
@@ -381,7 +383,7 @@ let memberCount: i32 = 0
   return p
 }
 
-/** The line break or the end from `p` on. */
+/** The next line break from `p` on, or the end. */
 function endOfLine(p: usize, end: usize): usize {
   while (p < end) {
     const found = i8x16.bitmask(i8x16.eq(v128.load(p), i8x16.splat(0x0a)))
@@ -402,8 +404,8 @@ function endOfLine(p: usize, end: usize): usize {
 const ROOM: usize = HEAD_BYTES + <usize>MAX_MEMBERS * MEMBER_BYTES
 
 /**
- * Lines of NDJSON from `from` to `to`. Blank ones are left out, or malformed as well. What follows when there is no
- * room for more places, `next` says.
+ * Scans lines of NDJSON from `from` to `to`. Blank lines are skipped, or reported as malformed. When there is no room
+ * for more places, `next` says where to continue.
  */
 export function scanLines(from: usize, to: usize, keepsBlank: i32): void {
   lineBreak = 0x20
@@ -442,7 +444,7 @@ export function scanLines(from: usize, to: usize, keepsBlank: i32): void {
   finish(texts, min(p, end), blank, true)
 }
 
-/** Line breaks from 0 to `to`: 16 bytes at a time, and the padding has none. */
+/** Counts line breaks from 0 to `to`, 16 bytes at a time: the padding after the input has none. */
 export function countLines(to: usize): i32 {
   let count: i32 = 0
   for (let at: usize = 0; at < to; at += 16) {
@@ -451,7 +453,7 @@ export function countLines(to: usize): i32 {
   return count
 }
 
-/** One text, with white space around it, from 0 to `to`. */
+/** Scans one text, with white space around it, from 0 to `to`. */
 export function scanOne(to: usize): void {
   lineBreak = NEWLINE
   const end = input + to
@@ -461,7 +463,10 @@ export function scanOne(to: usize): void {
   finish(1, end, 0, p == end)
 }
 
-/** Elements of an array from `from` on: 0, or where the last call came to. Not sound: nothing of it is. */
+/**
+ * Scans elements of an array.
+ * @param from 0, or where the last call ended. If not sound, the whole array is invalid.
+ */
 export function scanArray(from: usize, to: usize): void {
   lineBreak = NEWLINE
   const end = input + to
@@ -496,7 +501,7 @@ export function scanArray(from: usize, to: usize): void {
   finish(texts, p, 0, true)
 }
 
-/** For copies of some 100 bytes faster than memory.copy; writes up to 15 bytes more, which the next copy overwrites. */
+/** Copies some 100 bytes faster than memory.copy. Writes up to 15 bytes more, which the next copy overwrites. */
 // @ts-expect-error
 @inline function append(to: usize, from: usize, bytes: usize): usize {
   if (bytes > 512) memory.copy(to, from, bytes)
@@ -504,7 +509,7 @@ export function scanArray(from: usize, to: usize): void {
   return to + bytes
 }
 
-/** Decimal digits of a number below 2^53. */
+/** Writes the decimal digits of a number below 2^53. */
 function appendNumber(to: usize, number: f64): usize {
   let rest = <u64>number
   let digits: usize = 1
@@ -516,7 +521,7 @@ function appendNumber(to: usize, number: f64): usize {
   return to + digits
 }
 
-/** The member with this name, which the text has. */
+/** The member with this name, which must exist. */
 // @ts-expect-error
 @inline function memberOf(head: usize, name: u32): usize {
   let record = head + HEAD_BYTES
@@ -524,7 +529,7 @@ function appendNumber(to: usize, number: f64): usize {
   return record
 }
 
-/** Whether a value stands there as the text of a whole number would: no `1.0`, no `1e3`, no `-0`. */
+/** Whether the value is a whole number in its usual form: not `1.0`, not `1e3`, not `-0`. */
 function isWholeNumber(p: usize, end: usize): bool {
   if (load<u8>(p) == MINUS) {
     p++
@@ -534,20 +539,20 @@ function isWholeNumber(p: usize, end: usize): bool {
   return true
 }
 
-/** Room for what is filled in into one text. */
+/** Room for the members added to one text. */
 const FILL_BYTES: usize = 2048
 
 /**
- * Writes texts as lines, with what they lack in front of their own members.
- * @param head of the first text; heads are given new places, those in the output.
- * @param texts how many there are.
- * @param whole texts with one of these names lack nothing.
+ * Writes texts as lines, with missing members added at the start.
+ * @param head head of the first text; heads are updated to the places in the output.
+ * @param texts number of texts.
+ * @param whole texts with one of these names are complete.
  * @param wanted names to fill in.
- * @param asText name of a member whose whole number is written as a text.
- * @param odd marks of texts that this function leaves to others.
- * @param counted name whose value goes on with `counter`, which is one more for each text.
- * @returns where the output ends; in `places` how many texts are done, and the head of the next one. That one is too
- *   long for the room that is left, or nothing for this function.
+ * @param asText name of a member whose whole number is written as a string.
+ * @param odd marks of texts that this function does not handle.
+ * @param counted name whose value ends with `counter`, which increases by one for each text.
+ * @returns the end of the output; in `places`, the number of texts done, and the head of the next one. That text is too
+ *   long for the remaining room, or this function does not handle it.
  */
 export function fill(
   head: usize,
