@@ -1,5 +1,5 @@
 /**
- * The whole pipeline on one screen. With log/open.ts, which picks the log, the only place that picks implementations.
+ * The whole pipeline on one screen. Only this file and log/open.ts, which selects the log, select implementations.
  *
  *     HTTP ─▶ Sender ═ channel ═▶ Receiver ─▶ group commit ─▶ Log ─▶ Delivery (one a route) ─▶ handlers ─▶ Sink
  *       ▲                                          │
@@ -38,33 +38,34 @@ import type { Write } from './write.ts'
 const { version } = packageJson
 
 export interface App {
-  /** Addresses that it listens on, `http://host:port`; events are taken at the first, except with ROLE=deliver. */
+  /** Addresses of the listeners, `http://host:port`. `url` accepts events; undefined with ROLE=deliver. */
   readonly url: string | undefined
   readonly adminUrl: string
   /**
-   * Stops in order: see the drain in `close`. Resolves to whether everything that was begun was finished.
+   * Stops all parts in order. Resolves to whether all work in progress was finished.
+   * @param graceMs how long readiness fails while requests are still served.
    * @param drainMs how long sinks may go on. Default: SHUTDOWN_DRAIN_MS.
    */
   close(graceMs: number, drainMs?: number): Promise<boolean>
-  /** Reads certificate and key files again. @returns whether anything has changed; what is not valid is only logged. */
+  /** Reads certificate and key files again. @returns whether anything has changed; an invalid file is only logged. */
   reload(): boolean
 }
 
 interface AppParts {
-  /** Default: the service's own. Others are for measuring what metrics cost. */
+  /** Default: the real metrics. A replacement is for measuring the cost of metrics. */
   readonly metrics?: Pick<Metrics, keyof Metrics>
   /** Default: none. */
   readonly tracing?: Tracing | undefined
-  /** Handlers, sinks and routes of the user's own. Default: none. */
+  /** The user's own handlers, sinks and routes. Default: none. */
   readonly file?: ConfigFile
-  /** Where the secrets of webhooks are. Default: that of the process. */
+  /** The environment with the secrets of webhooks. Default: that of the process. */
   readonly environment?: Readonly<Record<string, string | undefined>>
 }
 
 /**
  * Starts everything and listens.
  * @param onFailure called once when the log failed for good and only a restart helps.
- * @throws MillraceError whose message says what is wrong and what to do.
+ * @throws MillraceError; its message says what is wrong and what to do.
  */
 export async function startApp(
   config: Config,
@@ -118,9 +119,9 @@ export async function startApp(
 
   const close = async (graceMs: number, drainMs = config.SHUTDOWN_DRAIN_MS) => {
     credentialFiles.close()
-    await phase.grace(graceMs) // readiness fails: load balancers look elsewhere while requests are still served
+    await phase.grace(graceMs) // readiness fails: load balancers switch while requests are still served
     phase.drain()
-    await listener?.close() // no new connections; requests in hand are answered
+    await listener?.close() // no new connections; requests in progress are answered
     sender.close()
     await committing
     const finished = await Promise.all(deliveries.map((delivery) => delivery.close(drainMs)))
@@ -135,7 +136,7 @@ export async function startApp(
   return { url, adminUrl, close, reload: () => credentialFiles.reload() }
 }
 
-/** What an instance may be asked to do, from its start to its end: serving ─▶ grace ─▶ draining. */
+/** The life of an instance: serving ─▶ grace ─▶ draining. */
 class Phase {
   readonly #log: Pick<Log, 'failure'>
   #name: 'serving' | 'grace' | 'draining' = 'serving'
@@ -144,7 +145,7 @@ class Phase {
     this.#log = log
   }
 
-  /** Why no new events should be sent here; undefined while they may be. */
+  /** Why no new events should be sent here; undefined while the instance is ready. */
   get notReady(): string | undefined {
     return this.#name === 'serving' ? this.#log.failure?.message : 'shutting down'
   }
@@ -169,12 +170,12 @@ function groupOf({ GROUP_MAX_BYTES: maxGroupBytes, GROUP_LINGER_MS: lingerMs }: 
   return { maxGroupBytes, lingerMs }
 }
 
-/** Beside Kafka a process keeps nothing on disk. */
+/** The directory for counts; undefined with Kafka, where a process keeps nothing on disk. */
 function directoryOf({ LOG_ENGINE, DATA_DIR }: Config): string | undefined {
   return LOG_ENGINE === 'embedded' ? DATA_DIR : undefined
 }
 
-/** Where our own lines go: standard output may belong to events, and then nothing else is printed there. */
+/** The stream for our own log lines. If the stdout sink uses standard output, nothing else may be printed there. */
 export function ownOutput(
   config: Config,
   file: ConfigFile = NO_CONFIG_FILE,
@@ -207,18 +208,18 @@ function observe(
   }
 }
 
-/** The public listener, on this thread or on several; undefined where no events are taken in. */
+/** The public listener, on this thread or on several; undefined with ROLE=deliver. */
 async function openListener(role: Config['ROLE'], options: ListenerOptions) {
   if (role === 'deliver') return undefined
   return options.config.WORKERS > 1 ? new HttpThreads(options) : createServer(options)
 }
 
-/** On this thread: the thread of delivery has its own. */
+/** How many threads run handlers of the main thread. A delivery thread starts its own. */
 function handlerThreadsOf({ ROLE, DELIVERY_THREAD, HANDLER_THREADS }: Config): number {
   return ROLE === 'ingest' || DELIVERY_THREAD ? 0 : HANDLER_THREADS
 }
 
-/** One delivery a route, on this thread or on one that they share. */
+/** Starts one delivery for each route: here, or all of them on one thread of their own. */
 async function startDelivering(
   config: Config,
   file: ConfigFile,
@@ -234,7 +235,7 @@ async function startDelivering(
   return { deliveries, ...(thread && { thread }) }
 }
 
-/** What autoscaling in AWS follows. @returns what stops it. */
+/** Publishes the metrics for autoscaling in AWS. @returns a function that stops it. */
 function publish(
   config: Config,
   output: ReturnType<typeof ownOutput>,

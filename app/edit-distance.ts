@@ -1,8 +1,9 @@
-/** How far apart two names are, for those that are misspelt. */
+/** Edit distance of names, to suggest a name for a misspelt one. */
 
 /**
- * Damerau–Levenshtein distance, each place changed once (optimal string alignment): letters added, left out, replaced, and
- * pairs of neighbours swapped that make `a` into `b`. For short names: time and memory grow with the product of lengths.
+ * Damerau–Levenshtein distance with each position changed at most once (optimal string alignment): the number of
+ * letters to insert, delete or replace, and of neighbours to swap, to change `a` into `b`. Use it for short names: time
+ * and memory grow with the product of their lengths.
  */
 export function editDistance(a: string, b: string): number {
   let beforeLast: number[] = []
@@ -26,7 +27,7 @@ function at(row: readonly number[], index: number): number {
 }
 
 /**
- * The known name that is nearest, at most `maxDistance` away; undefined where none is.
+ * The nearest known name within `maxDistance`; undefined if there is none.
  * @param maxDistance default: 2.
  */
 export function nearestName(name: string, known: readonly string[], maxDistance = 2): string | undefined {

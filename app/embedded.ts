@@ -1,4 +1,4 @@
-/** Millrace inside a program of the user's own: `startApp` of index.ts. */
+/** Runs Millrace inside the user's own program: `startApp` of index.ts. */
 import { type App, ownOutput, startApp } from './app.ts'
 import { loadConfig } from './config.ts'
 import type { UserConfig } from './config-file/define.ts'
@@ -7,15 +7,15 @@ import { MillraceError } from './errors.ts'
 import { createLogger } from './observability/logger.ts'
 
 export interface StartOptions {
-  /** Variables, as `process.env` would have them. Default: none, so every variable has its default. */
+  /** Variables, as in `process.env`. Default: none, so every variable has its default. */
   readonly environment?: Readonly<Record<string, string | undefined>>
-  /** What a config file would export. Default: none; no file is looked for. */
+  /** The value that a config file would export. Default: none; no file is searched for. */
   readonly config?: UserConfig
-  /** Called once when only a new start helps, such as when a disk failed. Default: the error is thrown, uncaught. */
+  /** Called once when only a restart helps, for example after a disk failed. Default: the error is thrown, uncaught. */
   readonly onFailure?: (error: Error) => void
 }
 
-/** @throws MillraceError as a start would. */
+/** @throws MillraceError, the error of a start. */
 export async function startEmbedded({ environment = {}, config: given = {}, onFailure }: StartOptions): Promise<App> {
   const config = loadConfig({ ...environment })
   for (const variable of ['HANDLER_THREADS', 'DELIVERY_THREAD'] as const) {

@@ -1,13 +1,13 @@
 /**
- * Names in the environment: each variable, its alias `MILLRACE_<NAME>`, and those that are misspelt. Others set variables, too:
- * tools of this repository, and Kubernetes for each of its services.
+ * Names in the environment: each variable, its alias `MILLRACE_<NAME>`, and misspelt names. Other programs set
+ * variables with our prefix, too: tools of this repository, and Kubernetes for its services.
  */
 import { nearestName } from './edit-distance.ts'
 import { invalid } from './variable.ts'
 
 export const ALIAS_PREFIX = 'MILLRACE_'
 
-/** Read by `millrace send`, and by the tests and benchmarks of the repository (CONTRIBUTING.md). */
+/** Variables of `millrace send`, and of the tests and benchmarks of the repository (CONTRIBUTING.md). */
 const OF_TOOLS: ReadonlySet<string> = new Set([
   'MILLRACE_KEY',
   'MILLRACE_BENCH_DIR',
@@ -29,30 +29,30 @@ const OF_TOOLS: ReadonlySet<string> = new Set([
 ])
 
 /**
- * A Kubernetes service that is called `millrace`, or `millrace-…`, is announced to every container of its namespace as
- * `MILLRACE_PORT=tcp://10.0.0.7:3000` and so on (https://kubernetes.io/docs/concepts/services-networking/service/, environment
- * variables); a container that is linked in Docker as well.
+ * Kubernetes announces a service named `millrace` or `millrace-…` to every container of its namespace, for example as
+ * `MILLRACE_PORT=tcp://10.0.0.7:3000` (https://kubernetes.io/docs/concepts/services-networking/service/, environment
+ * variables). Docker does the same for a linked container.
  */
 const SERVICE_LINK = /_SERVICE_(HOST|PORT)(_\w+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$/
 const SERVICE_ADDRESS = /^(tcp|udp|sctp):\/\//
 
-/** Read by OpenSSL, Node and others, and near to a variable: for nobody a slip. */
+/** Variables of OpenSSL, Node and others that look similar to one of ours but are not a mistake. */
 const OF_OTHERS: ReadonlySet<string> = new Set(['SSL_CERT_FILE'])
 
-/** Shorter names are too near to others. */
+/** Names with fewer letters are too similar to other names to be checked. */
 const MIN_LETTERS = 6
 
 export type Origin = 'default' | 'environment' | 'alias'
 
 export interface Setting {
-  /** undefined where it is not set, or empty. */
+  /** undefined if it is not set, or empty. */
   readonly text: string | undefined
   readonly origin: Origin
 }
 
 /**
- * What is set for a variable, under its name or its alias.
- * @throws MillraceError CONFIG_INVALID where both are, to different values.
+ * The value of a variable, under its name or its alias.
+ * @throws MillraceError CONFIG_INVALID if both are set, to different values.
  */
 export function settingOf(environment: NodeJS.ProcessEnv, name: string): Setting {
   const alias = `${ALIAS_PREFIX}${name}`
@@ -65,14 +65,14 @@ export function settingOf(environment: NodeJS.ProcessEnv, name: string): Setting
   return { text: other, origin: other === undefined ? 'default' : 'alias' }
 }
 
-/** The environment with another value for one variable, whatever it had. */
+/** The environment with another value for one variable. */
 export function withSetting(environment: NodeJS.ProcessEnv, name: string, text: string): NodeJS.ProcessEnv {
   return { ...environment, [name]: text, [`${ALIAS_PREFIX}${name}`]: undefined }
 }
 
 /**
  * @param known variables, without the prefix.
- * @throws MillraceError CONFIG_INVALID for a variable with the prefix that is not known, with the nearest one that is.
+ * @throws MillraceError CONFIG_INVALID for an unknown variable with the prefix; suggests the nearest known one.
  */
 export function refuseUnknown(environment: NodeJS.ProcessEnv, known: readonly string[]): void {
   const names = new Set(known)
@@ -87,8 +87,8 @@ export function refuseUnknown(environment: NodeJS.ProcessEnv, known: readonly st
 }
 
 /**
- * A line for each name that is at most two letters from that of a variable which is not set: it may belong to something else,
- * so it is no error.
+ * A warning for each name that differs by at most two letters from a variable that is not set. It is not an error,
+ * because the name may belong to another program.
  */
 export function nearMissesOf(environment: NodeJS.ProcessEnv, known: readonly string[]): string[] {
   const names = known.filter((name) => name.length >= MIN_LETTERS)

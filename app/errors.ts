@@ -1,15 +1,15 @@
 /**
- * Every error Millrace raises on purpose, once: its code, the HTTP status it becomes, and whether the same call can
- * succeed later. What is expected (a full channel, a closed one) is a return value; what is thrown is a
- * {@link MillraceError}. Its `message` is written for the person who reads it: what happened, where, what to do next.
+ * Every error that Millrace raises on purpose: its code, its HTTP status, and whether the same call can succeed later.
+ * Expected outcomes (a full channel, a closed one) are return values; everything thrown is a {@link MillraceError}. Its
+ * `message` is for the person who reads it: what happened, where, and what to do next.
  */
 
 interface Definition {
-  /** HTTP status when it reaches a client; 500 for what only an operator sees. */
+  /** HTTP status for a client; 500 for errors that only an operator sees. */
   readonly status: number
-  /** Whether the same call can succeed later, unchanged. */
+  /** Whether the same call can succeed later without changes. */
   readonly retryable: boolean
-  /** Short and fixed: the `title` of RFC 9457. */
+  /** Short, fixed text: the `title` of RFC 9457. */
   readonly title: string
 }
 
@@ -80,7 +80,7 @@ export function systemCode(error: unknown): string | undefined {
 
 /** One line for a log or a reason field, whatever was thrown. */
 export function messageOf(error: unknown): string {
-  // What Node throws when a host has several addresses and none of them answers says nothing itself.
+  // Node throws this without a message when a host has several addresses and none of them answers.
   if (error instanceof AggregateError && error.message === '')
     return [...new Set(error.errors.map(messageOf))].join(', ')
   return error instanceof Error ? error.message : String(error)

@@ -1,24 +1,26 @@
 /**
- * The Event: a CloudEvent 1.0 (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md), and what makes one.
+ * The Event: a CloudEvent 1.0 (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md), and its
+ * validation.
  *
  *     received bytes ─check─▶ log: the bytes as received ─complete─▶ Item: bytes for sinks, an Event for handlers
  *
- * Events stay bytes from the socket to the sink: event/check.ts looks at them without making objects, event/complete.ts fills in
- * what a short event left out. Here stands what they mean, value by value.
+ * Events stay bytes from the socket to the sink. event/check.ts checks them without making objects, and
+ * event/complete.ts fills in what a short event left out. This file defines which values are valid.
  */
 import { isIPv6 } from 'node:net'
 import { isTime } from './event/time.ts'
 
 export type { Event } from './event/cloud-event.ts'
 
-/** A validated but perhaps incomplete event, as it was received. */
+/** A validated event as received, which may be incomplete. */
 type ReceivedEvent = Readonly<Record<string, unknown>>
 
-/** UTF-16 units that `id`, `type`, `source`, `subject` and each extension may have. */
+/** Maximum length of `id`, `type`, `source`, `subject` and each extension, UTF-16 code units. */
 export const MAX_ATTRIBUTE_LENGTH = 1024
 /**
- * Objects and arrays within each other, `data` itself being one. JSON.parse knows no limit, but JSON.stringify and what reads
- * events elsewhere end at some thousand: such an event would be acknowledged and stop every sink. Jackson has 1,000.
+ * Maximum nesting of objects and arrays; `data` itself is level 1. JSON.parse has no limit, but JSON.stringify and
+ * other readers fail at some thousand levels (Jackson: 1,000). Such an event would be acknowledged and then stop every
+ * sink.
  */
 export const MAX_DEPTH = 512
 export const TOO_DEEP = `data is nested more than ${MAX_DEPTH} deep: flatten it, or send it as text`
@@ -31,7 +33,10 @@ export type Strictness = 'strict' | 'lenient'
 
 const ATTRIBUTE_NAME = /^[a-z0-9]{1,64}$/
 const SCHEME = /^[A-Za-z][A-Za-z\d+.-]*:/
-/** RFC 3986: scheme, or no colon in the first segment; authority, perhaps an IP literal (the group); path; query; fragment. */
+/**
+ * RFC 3986: scheme, or no colon in the first segment; authority, perhaps an IP literal (the group); path; query;
+ * fragment.
+ */
 const URI_REFERENCE = (() => {
   const unreserved = "\\w\\-.~!$&'()*+,;="
   const percent = '%[\\da-fA-F]{2}'
@@ -43,10 +48,10 @@ const URI_REFERENCE = (() => {
     `^(?:[A-Za-z][A-Za-z\\d+.-]*:|(?![^/?#]*:))(?://${authority}(?=[/?#]|$)|(?!//))${path}(?:\\?${rest})?(?:#${rest})?$`,
   )
 })()
-/** An address of a version that is not there yet (RFC 3986, section 3.2.2). */
+/** An address of a future IP version (RFC 3986, section 3.2.2). */
 const IP_FUTURE = /^v[\da-f]+\.[^%]+$/i
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
-/** What the type String of CloudEvents leaves out: control characters, halves of surrogate pairs, noncharacters. */
+/** Characters that the type String of CloudEvents excludes: control characters, unpaired surrogates, noncharacters. */
 const FORBIDDEN = /[\p{Cc}\p{Cs}\p{Noncharacter_Code_Point}]/u
 const FORBIDDEN_WORDS = 'a control character, a noncharacter, or half a surrogate pair'
 /** The type Integer of CloudEvents. */
@@ -61,23 +66,26 @@ const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{
 
 const WHOLE_NUMBER = /^(?:-?[1-9]\d*|0)$/
 
-/** Whether a JSON number stands there as its text would be: no `1.0`, no `1e3`, no `-0`. For an `id`, of no more digits than one has. */
+/** Whether a JSON number is a whole number in its usual form: not `1.0`, `1e3` or `-0`, nor longer than an `id`. */
 export function isWholeNumber(text: string): boolean {
   return text.length <= MAX_ATTRIBUTE_LENGTH && WHOLE_NUMBER.test(text)
 }
 
-/** What an `id` that is a JSON number says as a text. */
+/** The text of an `id` that is a JSON number. */
 export function numberText(text: string): string {
   return isWholeNumber(text) ? text : String(JSON.parse(text))
 }
 
-/** Whether it can go on as a header (https://www.w3.org/TR/trace-context/); an event may bring any text under that name. */
+/**
+ * Whether the value is a valid header (https://www.w3.org/TR/trace-context/): the attribute of an event can be any
+ * text.
+ */
 export function isTraceparent(value: unknown): value is string {
   return typeof value === 'string' && TRACEPARENT.test(value)
 }
 
 /**
- * Why `value` is not acceptable, in the words of who sent it, or undefined when it is.
+ * Why `value` is not a valid event, for its sender; undefined when it is valid.
  * A value with `specversion` must be a complete CloudEvent; without, it needs `data` and the rest is optional.
  * `null` means absent (CloudEvents JSON format, section 2.2), except for `data`.
  */
@@ -112,7 +120,7 @@ function checkAttribute(name: string, value: unknown): string | undefined {
     case 'data':
       return undefined
     case 'id':
-      // Numbers are what the first users of every pipeline send; they become strings when the event is completed.
+      // New users often send numbers as ids. They become strings when the event is completed.
       if (typeof value === 'number')
         return Number.isSafeInteger(value) ? undefined : 'id must be a string or an integer'
       return checkText(name, value)
@@ -146,7 +154,7 @@ function checkAttribute(name: string, value: unknown): string | undefined {
   }
 }
 
-/** A host in brackets is an IPv6 address, perhaps with a zone (RFC 6874), or of a later version. */
+/** A host in brackets is an IPv6 address, perhaps with a zone (RFC 6874), or an address of a future version. */
 function isUriReference(text: string): boolean {
   const match = URI_REFERENCE.exec(text)
   const literal = match?.[1]
@@ -163,7 +171,7 @@ function checkText(name: string, value: unknown): string | undefined {
   return isForbidden(value) ? `${name} holds ${FORBIDDEN_WORDS}` : undefined
 }
 
-/** Most text is ASCII, which a loop tells five times faster than the expression. */
+/** Most text is ASCII, which a loop checks five times faster than the expression. */
 function isForbidden(text: string): boolean {
   for (let at = 0; at < text.length; at++) {
     const unit = text.charCodeAt(at)

@@ -1,6 +1,6 @@
 /**
- * What users import from `millrace`: for their config file, and to run Millrace inside a program of their own. `millrace/testing`
- * has what their tests need.
+ * The exports of `millrace`: for config files, and to run Millrace inside the user's own program. `millrace/testing`
+ * has the exports for tests.
  */
 import type { App } from './app.ts'
 import type { StartOptions } from './embedded.ts'
@@ -28,10 +28,10 @@ export {
 /**
  * Starts Millrace inside this process, and resolves once it listens. It handles no signals and never ends the process:
  * `millrace serve` does. Handlers run on this thread: `HANDLER_THREADS` needs a config file, which threads can load.
- * @throws MillraceError whose message says what is wrong and what to do.
+ * @throws MillraceError; its message says what is wrong and what to do.
  */
 export async function startApp(options: StartOptions = {}): Promise<App> {
-  // Only here: a config file imports this module, on threads as well, and needs none of the service.
+  // Import the service only here: config files import this module, also on threads, and do not need the service.
   const { startEmbedded } = await import('./embedded.ts')
   return startEmbedded(options)
 }

@@ -12,15 +12,16 @@ import { printable } from './process/printable.ts'
 import { onStopSignal, STOP_SIGNALS, type StopSignal } from './process/signals.ts'
 
 /**
- * Some 16 MB of objects stay. What a request costs is mostly its body, outside of the heap, and given back when the young
- * generation is collected (docs/decisions/0006-memory.md):
+ * About 16 MB of objects are long-lived. The memory of a request is mostly its body, outside of the heap. It is freed
+ * when the young generation is collected (docs/decisions/0006-memory.md):
  *
- * - `semi-space-growth-factor`: the young generation stays as the start has made it. Left alone it grows, is collected less
- *   often, and holds more dead bodies; these make V8 collect everything instead.
- * - `heap-growing-percent`: V8 would let the heap grow to four times what is in use before it collects all of it.
- * - `no-allocation-site-pretenuring`: where objects outlive a few collections while the service warms up, V8 makes the next
- *   ones in the old generation, for good. There requests keep one another alive until a full collection, five of which a
- *   second follow: in one start of six, a third of the throughput (docs/decisions/0020-hot-path.md).
+ * - `semi-space-growth-factor`: the young generation keeps its initial size. By default it grows, is collected less
+ *   often, and holds more dead bodies, which cause full collections.
+ * - `heap-growing-percent`: by default, V8 lets the heap grow to four times the used size before a full collection.
+ * - `no-allocation-site-pretenuring`: if objects survive a few collections while the service warms up, V8 allocates
+ *   later ones in the old generation, permanently. There, requests keep one another alive until a full collection, and
+ *   five of these follow each second. In one start of six, that cost a third of the throughput
+ *   (docs/decisions/0020-hot-path.md).
  */
 const MEMORY_FLAGS = ['--semi-space-growth-factor=1', '--heap-growing-percent=150', '--no-allocation-site-pretenuring']
 
@@ -28,21 +29,21 @@ export function setMemoryFlags(): void {
   for (const flag of MEMORY_FLAGS) setFlagsFromString(flag)
 }
 
-/** Room for what close does beside the grace and the drain, which have limits of their own. */
+/** Time limit for the other steps of `close`, in addition to the grace and the drain, which have their own limits. */
 export const CLOSE_MARGIN_MS = 10_000
 
 /**
  * Runs the service until a signal ends it.
- * Exit codes: 0 stopped and nothing left behind; 1 a failure, or something begun was not finished; 2 invalid
+ * Exit codes: 0 stopped with all work finished; 1 a failure, or work in progress was not finished; 2 invalid
  * configuration, data directory or port, with one line that says what to do.
- * @param options.configFile the config file. Default: it is looked for, see config-file/load.ts.
+ * @param options.configFile the config file. Default: it is searched for, see config-file/load.ts.
  */
 export async function serve(
   environment: NodeJS.ProcessEnv,
   { configFile }: { readonly configFile?: string | undefined } = {},
 ): Promise<void> {
   setMemoryFlags()
-  // Without a listener, a reader of the output that went away would end the process.
+  // Without an error listener, the process would end when the reader of its output goes away.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
   const { config, file, output } = await configure(environment, configFile).catch(refuseToStart)
   const logger = await createLogger(config.LOG_LEVEL, output)
@@ -63,12 +64,12 @@ export async function serve(
       isStopping = true
       if (err) logger.fatal({ err }, 'unexpected error: stopping')
       logger.info(`${stopSignal ?? signal ?? 'failure'}: taking no more events, finishing what is begun`)
-      // One that fails to start says why, and ends the process.
+      // If the start fails, it reports the reason and ends the process.
       const app = err ? await settledNow(starting) : await starting
       if (app === undefined) process.exit(err ? 1 : 0)
-      // Ctrl-C, and a terminal that was closed, have no load balancer to wait for.
+      // After Ctrl-C or a closed terminal there is no load balancer to wait for.
       const graceMs = (stopSignal ?? signal) === 'SIGTERM' ? config.SHUTDOWN_GRACE_MS : 0
-      // A log that failed cannot record what is delivered: the next start would deliver it again.
+      // A failed log cannot record deliveries, so the next start would repeat them: do not drain.
       const finished = await app.close(graceMs, failed && 0)
       if (!finished) logger.error('stopped with work begun and not finished: it is tried again at the next start')
       const exitCode = finished && !failed && !err ? 0 : 1
@@ -109,20 +110,20 @@ export async function serve(
   }
 }
 
-/** Both halves of the configuration, checked: variables of operators, and the file of developers. */
+/** Reads and checks both parts of the configuration: the operator's variables and the developer's config file. */
 async function configure(environment: NodeJS.ProcessEnv, named: string | undefined) {
   const config = loadConfig(environment)
   const file = await loadConfigFile({ named })
   return { config, file, output: ownOutput(config, file) }
 }
 
-/** What it has become by now, without waiting for it. */
+/** The value of a promise if it is already resolved, without waiting for it. */
 async function settledNow<T>(promise: Promise<T> | undefined): Promise<T | undefined> {
   const unsettled = new Promise<undefined>((resolve) => setImmediate(() => resolve(undefined)))
   return Promise.race([promise?.catch(() => undefined), unsettled])
 }
 
-/** What the operator can fix gets one line and exit code 2; anything else is a bug and keeps its stack. */
+/** An error that the operator can fix gets one line and exit code 2. Any other error is a bug and keeps its stack. */
 function refuseToStart(error: unknown): never {
   console.error(error instanceof MillraceError ? `millrace: ${printable(error.message)}` : error)
   process.exit(error instanceof MillraceError ? 2 : 1)

@@ -1,4 +1,4 @@
-/** One delivery a route, each with its own offset in the log and its own dead letters: on the main thread, or on one of theirs. */
+/** One delivery for each route, each with its own offset in the log and its own dead letters. */
 import { backoffMs } from './delivery/backoff.ts'
 import { Delivery } from './delivery/delivery.ts'
 import type { CheckedRoute } from './delivery/route.ts'
@@ -6,7 +6,7 @@ import type { Log, LogObserver } from './log/log.ts'
 import { openDeadLetters } from './log/open.ts'
 import { openSink } from './sinks/open.ts'
 
-/** What the log says of itself, and a sink that only a restart helps. */
+/** Observes the log, and a sink that only a restart can fix. */
 export type Observer = Required<LogObserver> & { readonly onSinkFailure: (error: Error) => void }
 
 export async function startDeliveries(
@@ -16,14 +16,14 @@ export async function startDeliveries(
 ): Promise<Delivery[]> {
   const deliveries: Delivery[] = []
   for (const route of routes) deliveries.push(await openDelivery(route, log, observer))
-  // Once the log knows all that it is read by: it deletes what those have settled.
+  // Start only after every consumer is registered, because the log deletes segments that all of them have settled.
   for (const delivery of deliveries) delivery.start()
   return deliveries
 }
 
 async function openDelivery(route: CheckedRoute, log: Pick<Log, 'consumer'>, observer: Observer): Promise<Delivery> {
   const { name, filter, handlers, config } = route
-  // Syncs of dead letters are not what the metrics of the log are about.
+  // The metrics of the log do not include syncs of dead letters.
   const deadLetterObserver = { ...observer, onSync: () => undefined }
   const { onWarning, onSinkFailure: onFailure } = observer
   const retry = { baseMs: config.RETRY_BASE_MS, maxMs: config.RETRY_MAX_MS, maxAttempts: config.RETRY_MAX_ATTEMPTS }

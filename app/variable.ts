@@ -1,7 +1,7 @@
 /**
- * What a variable of the environment can be. Each room of the service declares its own in a `variables.ts`, with what no
- * single one of them can get wrong; config.ts collects them. A variable has its unit in its name, and a sentence, a range
- * and a default.
+ * Definition of environment variables. Each directory of the service declares its own in a `variables.ts`, together
+ * with the checks that involve several of them; config.ts collects them. A variable has its unit in its name, and a
+ * meaning, a range and a default.
  */
 import { MillraceError } from './errors.ts'
 
@@ -11,11 +11,11 @@ export const GIB = 1024 * MIB
 export const SECOND_MS = 1000
 export const DAY_MS = 24 * 60 * 60 * SECOND_MS
 
-/** In the terms of JSON Schema. */
+/** A variable, in the terms of JSON Schema. */
 export interface Variable<T = unknown> {
   readonly type: 'integer' | 'string' | 'boolean' | 'array'
   readonly enum?: readonly string[]
-  /** Of an array: what each item may be. Default: any text. */
+  /** For an array: the valid values of an item. Default: any text. */
   readonly items?: { readonly enum: readonly string[] }
   readonly minimum?: number
   readonly maximum?: number
@@ -50,16 +50,16 @@ export function choice<const T extends string>(
   return { type: 'string', enum: values, default: fallback, description }
 }
 
-/** The values that variables have once they are read. */
+/** The types of the values, after the variables are read. */
 export type ValuesOf<S extends Readonly<Record<string, Variable>>> = { readonly [Name in keyof S]: S[Name]['default'] }
 
-/** Whether the value of a variable is shown to nobody. */
+/** Whether the value of a variable is secret and must never be shown. */
 export function isSecret(name: string): boolean {
   return /(KEYS|SECRET|TOKEN|PASSWORD|POSTGRES_SINK_URL)$/.test(name)
 }
 
 /**
- * The value of one variable, from its text.
+ * Converts the text of a variable to its value.
  * @throws MillraceError CONFIG_INVALID
  */
 export function convert(name: string, variable: Variable, given: string): unknown {
@@ -93,12 +93,12 @@ export function convert(name: string, variable: Variable, given: string): unknow
   }
 }
 
-/** Whether text is a URL that requests can go to. */
+/** Whether the text is an http or https URL. */
 export function isHttpUrl(text: string): boolean {
   return /^https?:$/.test(URL.parse(text)?.protocol ?? '')
 }
 
-/** One line, whatever stands in the value. */
+/** Makes an error with a message of one line, even if the problem has several lines. */
 export function invalid(name: string, problem: string): MillraceError {
   const shown = problem.replaceAll(/[\p{Cc}\u2028\u2029]+/gu, ' ')
   return new MillraceError('CONFIG_INVALID', `${name}: ${shown}`)

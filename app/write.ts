@@ -1,21 +1,21 @@
 /**
- * What the public listener and the log share: the encoded events of one request, and who waits until they are durable.
+ * Shared by the public listener and the log: the encoded events of one request, and the callback for their outcome.
  *
  *     request ─▶ Write ═ channel ═▶ group commit ─▶ log.append(batches) ─▶ settle(lost) ─▶ answer
  */
 import type { MillraceError } from './errors.ts'
 
-/** How much is known of lines: the more, the less must be looked at when they are delivered. */
+/** What is known about lines. The more is known, the less must be checked when they are delivered. */
 export const Known = {
   NOTHING: 0,
   /** Each is an event. */
   EVENTS: 1,
-  /** Each is a complete CloudEvent and nothing else, so that it can go out as it is. */
+  /** Each is a complete CloudEvent and nothing else, so it can be delivered unchanged. */
   COMPLETE: 2,
 } as const
 export type Known = (typeof Known)[keyof typeof Known]
 
-/** What is known of all of them. */
+/** What is known about the lines of all batches. */
 export function knownOfAll(batches: readonly Pick<Batch, 'known'>[]): Known {
   let least: Known = Known.COMPLETE
   for (const { known = Known.NOTHING } of batches) if (known < least) least = known
@@ -27,34 +27,34 @@ export interface Batch {
   readonly payload: Buffer
   /** At least 1. */
   readonly count: number
-  /** Default: nothing. */
+  /** What is known about the lines. Default: nothing. */
   readonly known?: Known | undefined
   /** Key of each event, in order, for a log that is {@link Log.keyed}. Default: their order does not matter. */
   readonly keys?: readonly string[] | undefined
 }
 
-/** An event that did not become durable. Others of the same append may have. */
+/** An event that did not become durable, although others of the same append may have. */
 export interface Lost {
-  /** Place of its batch in the append, and of the event in its batch. */
+  /** Index of its batch in the append, and of the event in its batch. */
   readonly batch: number
   readonly index: number
   readonly error: MillraceError
 }
 
-/** What every append without losses returns. */
+/** The result of an append without losses. */
 export const NOTHING_LOST: readonly Lost[] = []
 
-/** A batch that says which events are in it, and is told which of them were not stored again. */
+/** A batch with the identities of its events. Deduplication sets `duplicates`. */
 export interface Identified extends Batch {
-  /** Of each event, in order; one without is nobody's duplicate. Default: none has any. */
+  /** Identity of each event, in order. An event without one is never a duplicate. Default: no event has one. */
   readonly identities?: readonly (string | undefined)[] | undefined
-  /** Places of events in it, rising. */
+  /** Indices of events that were not stored again, ascending. */
   duplicates: readonly number[]
 }
 
 /**
- * @param error a MillraceError when none of the write is durable, else undefined.
- * @param lost events of it that are not durable although others are, by `index`; nearly always none.
+ * @param error a MillraceError when no event of the write is durable, else undefined.
+ * @param lost events that are not durable although others are, by `index`; nearly always empty.
  */
 export type OnSettled = (error: unknown, lost: readonly Lost[]) => void
 
@@ -67,11 +67,14 @@ export class Write implements Identified {
   readonly known: Known
   readonly keys: readonly string[] | undefined
   readonly identities: Identified['identities']
-  /** Once durable: places of events in it that were in the log already and were not stored again, rising. */
+  /** Set once durable: indices of events that were already in the log and were not stored again, ascending. */
   duplicates = NO_PLACES
   readonly #onSettled: OnSettled
 
-  /** @param onSettled called once, and may not throw. Not a promise: thousands a second would be made for nothing. */
+  /**
+   * @param onSettled called once; must not throw. A callback, because a promise for each of thousands a second is
+   *   costly.
+   */
   constructor(
     payload: Buffer,
     count: number,
@@ -86,7 +89,7 @@ export class Write implements Identified {
     this.identities = identities
   }
 
-  /** @param lost what of it is not durable: all of it is a failure, of a kind that is worth another try if any is. */
+  /** @param lost events that are not durable. If all are lost, the write fails, with a retryable error if any is. */
   settle(lost: readonly Lost[]): void {
     if (lost.length < this.count) this.#onSettled(undefined, lost)
     else this.fail((lost.find(({ error }) => error.retryable) ?? lost[0])?.error)
