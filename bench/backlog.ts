@@ -32,8 +32,9 @@ const empty = `${SIZES_GB[0]} GB`
 export const backlog: Question = {
   name: 'backlog',
   title: 'Cost of a backlog',
-  how: `The sink cannot be reached, so that what is in the log stays there: nothing, 1 GB, 10 GB of CloudEvents of 273 bytes. Then single events as above, and the time from the spawn
-until \`/health/ready\` answers 200. The directories stay from round to round; each round is a new process.`,
+  how: `The sink cannot be reached, so the events stay in the log: nothing, 1 GB, or 10 GB of CloudEvents of 273 bytes.
+Then come single events as above, and the time from the spawn until \`/health/ready\` answers 200. The directories stay
+from round to round; each round is a new process.`,
   targets: [
     { key: 'backlog-rate', measure: 'requestsPerSecond', of: largest, to: empty, bound: { atLeast: 0.95 } },
     { key: 'backlog-start', measure: 'startMs', of: largest, to: empty, bound: { atMost: 1.2 } },

@@ -113,8 +113,9 @@ const target = (producers: number, name: string) =>
 export const channelBench: Question = {
   name: 'channel',
   title: "The channel, beside Tokio's",
-  how: `A channel of ${CAPACITY}: filled without waiting and drained, in turn, or (“await send”) producers that wait for room and a receiver that waits for items. Millrace has one thread;
-Tokio is measured with its runtime of one thread and with the one of all threads.`,
+  how: `A channel of ${CAPACITY} is filled without waiting and drained, in turn. In the cases “await send”, producers wait
+for room and a receiver waits for items. Millrace has one thread; Tokio is measured with its runtime of one thread and
+with the one of all threads.`,
   targets: [target(1, 'Millrace recvMany, 1 producer'), target(4, 'Millrace recvMany, 4 producers')],
   plots: [
     {

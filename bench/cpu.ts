@@ -18,8 +18,9 @@ const BEHIND_MS = 500
 export const cpu: Question = {
   name: 'cpu',
   title: 'CPU at 1,000 single events a second',
-  how: `User and system time of the server's processes, without the load generator's, by the time that passed and the cores that are there. Millrace delivers every event to
-files meanwhile; storing only, and groups that wait for more, are shown beside it.`,
+  how: `User and system time of the server's processes, without the load generator, divided by the elapsed time and the
+number of cores. Millrace delivers every event to files meanwhile. The table also shows Millrace when it only stores, and
+with groups that wait for more events.`,
   targets: [
     { key: 'cpu', measure: 'cpuPercent', of: MILLRACE_DELIVERING.name, bound: { atMost: 5 } },
     {

@@ -18,8 +18,9 @@ const ratio = (to: string, atMost: number) =>
 export const latency: Question = {
   name: 'latency',
   title: 'Write latency at 2,000 single events a second',
-  how: `A request is due every half millisecond, whatever the server does, and its latency is counted from then (\`bench/support/open-loop.ts\`): a stall shows in every
-request that was due meanwhile. At most ${CONNECTIONS} connections. A server that answers fewer than 2,000 a second falls behind for as long as the run lasts: its latency then
+  how: `A request is due every half millisecond, whatever the server does, and its latency is counted from then
+(\`bench/support/open-loop.ts\`). So a stall shows in every request that was due meanwhile. There are at most ${CONNECTIONS}
+connections. A server that answers fewer than 2,000 a second falls behind for as long as the run lasts. Its latency then
 says only that.`,
   targets: [ratio('fastapi', 0.1), ratio('flask', 0.1), ratio('rust-group', 1.2)],
   plots: [

@@ -97,8 +97,9 @@ async function measure({ smoke }: Context) {
 export const memory: Question = {
   name: 'memory',
   title: 'Memory under load that goes on',
-  how: `${SINGLES_PER_SECOND.toLocaleString('en')} single events a second and ${BULK_PER_SECOND} requests a second of 100 CloudEvents for ${LOAD_SECONDS} seconds: once delivered to files, once with a webhook that takes each request and never
-answers, so that events gather in the log. RSS is sampled twice a second; its growth is the median slope of the second half.`,
+  how: `${SINGLES_PER_SECOND.toLocaleString('en')} single events a second and ${BULK_PER_SECOND} requests a second of 100
+CloudEvents for ${LOAD_SECONDS} seconds. The first case delivers to files. The second has a webhook that takes each request and
+never answers, so that events gather in the log. RSS is sampled twice a second; its growth is the median slope of the second half.`,
   targets: [WORKING, STALLED].flatMap((of) => [
     { key: `memory-${of.replace(' ', '-')}`, measure: 'peakRssMib', of, bound: { atMost: MIB_LIMIT } } as const,
     // Less than a hundredth of the limit.

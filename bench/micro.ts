@@ -105,8 +105,9 @@ async function measure(smoke: boolean, directory: string) {
 export const micro: Question = {
   name: 'micro',
   title: 'What the steps cost',
-  how: `Each step alone, in one thread (tinybench, ${TASK_MS} ms each after a warm-up). The figure is the median by event; the spread is from the fastest tenth to the slowest tenth of the calls.
-A sync is a real one: by event it costs what is shown because a group shares it.`,
+  how: `Each step alone, in one thread (tinybench, ${TASK_MS} ms each after a warm-up). The figure is the median by event. The
+spread is from the fastest tenth to the slowest tenth of the calls. A sync is a real one. Its cost by event is small in a
+group, because the whole group shares it.`,
   targets: [],
   plots: [],
   async run({ smoke }) {

@@ -13,8 +13,8 @@ function question(name: string, what: string, payload: Payload, targets: Questio
   return {
     name,
     title: `NDJSON, ${payload.events} ${what} a request`,
-    how: `\`application/x-ndjson\`, the same ${payload.events} lines (${Buffer.byteLength(payload.body).toLocaleString('en')} bytes) in each request, ${CONNECTIONS} connections, each sending its next request when the
-last one is answered (wrk, one thread).`,
+    how: `\`application/x-ndjson\`, the same ${payload.events} lines (${Buffer.byteLength(payload.body).toLocaleString('en')} bytes) in each request. There are ${CONNECTIONS} connections; each sends
+its next request when the last one is answered (wrk, one thread).`,
     targets,
     plots: [{ kind: 'bars', name, title: `Durable ${what} a second`, measure: 'eventsPerSecond' }],
     async run(context) {

@@ -118,8 +118,10 @@ async function measure({ smoke, rounds }: Context, parent: string): Promise<Meas
 export const replay: Question = {
   name: 'replay',
   title: 'Reading a log back',
-  how: `A log of ${EVENTS.toLocaleString('en')} small events, in groups of a hundred requests of a hundred events, is read from its first event on by a new consumer: only read; delivered to a sink that takes
-everything and does nothing; the same through a handler that returns its event. A new process each time. Then \`log verify\` and \`log replay\` to nowhere, as whole processes (hyperfine).`,
+  how: `A log of ${EVENTS.toLocaleString('en')} small events has groups of a hundred requests of a hundred events. A new consumer reads
+it from its first event on, in three ways. It only reads; it delivers to a sink that takes everything and does nothing;
+it does the same through a handler that returns its event. Each time is a new process. Then come \`log verify\`, and
+\`log replay\` to nowhere, as whole processes (hyperfine).`,
   targets: [
     { key: 'replay', measure: 'eventsPerSecond', of: 'deliver', bound: { atLeast: 8_000_000 } },
     { key: 'log-replay', measure: 'eventsPerSecond', of: 'millrace log replay', bound: { atLeast: 5_000_000 } },

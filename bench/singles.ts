@@ -15,8 +15,8 @@ const ratio = (to: string, atLeast: number) =>
 export const singles: Question = {
   name: 'singles',
   title: 'Single events, as many as it takes',
-  how: `\`POST /v1/events\` with \`${SMALL_EVENT.body}\`, ${CONNECTIONS} connections, each sending its next request when the last one is answered (wrk, one thread); an
-answer comes when the event is durable.`,
+  how: `\`POST /v1/events\` with \`${SMALL_EVENT.body}\` on ${CONNECTIONS} connections. Each sends its next request when the last one
+is answered (wrk, one thread). An answer comes when the event is durable.`,
   targets: [ratio('node-http', 0.85), ratio('fastapi', 6), ratio('robyn', 2), ratio('rust-sample', 5)],
   plots: [{ kind: 'bars', name: 'singles', title: 'Durable single events a second', measure: 'requestsPerSecond' }],
   async run(context) {

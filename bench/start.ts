@@ -18,8 +18,9 @@ const REST_MS = 3000
 export const start: Question = {
   name: 'start',
   title: 'Start to ready',
-  how: `From the spawn of the process until \`GET ${READY}\` answers 200, asked every 5 ms; ${STARTS} starts, into an empty directory and into the one that the start before has left. The
-first start of each is not counted: it fills the cache of the file system. At rest: ${REST_MS / 1000} s after a start and one event.`,
+  how: `From the spawn of the process until \`GET ${READY}\` answers 200, asked every 5 ms. There are ${STARTS} starts
+in an empty directory, and as many in the directory of the start before. The first start of each is not counted: it fills
+the cache of the file system. “At rest” is ${REST_MS / 1000} s after a start and one event.`,
   targets: [
     { key: 'start', measure: 'startMs', of: 'empty directory', bound: { atMost: 500 } },
     { key: 'rest', measure: 'restRssMib', of: 'at rest', bound: { atMost: 100 } },
