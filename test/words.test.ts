@@ -1,15 +1,13 @@
-/**
- * The language of documents and messages: usual words, and lines that fit a screen. docs/words.json has the words, and
- * the files that are not clean yet: that list may only become shorter.
- */
+/** The language of documents, comments and messages: usual words (docs/words.json), and short lines and sentences. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { expect, test } from 'vitest'
-import list from '../docs/words.json' with { type: 'json' }
+import usualWords from '../docs/words.json' with { type: 'json' }
 
 const PROJECT = resolve(import.meta.dirname, '..')
 const MAX_LINE_CHARACTERS = 120
-const INSTEAD = Object.entries(list.instead).map(
+const MAX_SENTENCE_WORDS = 30
+const INSTEAD = Object.entries(usualWords).map(
   ([pattern, usual]) => [new RegExp(`\\b(?:${pattern})\\b`, 'i'), usual] as const,
 )
 
@@ -47,17 +45,43 @@ function longLines(text: string): string[] {
 /** A link, or code within a line: a break in it would be hard to read, or another command. */
 const UNBREAKABLE = /\S*(`[^`]*`|\[[^\]]*\]\([^)]*\))\S*/g
 
-function problemsOf(file: string): string[] {
-  const text = readFileSync(join(PROJECT, file), 'utf8')
-  return [...oddWords(text), ...(file.endsWith('.md') ? longLines(text) : [])]
+/** Sentences that are too long. A colon or a semicolon ends one, too, before a capital letter or code. */
+function longSentences(text: string): string[] {
+  return text
+    .replaceAll(/`[^`]*`/g, 'x')
+    .replaceAll(/\[([^\]]*)\]\([^)]*\)/g, '$1')
+    .replaceAll('**', '')
+    .split(/(?<=[.!?:;])\s+(?=[A-Z"'(\d*x])|\n\s*\n|\n\s*(?:[-*>]|#+|\d+\.) /)
+    .map((sentence) => sentence.trim().split(/\s+/))
+    .filter((words) => words.length > MAX_SENTENCE_WORDS)
+    .map((words) => `"${words.slice(0, 6).join(' ')} …": ${words.length} words; ${MAX_SENTENCE_WORDS} are the limit`)
 }
 
-test.each(FILES.filter((file) => !list.unclean.includes(file)))('%s is in plain English', (file) => {
-  expect(problemsOf(file)).toEqual([])
-})
+/** A page without its code, tables and generated parts. */
+function proseOf(page: string): string {
+  return page
+    .replaceAll(/^ *```[\s\S]*?^ *```$/gm, '')
+    .replaceAll(/^<!-- ([\w-]+) -->$[\s\S]*?^<!-- \/\1 -->$/gm, '')
+    .replaceAll(/^\s*\|.*$/gm, '')
+}
 
-test.each(list.unclean)('%s is not clean yet (once it is: take it from the list in docs/words.json)', (file) => {
-  expect(problemsOf(file)).not.toEqual([])
+/** The comments of a source, without their marks and drawings. A tag begins a sentence. */
+function commentsOf(source: string): string {
+  return [...source.matchAll(/\/\*\*?([\s\S]*?)\*\/|((?:^\s*\/\/.*\n)+)/gm)]
+    .map(([, block, lines]) => block ?? lines ?? '')
+    .map((comment) => comment.replaceAll(/^\s*(?:\*|\/\/) ?/gm, '').replaceAll(/^ {4,}.*$/gm, ''))
+    .map((comment) => comment.replaceAll(/\n(?=@)/g, '\n\n'))
+    .join('\n\n')
+}
+
+function problemsOf(file: string): string[] {
+  const text = readFileSync(join(PROJECT, file), 'utf8')
+  if (!file.endsWith('.md')) return [...oddWords(text), ...longSentences(commentsOf(text))]
+  return [...oddWords(text), ...longLines(text), ...longSentences(proseOf(text))]
+}
+
+test.each(FILES)('%s is in plain English', (file) => {
+  expect(problemsOf(file)).toEqual([])
 })
 
 test('the check finds what it is for', () => {
@@ -68,4 +92,19 @@ test('the check finds what it is for', () => {
   expect(oddWords('A list that is absent when there are none.')).toEqual([])
   const long = `${'word '.repeat(30)}end`
   expect(longLines(`${long}\n\`\`\`sh\n${long}\n\`\`\`\n| ${long} |\n<!-- a -->\n${long}\n<!-- /a -->`)).toHaveLength(1)
+})
+
+test('the check finds long sentences in pages and in comments', () => {
+  const sentenceOf = (words: number) => `A ${'word '.repeat(words - 2)}end.`
+  const short = sentenceOf(30)
+  const long = sentenceOf(31)
+  const found = ['"A word word word word word …": 31 words; 30 are the limit']
+
+  const page = `# Title\n\n${long} ${short}\n\n${short}\n- ${short}\n  1. **${short}** ${short}\nAn [a b](c) \`d e\`: ${short}`
+  expect(longSentences(proseOf(page))).toEqual(found)
+  expect(longSentences(proseOf(`\`\`\`\n${long}\n\`\`\`\n| ${long} |\n<!-- a -->\n${long}\n<!-- /a -->\n`))).toEqual([])
+
+  const source = `/** ${long} */\n// ${long.replace(' end', '\n// end')}\nconst a = '${long}' // ${long}`
+  expect(longSentences(commentsOf(source))).toEqual([...found, ...found])
+  expect(longSentences(commentsOf(`/**\n * ${short}\n *     ${long}\n * @returns ${short.slice(2)}\n */`))).toEqual([])
 })
