@@ -20,7 +20,8 @@ const BOXES: Readonly<Record<string, (block: Block) => string>> = {
   aws_sns_topic_subscription: () => 'e-mail',
   aws_budgets_budget: () => 'budget',
   aws_nat_gateway: () => 'NAT',
-  aws_appautoscaling_target: ({ resource_id }) => `scaling of ${String(resource_id).split('/').at(-1)}`,
+  aws_appautoscaling_target: ({ resource_id, service_namespace }) =>
+    service_namespace === 'kafka' ? 'growth of broker disks' : `scaling of ${String(resource_id).split('/').at(-1)}`,
 }
 /** Named by nearly everything: arrows to them would say nothing. */
 const BACKGROUND = /^aws_(kms|vpc|subnet|security_group|cloudwatch|route|internet|default|flow|eip)/
