@@ -1,4 +1,4 @@
-/** Memory of the service under load that goes on, while its sink works and while its sink has stopped taking anything. */
+/** Memory of the service under steady load, while its sink works and while its sink has stopped taking anything. */
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -96,7 +96,7 @@ async function measure({ smoke }: Context) {
 
 export const memory: Question = {
   name: 'memory',
-  title: 'Memory under load that goes on',
+  title: 'Memory under steady load',
   how: `${SINGLES_PER_SECOND.toLocaleString('en')} single events a second and ${BULK_PER_SECOND} requests a second of 100
 CloudEvents for ${LOAD_SECONDS} seconds. The first case delivers to files. The second has a webhook that takes each request and
 never answers, so that events gather in the log. RSS is sampled twice a second; its growth is the median slope of the second half.`,
