@@ -1,7 +1,7 @@
 /**
- * The metrics contract: every metric that Millrace exports, once, with its type, unit, labels and help. The registry is
- * built from this table (metrics.ts), docs/metrics.md is written from it, and rules and dashboards take their names from
- * it: a metric that is renamed here breaks their build, not somebody's pager.
+ * The metrics contract: every metric that Millrace exports, once, with its type, unit, labels and help. The registry
+ * (metrics.ts) and docs/metrics.md are made from this table. Rules and dashboards take their names from it, so a metric
+ * that is renamed here breaks their build, not somebody's pager.
  *
  * Names are without the prefix; {@link metricName} puts it before them. No label is unbounded: its values are listed
  * or come from the configuration.

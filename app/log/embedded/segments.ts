@@ -192,8 +192,8 @@ export interface Recovered {
 }
 
 /**
- * Makes the last segment ready for appending: verifies every group, cuts off a torn tail (after copying it to
- * quarantine), and syncs the rest, because after a crash it may be in memory only. Before the sync, the last group is
+ * Makes the last segment ready for appending: verifies every group and cuts off a torn tail, after copying it to
+ * quarantine. It syncs the rest, because after a crash that may be in memory only. Before the sync, the last group is
  * written again and the file is truncated again: if an earlier sync of them failed, the kernel treats them as clean.
  * Earlier groups are durable: the last group was written only after their sync.
  * @param times gets the append times of the groups.
@@ -236,7 +236,7 @@ export async function recoverSegment(
     await file.truncate(scanner.position)
     segment.bytes = scanner.position
   }
-  // Change the length and truncate again: if the sync of an earlier truncate failed, the kernel treats the length as
+  // Change the length and truncate again. If the sync of an earlier truncate failed, the kernel treats the length as
   // durable, and a power cut would bring the removed bytes back.
   await file.truncate(segment.bytes + 1)
   await file.truncate(segment.bytes)

@@ -288,7 +288,7 @@ export class GroupConsumer implements Consumer {
   }
 
   /**
-   * Finds the age of events from before this process, in powers of two: brokers can name the first event after a given
+   * Finds the age of events from before this process, in powers of two. Brokers can name the first event after a given
    * time, but not the time of a given event. Reading the events gives their exact time later.
    */
   async #findAges(partitions: readonly number[]): Promise<void> {
