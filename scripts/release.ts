@@ -2,7 +2,7 @@
  * `npm run release -- …`: what the release workflow runs.
  *
  *     version         the newest version of CHANGELOG.md if it has no tag yet, as the output `version`; else nothing
- *     notes           what CHANGELOG.md says of that version
+ *     notes           what CHANGELOG.md says of that version; in a workflow of GitHub, with links to the files of its tag
  *     digest SHA256   writes the image's digest into infra/config.ts
  */
 import { execFileSync } from 'node:child_process'
@@ -30,6 +30,11 @@ export function newestRelease(changelog: string): Release | undefined {
   return { version: heading[1], notes: (end === -1 ? rest : rest.slice(0, end)).trim() }
 }
 
+/** Markdown whose links to files of the repository begin with `base`: beside a release there are no files. */
+export function withLinks(markdown: string, base: string): string {
+  return markdown.replaceAll(/\]\((?![a-z]+:|#)/g, `](${base}`)
+}
+
 /** The text of infra/config.ts with another digest as what is released. */
 export function withDigest(config: string, digest: string): string {
   if (!/^sha256:[0-9a-f]{64}$/.test(digest)) throw new ReleaseError(`"${digest}" is not a digest: sha256:… is expected`)
@@ -45,7 +50,9 @@ function main([command, argument]: readonly string[]): void {
     console.error(version === '' ? 'nothing to release' : `${version} is to be released`)
     if (process.env.GITHUB_OUTPUT) appendFileSync(process.env.GITHUB_OUTPUT, `version=${version}\n`)
   } else if (command === 'notes') {
-    process.stdout.write(`${release?.notes ?? ''}\n`)
+    const { GITHUB_SERVER_URL: server, GITHUB_REPOSITORY: repository } = process.env
+    const base = repository === undefined ? '' : `${server}/${repository}/blob/v${release?.version}/`
+    process.stdout.write(`${withLinks(release?.notes ?? '', base)}\n`)
   } else if (command === 'digest') {
     const path = resolve(PROJECT, 'infra/config.ts')
     writeFileSync(path, withDigest(readFileSync(path, 'utf8'), argument ?? ''))

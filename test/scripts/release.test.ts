@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { newestRelease, ReleaseError, withDigest } from '../../scripts/release.ts'
+import packageJson from '../../package.json' with { type: 'json' }
+import { newestRelease, ReleaseError, withDigest, withLinks } from '../../scripts/release.ts'
 
 const CHANGELOG = `# Changelog
 
@@ -32,6 +33,19 @@ test('the newest version of the changelog is what is released, with what it says
 test('what is not yet a version is not released', () => {
   expect(newestRelease('# Changelog\n\n## [Unreleased]\n\n- Not yet.\n')).toBeUndefined()
   expect(newestRelease('## [1.0.0]\n')).toBeUndefined() // no date: not yet decided
+})
+
+test('the version of package.json is the newest of CHANGELOG.md, below an unreleased part', () => {
+  const changelog = readFileSync(new URL('../../CHANGELOG.md', import.meta.url), 'utf8')
+  expect(newestRelease(changelog)?.version).toBe(packageJson.version)
+  expect(changelog.match(/^## .*/gm)?.[0]).toBe('## [Unreleased]')
+})
+
+test('links of the notes lead to the files of the tag', () => {
+  const notes = 'See [hooks](docs/hooks.md), [the form](https://keepachangelog.com) and [above](#added).'
+  expect(withLinks(notes, 'https://example.com/blob/v1/')).toBe(
+    'See [hooks](https://example.com/blob/v1/docs/hooks.md), [the form](https://keepachangelog.com) and [above](#added).',
+  )
 })
 
 test('the digest takes the place of the one in infra/config.ts, and of nothing else', () => {
