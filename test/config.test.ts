@@ -34,11 +34,11 @@ describe('configuration', () => {
     [{ ROLE: 'everything' }, /^ROLE: "everything" is not one of all/],
     [{ ALLOW_ANONYMOUS: 'yes' }, /^ALLOW_ANONYMOUS: "yes" is not true or false/],
     [{ SINKS: 'file,kinesis' }, /^SINKS: "file,kinesis" is not a list of file, stdout, http/],
-    [{ SINKS: 's3' }, /^S3_SINK_BUCKET: SINKS has s3: "" is not the name of a bucket/],
+    [{ SINKS: 's3' }, /^S3_SINK_BUCKET: the s3 sink needs it: "" is not the name of a bucket/],
     [{ ...S3, S3_SINK_PREFIX: 'no-slash' }, /^S3_SINK_PREFIX: "no-slash" must end with a slash, like "events\/"/],
     [{ ...S3, S3_SINK_ENDPOINT: 'localhost:9000' }, /^S3_SINK_ENDPOINT: it must begin with http/],
     [{ SINKS: 'file,file' }, /^SINKS: "file,file" is not a list without repetitions/],
-    [{ SINKS: 'http' }, /^HTTP_SINK_URL: SINKS has http/],
+    [{ SINKS: 'http' }, /^HTTP_SINK_URL: the http sink needs it/],
     [{ SINKS: 'http', HTTP_SINK_URL: 'ftp://example.com' }, /^HTTP_SINK_URL: it must begin with http/],
     [
       { SINKS: 'http', HTTP_SINK_URL: 'https://user:secret@example.com/?token=t' },

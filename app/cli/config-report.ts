@@ -4,6 +4,7 @@ import { type ConfigFile, loadConfigFile } from '../config-file/load.ts'
 import { checkRoutes, type Route, routesOfEnvironment } from '../delivery/route.ts'
 import { ALIAS_PREFIX } from '../environment.ts'
 import { pickFrom } from '../handlers/pick.ts'
+import type { Hook } from '../hooks/hook.ts'
 import { printable } from '../process/printable.ts'
 import { isSecret } from '../variable.ts'
 import { note, print } from './output.ts'
@@ -45,8 +46,12 @@ function linesOfFile({ path, name, handlers, sinks, hooks }: ConfigFile): Line[]
     ['file', `${name}`],
     ['file', `handlers: ${list(handlers)}`],
     ['file', `sinks: ${list(sinks)}`],
-    ...Object.entries(hooks).map(([hook, { provider }]): Line => ['file', `hook ${hook}: ${provider}`]),
+    ...Object.entries(hooks).map(([hook, one]): Line => ['file', lineOfHook(hook, one)]),
   ]
+}
+
+function lineOfHook(name: string, { provider, secretVariables = [], secretFiles = [] }: Hook): string {
+  return `hook ${name}: ${provider}, secret in ${[...secretVariables, ...secretFiles].join(', ')}`
 }
 
 function linesOfRoutes(config: Config, file: ConfigFile): Line[] {
@@ -58,7 +63,7 @@ function lineOf({ name, filter, handlers = [], sink, options = {} }: Route): str
   const which = filter === undefined ? 'every event' : 'events of its filter'
   const through = handlers.length === 0 ? '' : ` through ${handlers.join(', ')}`
   const own = Object.entries(options).map(([option, value]) => `${option}=${shownOf(option, value)}`)
-  return [`route ${name}: ${which}${through} into ${sink}`, ...own].join(' ')
+  return `route ${name}: ${which}${through} into ${sink}${own.length === 0 ? '' : ` with ${own.join(', ')}`}`
 }
 
 /**

@@ -19,6 +19,7 @@ export function checkUserConfig(file: string, value: unknown): UserConfig {
   const fail = (problem: string) => new MillraceError('CONFIG_INVALID', `${file}: ${problem}`)
   if (value === undefined) throw fail(`there is no default export: ${EXAMPLE}`)
   if (!isObject(value)) throw fail(`the default export is ${describeValue(value)}, not an object: ${EXAMPLE}`)
+  if (typeof value.then === 'function') throw fail('the default export is a promise: write "export default await …"')
   for (const key of Object.keys(value)) {
     if (KEYS.some((known) => known === key)) continue
     const near = nearestName(key, KEYS)

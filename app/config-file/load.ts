@@ -7,7 +7,7 @@
  * types of a `.ts` file, except below `node_modules`. The code that does so stays in memory. So `npm start` runs a file
  * that scripts/build.ts has made from the one in the working directory (docs/decisions/0033-config-file.md).
  */
-import { statSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { registerHooks } from 'node:module'
 import { isAbsolute, join, relative, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
@@ -51,6 +51,8 @@ const TREE = fileURLToPath(new URL('../../', import.meta.url))
 const SHARED: Readonly<Record<string, string>> = {
   millrace: new URL('../index.ts', import.meta.url).href,
   'millrace/testing': new URL('../testing/index.ts', import.meta.url).href,
+  'millrace/client': new URL('../client/client.ts', import.meta.url).href,
+  'millrace/client/spool': new URL('../client/spool.ts', import.meta.url).href,
 }
 let isShared = false
 
@@ -93,6 +95,7 @@ export async function loadConfigFile({
   const path = named === undefined ? find(isBuiltHere ? [TREE] : [directory, TREE]) : resolve(directory, named)
   if (path === undefined) return NO_CONFIG_FILE
   if (!isFile(path)) throw invalid(`--config: there is no file ${named}`)
+  if (!/\.[cm]?[jt]s$/.test(path)) throw invalid(`--config: ${named} is no module: name a .ts, .js or .mjs file`)
   const local = relative(directory, path)
   const name = local.startsWith('..') || isAbsolute(local) ? path : local
   return configFileOf(name, await load(path, name), path)
@@ -124,7 +127,9 @@ async function load(path: string, name: string): Promise<unknown> {
   shareModules()
   const { href } = pathToFileURL(path)
   try {
-    return ((await import(href)) as { default?: unknown }).default
+    const { default: value } = (await import(href)) as { default?: unknown }
+    // Node takes a file without an import or export for CommonJS, of which an empty object is the default export.
+    return /\bexports?\b/.test(readFileSync(path, 'utf8')) ? value : undefined
   } catch (cause) {
     const place = placeIn(cause, [path, href])
     // V8 shows the position of a syntax error in JavaScript only if the error ends the process.

@@ -164,11 +164,12 @@ function checkRoute(config: Config, route: Route, { sinks, file, pick, seen, ...
 /** Checks the types at run time, because a config file in JavaScript, or with a cast, may hold any value. */
 function checkShape(route: Readonly<Record<string, unknown>> | Route): void {
   const odd = Object.keys(route).find((key) => !ROUTE_KEYS.includes(key))
-  if (odd !== undefined) throw invalid(`there is no "${odd}" in a route: use ${ROUTE_KEYS.join(', ')}`)
+  if (odd !== undefined) throw invalid(`there is no "${odd}" in a route: ${useOneOf(odd, ROUTE_KEYS)}`)
   const { name, filter, handlers = [], sink, options = {} } = route as Readonly<Record<string, unknown>>
-  if (typeof name !== 'string') throw invalid('name: it needs one, a text')
+  if (typeof name !== 'string') throw invalid("name: it is missing, or no text: write name: 'orders'")
   if (!NAME.test(name)) throw invalid('name: a name has 1 to 64 lower-case letters, digits, - and _')
-  if (typeof sink !== 'string') throw invalid('sink: it needs one, the name of a sink')
+  if (typeof sink !== 'string')
+    throw invalid(`sink: it is missing, or no text: name a sink, such as ${SINK_NAMES.join(', ')}`)
   if (filter !== undefined && typeof filter !== 'function')
     throw invalid('filter: it must be a function (event) => boolean')
   if (!Array.isArray(handlers) || handlers.some((one) => typeof one !== 'string')) {
@@ -177,6 +178,11 @@ function checkShape(route: Readonly<Record<string, unknown>> | Route): void {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw invalid('options: it must be an object')
   }
+}
+
+function useOneOf(odd: string, known: readonly string[]): string {
+  const near = nearestName(odd, known)
+  return near === undefined ? `use ${known.join(', ')}` : `did you mean ${near}?`
 }
 
 function unknownSink(sink: string, own: readonly string[], file: string): MillraceError {
@@ -204,14 +210,18 @@ function checkOptions(sink: SinkName, options: readonly string[]): void {
   const own = `${sink.toUpperCase()}_SINK_`
   const known = [...Object.keys(VARIABLES).filter((name) => name.startsWith(own)), ...OF_EVERY_SINK]
   const odd = options.find((name) => !known.includes(name))
-  if (odd !== undefined) throw invalid(`option ${odd} means nothing to a route into ${sink}: use ${known.join(', ')}`)
+  if (odd !== undefined) throw invalid(`option ${odd} means nothing to a route into ${sink}: ${useOneOf(odd, known)}`)
 }
 
 /** Refuses unknown names in capitals: these are reserved for Millrace, so that a misspelt variable is found. */
 function checkOwnOptions(sink: string, options: readonly string[]): void {
   const odd = options.find((name) => OF_MILLRACE.test(name) && !OF_EVERY_SINK.some((known) => known === name))
   if (odd === undefined) return
-  const use = `in capitals use ${OF_EVERY_SINK.join(', ')}; options of your sink have other names`
+  const near = nearestName(odd, OF_EVERY_SINK)
+  const use =
+    near === undefined
+      ? `in capitals use ${OF_EVERY_SINK.join(', ')}; options of your sink have other names`
+      : `did you mean ${near}?`
   throw invalid(`option ${odd} means nothing to a route into ${sink}: ${use}`)
 }
 

@@ -40,9 +40,11 @@ export interface Filter {
 /**
  * A filter for events whose `type` matches one of these patterns.
  * @param patterns types, in which `*` matches any characters: `order.*`.
+ * @throws TypeError without any pattern: no event would match.
  * @public
  */
 export function ofType(...patterns: readonly string[]): Filter {
+  if (patterns.length === 0) throw new TypeError("ofType() would take no event: name a type, such as ofType('order.*')")
   const literal = (text: string) => text.replaceAll(/[\\^$.|?+()[\]{}]/g, '\\$&')
   const alternatives = patterns.map((pattern) => pattern.split('*').map(literal).join('.*'))
   const matcher = new RegExp(`^(?:${alternatives.join('|')})$`, 's')

@@ -56,10 +56,7 @@ export function checkSinks(config: ValuesOf<typeof SINK_VARIABLES>): void {
 
 function checkHttp(config: ValuesOf<typeof SINK_VARIABLES>, isUsed: boolean): void {
   if (isUsed && !URL.canParse(config.HTTP_SINK_URL)) {
-    throw invalid(
-      'HTTP_SINK_URL',
-      'SINKS has http: set it to the URL that takes the events, such as https://example.com/hook',
-    )
+    throw invalid('HTTP_SINK_URL', 'the http sink needs it: the URL that takes the events, https://example.com/hook')
   }
   if (config.HTTP_SINK_URL !== '' && !isHttpUrl(config.HTTP_SINK_URL)) {
     throw invalid('HTTP_SINK_URL', 'it must begin with http:// or https://')

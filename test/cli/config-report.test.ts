@@ -55,9 +55,9 @@ export default {
     return stdout.split('\n').filter((line) => /^\w+ +route/.test(line))
   }
   const ofFile = [
-    'file         route orders: events of its filter through mark into file FILE_SINK_DIR=./orders',
-    'file         route audit: every event into audit password=(hidden) RETRY_BASE_MS=5',
-    'file         route hook: every event into http HTTP_SINK_URL=https://example.com/(hidden)',
+    'file         route orders: events of its filter through mark into file with FILE_SINK_DIR=./orders',
+    'file         route audit: every event into audit with password=(hidden), RETRY_BASE_MS=5',
+    'file         route hook: every event into http with HTTP_SINK_URL=https://example.com/(hidden)',
   ]
   expect(await run({})).toEqual(ofFile)
   expect(await run({ MILLRACE_SINKS: 'stdout', HANDLERS: 'mark' })).toEqual([

@@ -23,6 +23,7 @@ describe('refused', () => {
       /^millrace\.config\.ts: there is no default export: write "export default defineConfig/,
     ],
     ['a function', () => ({}), /^millrace\.config\.ts: the default export is a function, not an object/],
+    ['a promise', Promise.resolve({}), /the default export is a promise: write "export default await …"$/],
     ['an array', [], /the default export is an array, not an object/],
     ['a key that is misspelt', { handler: {} }, /: there is no "handler" in it: did you mean handlers\?$/],
     ['a key of something else', { plugins: [] }, /: there is no "plugins" in it: use handlers, sinks, routes, hooks$/],

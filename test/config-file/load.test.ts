@@ -56,10 +56,12 @@ describe('the file is', () => {
 test('what it imports as millrace is what runs, wherever it lies: its classes are those of the service', async () => {
   const cwd = directoryWith({
     'millrace.config.ts': `import { defineConfig, MillraceError, type Handler } from 'millrace'
+import { createClient } from 'millrace/client'
+import { openSpool } from 'millrace/client/spool'
 import { batchOf } from 'millrace/testing'
 const keep: Handler = (event) => event
 const sink = () => {
-  if (batchOf([{ data: 1 }]).length === 1) throw new MillraceError('CONFIG_INVALID', 'the message of a class that is known')
+  if (batchOf([{ data: 1 }]).length === 1 && createClient && openSpool) throw new MillraceError('CONFIG_INVALID', 'the message of a class that is known')
 }
 export default defineConfig({ handlers: { keep }, sinks: { mine: sink as never }, routes: [{ name: 'a', sink: 'mine' }] })
 `,
@@ -78,6 +80,18 @@ describe('a start and `config` end with exit code 2 and one line for', () => {
       { 'millrace.config.ts': '', 'millrace.config.mjs': '' },
       [],
       /^millrace\.config\.ts and millrace\.config\.mjs are both in \S+: remove one, or name one with --config$/,
+    ],
+    [
+      'a file that is no module',
+      { 'mine.json': '{}' },
+      ['--config', 'mine.json'],
+      /^--config: mine\.json is no module: /,
+    ],
+    [
+      'a file with nothing in it',
+      { 'millrace.config.ts': '' },
+      [],
+      /^millrace\.config\.ts: there is no default export: /,
     ],
     [
       'TypeScript that is malformed',

@@ -34,6 +34,10 @@ test('a route has its own filter, handlers and options, and the rest from the en
   ])
 })
 
+test('a filter for no type would take no event, so it cannot be made', () => {
+  expect(() => ofType()).toThrow("ofType() would take no event: name a type, such as ofType('order.*')")
+})
+
 describe('refused at the start, by name', () => {
   test.each<[string, Route[], RegExp]>([
     [
@@ -57,7 +61,7 @@ describe('refused at the start, by name', () => {
       ],
       /route "b".*: a writes to \.\/data\/delivered already: give it a FILE_SINK_DIR/,
     ],
-    ['what its sink needs', [{ name: 'hook', sink: 'http' }], /route "hook".*: HTTP_SINK_URL: SINKS has http/],
+    ['what its sink needs', [{ name: 'hook', sink: 'http' }], /route "hook".*: HTTP_SINK_URL: the http sink needs it/],
     [
       'an option out of its range',
       [{ name: 'a', sink: 'file', options: { RETRY_MAX_ATTEMPTS: 0 } }],
@@ -88,13 +92,17 @@ describe('what a route cannot have', () => {
       { name: 'a', sink: 'file', options: { HTTP_SINK_URL: 'http://x' } },
       /HTTP_SINK_URL means nothing to a route into file/,
     ],
-    [{ name: 'a', sink: 'file', options: { FILE_SINK_DIRS: 'x' } }, /FILE_SINK_DIRS means nothing/],
+    [
+      { name: 'a', sink: 'file', options: { FILE_SINK_DIRS: 'x' } },
+      /FILE_SINK_DIRS means nothing to a route into file: did you mean FILE_SINK_DIR\?$/,
+    ],
     [
       { name: 'a', sink: 'stdout', options: { LOG_MAX_BYTES: 1 } },
       /LOG_MAX_BYTES means nothing to a route into stdout: use RETRY/,
     ],
     [{ name: 'a', sink: 'file', options: { RETRY_MAX_MS: -1 } }, /RETRY_MAX_MS/],
-    [{ name: 'a', sink: 'file', filters: () => true }, /there is no "filters" in a route: use name, filter, handlers/],
+    [{ name: 'a', sink: 'file', filters: () => true }, /there is no "filters" in a route: did you mean filter\?$/],
+    [{ name: 'a', sink: 'file', priority: 1 }, /there is no "priority" in a route: use name, filter, handlers/],
   ])('%j ends the start, by its name', (route, message) => {
     expect(declare(route)).toThrow(message)
     expect(declare(route)).toThrow(/route "a"/)
@@ -158,8 +166,8 @@ describe('a route into a sink of the config file', () => {
   test.each<[string, object, RegExp]>([
     [
       'a variable that is misspelt',
-      { name: 'a', sink: 'audit', options: { RETRY_BASE: 5 } },
-      /^route "a" in millrace\.config\.ts: option RETRY_BASE means nothing to a route into audit: in capitals use RETRY_BASE_MS/,
+      { name: 'a', sink: 'audit', options: { RETRY_MAX_ATTEMPT: 5 } },
+      /^route "a" in millrace\.config\.ts: option RETRY_MAX_ATTEMPT means nothing .* into audit: did you mean RETRY_MAX_ATTEMPTS\?$/,
     ],
     [
       'a sink that is not there',
@@ -172,8 +180,12 @@ describe('a route into a sink of the config file', () => {
       { name: 'a', sink: 'audit', handlers: ['smaple'] },
       /: handlers: there is no handler "smaple" in .*: did you mean sample\?$/,
     ],
-    ['no name', { sink: 'audit' }, /^routes\[0\] in millrace\.config\.ts: name: it needs one, a text$/],
-    ['no sink', { name: 'a' }, /: sink: it needs one, the name of a sink$/],
+    [
+      'no name',
+      { sink: 'audit' },
+      /^routes\[0\] in millrace\.config\.ts: name: it is missing, or no text: write name: 'orders'$/,
+    ],
+    ['no sink', { name: 'a' }, /: sink: it is missing, or no text: name a sink, such as file, stdout/],
     [
       'a filter that is no function',
       { name: 'a', sink: 'audit', filter: 'order.*' },

@@ -29,7 +29,7 @@ export function checkPostgres({
 }: ValuesOf<typeof POSTGRES_VARIABLES>): void {
   // Never shown: it may hold a password.
   if (!/^postgres(ql)?:$/.test(URL.parse(url)?.protocol ?? '')) {
-    throw invalid('POSTGRES_SINK_URL', 'SINKS has postgres: set it to postgres://user@host:5432/database')
+    throw invalid('POSTGRES_SINK_URL', 'the postgres sink needs it: postgres://user@host:5432/database')
   }
   // Names that need no quotes, with room for the names of partitions in PostgreSQL's 63 characters.
   if (!/^[a-z_][a-z0-9_]{0,50}(\.[a-z_][a-z0-9_]{0,50})?$/.test(table)) {

@@ -30,7 +30,7 @@ export const S3_VARIABLES = {
 export function checkS3(config: ValuesOf<typeof S3_VARIABLES>): void {
   const { S3_SINK_BUCKET: bucket, S3_SINK_PREFIX: prefix, S3_SINK_ENDPOINT: endpoint } = config
   if (!/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(bucket)) {
-    throw invalid('S3_SINK_BUCKET', `SINKS has s3: ${JSON.stringify(bucket)} is not the name of a bucket`)
+    throw invalid('S3_SINK_BUCKET', `the s3 sink needs it: ${JSON.stringify(bucket)} is not the name of a bucket`)
   }
   // The rest of a key takes up to 500 bytes of S3's 1,024.
   if (prefix.length > 400 || !/^((?!\.{1,2}\/)[\w!.*'()=-]{1,255}\/)*$/.test(prefix)) {
