@@ -14,6 +14,7 @@ import { Partitioner } from '../app/log/kafka/partitioner.ts'
 import packageJson from '../package.json' with { type: 'json' }
 import upgradeNotes from '../upgrade-notes.json' with { type: 'json' }
 import { millrace } from './support/millrace.ts'
+import { makeNextVersion, TOLD_OF_NEXT_VERSION } from './support/next-version.ts'
 import { startService, until, whenReady } from './support/service.ts'
 import { temporaryDirectory } from './support/temporary.ts'
 
@@ -99,13 +100,23 @@ test('records of 0.1.0 in Kafka are events, and a key is in the partition that i
   expect(Object.fromEntries(placed)).toEqual(PARTITIONS_OF_12)
 })
 
+test('what a later version adds to a record in Kafka is an extension attribute here, and is delivered as it is', () => {
+  const later = (DELIVERED[0] ?? '').replace(/}$/, ',"ofalaterversion":"1"}')
+  const task = taskOf(Buffer.from(later), 0)
+  expect(typeof task === 'string' ? task : task.event).toEqual(JSON.parse(later))
+})
+
 /** Murmur2, as Kafka's own clients have it: it never changes. */
 const PARTITIONS_OF_12 = { a: 4, millrace: 2, '/shop': 1 }
+
+const DEAD_LETTERS = 'dead-letters/all/log.json'
+const DEAD_SEGMENT = 'dead-letters/all/00000000000000000000.seg'
 
 test.each([
   ['log/log.json', (data: string) => writeLater(data, 'log/log.json', { version: 2 }, 'log/00000000000000000000.seg')],
   ['log/consumers.json', (data: string) => writeLater(data, 'log/consumers.json', { version: 3, sinks: [] })],
   ['counters.json', (data: string) => writeLater(data, 'counters.json', { version: 2 })],
+  ['dead-letters/all/log.json', (data: string) => writeLater(data, DEAD_LETTERS, { version: 2 }, DEAD_SEGMENT)],
 ])('a later format of %s is refused with one sentence, and nothing is changed', async (_file, change) => {
   const directory = project()
   const data = join(directory, 'data')
@@ -122,6 +133,19 @@ test.each([
   expect(digestOf(data)).toBe(before)
 })
 
+test('a config file with a key of a later version is refused with one sentence, and nothing is changed', async () => {
+  const directory = project()
+  const config = join(directory, 'millrace.config.ts')
+  writeFileSync(config, readFileSync(config, 'utf8').replace('{ routes:', '{ enrichments: {}, routes:'))
+  const before = digestOf(join(directory, 'data'))
+  for (const command of [['serve'], ['config', '--check']]) {
+    const ran = await millrace(command, { cwd: directory, env: { PORT: '0', ADMIN_PORT: '0' } })
+    const line = 'millrace: millrace.config.ts: there is no "enrichments" in it: use handlers, sinks, routes, hooks\n'
+    expect(ran).toMatchObject({ code: 2, stdout: '', stderr: line })
+  }
+  expect(digestOf(join(directory, 'data'))).toBe(before)
+})
+
 /** As a later version may write it; a segment's version is in its header. */
 function writeLater(data: string, file: string, change: object, segment?: string): void {
   const path = join(data, file)
@@ -132,40 +156,11 @@ function writeLater(data: string, file: string, change: object, segment?: string
   writeFileSync(join(data, segment), bytes)
 }
 
-const NEXT_NOTES = {
-  versions: [
-    ...upgradeNotes.versions,
-    {
-      version: '0.2.0',
-      changes: [
-        { kind: 'variable', name: 'FILE_SINK_DIR', what: 'renamed to FILE_SINK_DIRECTORY', fix: 'set that one' },
-        { kind: 'config key', name: 'nowhereUsed', what: 'removed', fix: 'remove it' },
-        { kind: 'format', name: 'log/consumers.json', what: 'version 3, with another checksum', rollBack: 'refused' },
-      ],
-    },
-  ],
-}
-
-/** The built package as version 0.2.0, with notes, and another format of consumers.json: version 3. */
 function nextVersion(): string {
   const directory = join(temporaryDirectory(), 'millrace')
   execFileSync(process.execPath, [join(PROJECT, 'scripts/build.ts'), directory, '--npm'])
   symlinkSync(join(PROJECT, 'node_modules'), join(directory, 'node_modules'))
-  const edit = (file: string, edits: readonly (readonly [string, string])[]) => {
-    let text = readFileSync(join(directory, file), 'utf8')
-    for (const [from, to] of edits) {
-      if (!text.includes(from)) throw new Error(`${file} has no "${from}"`)
-      text = text.replace(from, to)
-    }
-    writeFileSync(join(directory, file), text)
-  }
-  edit('package.json', [[`"version": "${packageJson.version}"`, '"version": "0.2.0"']])
-  edit('app/log/embedded/consumer-store.js', [
-    ['const VERSION = 2', 'const VERSION = 3'],
-    ['version === 1', 'version <= 2'],
-    ['crc32(JSON.stringify(consumers))', "crc32(JSON.stringify(consumers) + '3')"],
-  ])
-  writeFileSync(join(directory, 'upgrade-notes.json'), JSON.stringify(NEXT_NOTES))
+  makeNextVersion(directory)
   return join(directory, 'app/cli.js')
 }
 
@@ -183,12 +178,7 @@ test('a project goes over a change of a format: told of before, opened by the ne
   let text = ''
   told.stdout.setEncoding('utf8').on('data', (part) => (text += part))
   expect(await new Promise((done) => told.on('close', done))).toBe(1)
-  expect(text.trimEnd().split('\n')).toEqual([
-    '0.2.0  variable FILE_SINK_DIR: renamed to FILE_SINK_DIRECTORY · set that one · found in millrace.config.ts',
-    '0.2.0  config key nowhereUsed: removed · remove it',
-    '0.2.0  format log/consumers.json: version 3, with another checksum · a return to the version before is refused at its start',
-    '0.1.0 → 0.2.0: 3 changes, 1 of them to do before the start',
-  ])
+  expect(text.trimEnd().split('\n')).toEqual(TOLD_OF_NEXT_VERSION)
   const service = await whenReady(next('serve'))
   await until(() => linesIn(join(directory, 'late')).length === 4, 10_000, 'the events for the new route')
   expect(await service.stop()).toBe(0)

@@ -14,8 +14,8 @@ import { nodeFiles } from '../log/embedded/files.ts'
 import { print } from './output.ts'
 
 export interface Change {
-  readonly kind: 'config key' | 'variable' | 'format' | 'stack'
-  /** For a key or variable: its spelling, which is searched for in the project. */
+  readonly kind: 'config key' | 'variable' | 'metric' | 'format' | 'stack'
+  /** For a key, variable or metric: its spelling, which is searched for in the project. */
   readonly name: string
   /** What has changed. */
   readonly what: string
@@ -93,7 +93,7 @@ function lineOf(version: string, { kind, name, what, fix, rollBack }: Change, pl
   return [`${version}  ${kind} ${name}: ${what}`, fix, back, where].filter((part) => part !== undefined).join(' · ')
 }
 
-/** Changes of formats and stacks affect every project; a key or a variable affects only a project that names it. */
+/** Changes of formats and stacks affect every project; other changes only a project that has the name. */
 function placesOf({ kind, name }: Change, directory: string): string[] {
   if (kind === 'format' || kind === 'stack') return ['.']
   const word = new RegExp(`\\b(${ALIAS_PREFIX})?${name}\\b`)

@@ -13,6 +13,8 @@ import { expectGateAgrees } from '../support/iam/agrees.ts'
 import { startTaskRole } from '../support/kafka-iam.ts'
 import { sessionOf } from '../support/pipeline.ts'
 import {
+  EMULATED_ACCOUNT as ACCOUNT,
+  DEPLOYABLE,
   DEV_FORGETS_ITS_LOG,
   DEV_KEEPS_ITS_LOG,
   DEV_SCALED_AND_DRAINING,
@@ -21,7 +23,6 @@ import {
 } from '../support/synth.ts'
 import { send, startTask } from '../support/task.ts'
 
-const ACCOUNT = '123456789012'
 const REGION = 'eu-central-1'
 const STACKS = ['foundation', 'monitoring', 'service']
 const reason = missing()
@@ -61,11 +62,7 @@ describe.skipIf(reason)(`deployed into an emulated AWS${reason ? ` (left out: ${
   beforeAll(async () => {
     aws = await startEmulatedAws()
     who = aws
-    project = editedProject([
-      ['000000000000', ACCOUNT],
-      ["'0'.repeat(64)", "'a'.repeat(64)"],
-      ['protectState: true', 'protectState: false'],
-    ])
+    project = editedProject(DEPLOYABLE)
   })
   afterAll(async () => {
     const odd = aws?.calls().filter((call) => !call.startsWith('once '))

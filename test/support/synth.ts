@@ -37,6 +37,14 @@ export function edit(directory: string, edits: readonly (readonly [string, strin
   writeFileSync(path, text)
 }
 
+export const EMULATED_ACCOUNT = '123456789012'
+/** Edits without which nothing can be deployed: an account and an image. What is deployed can be taken down again. */
+export const DEPLOYABLE: readonly (readonly [string, string])[] = [
+  ['000000000000', EMULATED_ACCOUNT],
+  ["'0'.repeat(64)", "'a'.repeat(64)"],
+  ['protectState: true', 'protectState: false'],
+]
+
 /** Text for an environment in `config.ts`: it is in an account of its own. */
 export const OTHER_ACCOUNT = `account: {
       id: '444455556666',

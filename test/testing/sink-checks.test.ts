@@ -16,6 +16,7 @@ import { FileSink } from '../../app/sinks/file.ts'
 import { HttpSink } from '../../app/sinks/http.ts'
 import { S3Sink } from '../../app/sinks/s3/s3-sink.ts'
 import { StdoutSink } from '../../app/sinks/stdout.ts'
+import { SINK_NAMES } from '../../app/sinks/variables.ts'
 import { startStore } from '../support/s3-store.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
 
@@ -146,7 +147,13 @@ const s3: SinkUnderTest = {
   },
 }
 
-describe.each(Object.entries({ file, stdout, http, s3 }))('the %s sink', (_, subject) => {
+const SINKS = { file, stdout, http, s3 }
+
+test('each sink of Millrace runs the suite', () => {
+  expect([...Object.keys(SINKS), 'postgres'].sort()).toEqual([...SINK_NAMES].sort())
+})
+
+describe.each(Object.entries(SINKS))('the %s sink', (_, subject) => {
   for (const { name, run } of sinkChecks(subject)) test(name, run, 60_000)
 })
 
