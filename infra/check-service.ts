@@ -25,6 +25,7 @@ export function checkServiceSettings(environment: Environment): void {
     checkName(key, variable)
     checkSecret(key, secret)
   }
+  checkSender(environment)
   checkSinks(environment)
 }
 
@@ -54,6 +55,14 @@ function checkVariable(key: string, variable: string, value: unknown): void {
     if (!(error instanceof MillraceError)) throw error
     throw new ConfigError(`infra/config.ts: ${key.slice(0, -variable.length)}${error.message}`)
   }
+}
+
+/** Every request comes from the load balancer: its address would be on every event. */
+function checkSender({ name, cidr, variables = {} }: Environment): void {
+  const { STAMP_SENDER = '', TRUSTED_PROXIES } = variables
+  if (!STAMP_SENDER.includes('address') || TRUSTED_PROXIES !== undefined) return
+  const key = `${name}.variables.STAMP_SENDER`
+  fail(key, 'each event would have the address of the load balancer', `add TRUSTED_PROXIES: '${cidr}'`)
 }
 
 function isUrlWithoutPassword(value: string): boolean {

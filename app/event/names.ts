@@ -19,6 +19,8 @@ export const NUMBER = {
   authtype: 11,
   authid: 12,
   authclaims: 13,
+  clientaddress: 14,
+  useragent: 15,
 } as const
 type Name = keyof typeof NUMBER
 

@@ -14,7 +14,9 @@ const HEADER = /^[\w!#$%&'*+.^`|~-]{1,100}$/
 const EXTENSION = /^[a-z0-9]{1,64}$/
 /** Attributes that the service sets, or that are not extensions (CloudEvents 1.0, section 3). */
 const TAKEN = new Set(
-  'specversion id source type subject time datacontenttype dataschema data authtype authid authclaims'.split(' '),
+  'specversion id source type subject time datacontenttype dataschema data authtype authid authclaims clientaddress useragent'.split(
+    ' ',
+  ),
 )
 const NAMES = [...Object.keys(PROVIDERS), 'hmac']
 

@@ -11,6 +11,7 @@ import { PUBLIC_PREFIX } from './api-keys.ts'
 import type { Origins } from './cors.ts'
 import type { CredentialSet, Credentials } from './credentials.ts'
 import type { Grant } from './identity.ts'
+import { addressOf } from './stamps.ts'
 import type { Tokens } from './tokens.ts'
 
 declare module 'fastify' {
@@ -51,7 +52,7 @@ export async function requireCredentials(app: FastifyInstance, options: AuthOpti
   app.decorateRequest('grant', undefined)
   if (!needsCredentials(config)) {
     app.addHook('onRequest', (request, _reply, done) => {
-      request.client = request.ip
+      request.client = addressOf(request) ?? ''
       done()
     })
     return

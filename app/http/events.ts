@@ -8,10 +8,11 @@ import { type Lost, NOTHING_LOST, type OnSettled, Write } from '../write.ts'
 import { readBody } from './body.ts'
 import type { BodyScheduler } from './body-scheduler.ts'
 import type { Body, Wanted } from './checked-events.ts'
-import { type Principal, restrictionsOf, stamped } from './identity.ts'
+import { restrictionsOf } from './identity.ts'
 import { inflate } from './inflate.ts'
 import { Refusal, type Rejected } from './problem.ts'
 import type { EventQuota } from './quota.ts'
+import { type Principal, type Stamps, senderOf, stamped } from './stamps.ts'
 import { withTraceparent } from './trace.ts'
 import { keepBodiesAsBytes } from './whole-body.ts'
 
@@ -36,8 +37,8 @@ export interface EventsOptions {
   readonly keyed: boolean
   /** Whether duplicates are discarded. */
   readonly deduplicates: boolean
-  /** Whether each event says who sent it. */
-  readonly stampsClient: boolean
+  /** What each event says of who sent it. Undefined: nothing. */
+  readonly stamps: Stamps | undefined
   readonly isDraining: () => boolean
   /** The trace context of a request, for its events. */
   readonly traceparentOf: (request: FastifyRequest) => string | undefined
@@ -124,16 +125,16 @@ function accept(received: Received, options: EventsOptions, readEvents: Read): v
 }
 
 function wantedBy({ grant }: FastifyRequest, options: EventsOptions): Wanted {
-  const { keyed: keys, deduplicates: identities, maxRequestEvents: maxEvents, stampsClient } = options
+  const { keyed: keys, deduplicates: identities, maxRequestEvents: maxEvents, stamps } = options
   const takesText = grant?.publicKey !== undefined
-  return { maxEvents, keys, identities, restrictions: restrictionsOf(grant, stampsClient), takesText }
+  return { maxEvents, keys, identities, restrictions: restrictionsOf(grant, stamps), takesText }
 }
 
 /** The events as they are stored, with their client and trace context. @throws MillraceError BODY_TOO_LARGE. */
 function payloadOf(read: Body, request: FastifyRequest, options: EventsOptions): Buffer {
-  const { maxBodyBytes, maxLogBytes, traceparentOf, stampsClient } = options
+  const { maxBodyBytes, maxLogBytes, traceparentOf, stamps } = options
   const maxStoredBytes = Math.min(MAX_GROWTH * maxBodyBytes, maxLogBytes)
-  const payload = stampsClient ? stamped(read.payload, principalOf(request)) : read.payload
+  const payload = stamps ? stamped(read.payload, senderOf(stamps, request, principalOf(request))) : read.payload
   if (payload.length > maxStoredBytes) throw tooLarge(payload.length, maxStoredBytes)
   const trace = traceparentOf(request)
   return trace === undefined ? payload : withTraceparent(payload, trace, maxBodyBytes)

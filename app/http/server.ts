@@ -39,6 +39,7 @@ import { answerExpectations, answerParserErrors, refuseForeignMethods } from './
 import { sendProblem, toProblem } from './problem.ts'
 import { type EventQuota, Quota } from './quota.ts'
 import { SharedQuota, sharedStore } from './shared-limits.ts'
+import { stampsOf } from './stamps.ts'
 import { contextOf, serverOptionsOf } from './tls.ts'
 import { traceIdOf, traceparentOf } from './trace.ts'
 import { answerUnknownRoutes } from './unknown-routes.ts'
@@ -117,6 +118,7 @@ function openFastify(options: ServerOptions, refused: (code: ErrorCode) => void)
     },
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: config.MAX_BODY_BYTES,
+    trustProxy: config.TRUSTED_PROXIES.length > 0 && [...config.TRUSTED_PROXIES],
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     requestTimeout: REQUEST_TIMEOUT_MS,
     clientErrorHandler: answerParserErrors(refused, logger),
@@ -209,7 +211,7 @@ function eventsOptions(options: ServerOptions): EventsOptions {
     quota: config.QUOTA_EVENTS_PER_SECOND > 0 ? openQuota(config.QUOTA_EVENTS_PER_SECOND, limits) : undefined,
     publicQuota: publicQuotas(config.QUOTA_EVENTS_PER_SECOND, limits),
     ack: config.ACK,
-    stampsClient: config.STAMP_CLIENT === 'authid',
+    stamps: stampsOf(config),
     maxBodyBytes: config.MAX_BODY_BYTES,
     maxLogBytes: config.LOG_ENGINE === 'embedded' ? config.LOG_MAX_BYTES - LOG_HEADERS_BYTES : Number.POSITIVE_INFINITY,
     maxRequestEvents: Math.min(config.MAX_REQUEST_EVENTS, config.CHANNEL_CAPACITY_EVENTS),

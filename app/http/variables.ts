@@ -1,6 +1,7 @@
 /** Variables of the public listener: where it listens, who may send, how much. */
+import { isIPv4, isIPv6 } from 'node:net'
 import { isLoopback } from '../process/listen.ts'
-import { choice, flag, GIB, integer, invalid, KIB, MIB, names, text, type ValuesOf } from '../variable.ts'
+import { choice, flag, GIB, integer, invalid, KIB, list, MIB, names, text, type ValuesOf } from '../variable.ts'
 
 export const HTTP_VARIABLES = {
   HOST: text('127.0.0.1', 'Address of the public listener.'),
@@ -62,6 +63,14 @@ export const HTTP_VARIABLES = {
     'none',
     '`authid`: each event says who sent it, in `authtype` and `authid` (CloudEvents auth context); one that says so itself is rejected.',
   ),
+  STAMP_SENDER: list(
+    ['address', 'useragent'],
+    [],
+    'Each event says where it came from, in `clientaddress` and `useragent`; one that says so itself is rejected. Personal data: docs/send.md.',
+  ),
+  TRUSTED_PROXIES: names(
+    'Addresses and CIDR ranges of the proxies in front, such as `10.0.0.0/16`: from them `X-Forwarded-For` says who sends. Empty: nobody is believed.',
+  ),
   TLS_CERT_FILE: text(
     '',
     'PEM file of the certificate chain, own certificate first: then the public listener speaks HTTPS only. Read again when it changes, and at SIGHUP.',
@@ -104,6 +113,7 @@ export function checkHttp(
   if (config.STAMP_CLIENT !== 'none' && !needsCredentials) {
     throw invalid('STAMP_CLIENT', 'nobody says who they are: set API_KEYS, API_KEYS_FILE or AUTH_JWKS_URL')
   }
+  checkTrustedProxies(config.TRUSTED_PROXIES)
   checkTlsFiles(config)
   checkIssuer(config)
   for (const name of ['CHANNEL_CAPACITY_BYTES', 'IN_PROGRESS_MAX_BYTES'] as const) {
@@ -145,5 +155,16 @@ function checkIssuer(config: ValuesOf<typeof HTTP_VARIABLES>): void {
   }
   for (const name of ['AUTH_ISSUER', 'AUTH_AUDIENCE', 'AUTH_CLIENT_CLAIM'] as const) {
     if (config[name] === '') throw invalid(name, 'AUTH_JWKS_URL needs it: tokens for others would be taken')
+  }
+}
+
+/** @throws MillraceError CONFIG_INVALID for what is no IP address and no CIDR range. */
+function checkTrustedProxies(proxies: readonly string[]): void {
+  for (const proxy of proxies) {
+    const [, address = '', prefix] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(proxy) ?? []
+    const bits = isIPv4(address) ? 32 : isIPv6(address) ? 128 : -1
+    if (Number(prefix ?? 1) >= 1 && Number(prefix ?? 1) <= bits) continue
+    const wanted = 'give each proxy as an address or a range, such as 10.0.0.0/16; a number of proxies is not enough'
+    throw invalid('TRUSTED_PROXIES', `${JSON.stringify(proxy)} is no IP address and no CIDR range: ${wanted}`)
   }
 }

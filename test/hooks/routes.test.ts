@@ -331,6 +331,16 @@ test('with STAMP_CLIENT the event says which hook it came by', async () => {
   expect(JSON.parse((await http.stored())[0] ?? '')).toMatchObject({ authtype: 'service_account', authid: 'hook:it' })
 })
 
+test('with STAMP_SENDER the event says where the request came from', async () => {
+  const signer = SIGNERS.github as Signer
+  const http = await startHook(signer, {}, { STAMP_SENDER: 'address,useragent' })
+  await send(http, '{}', { ...(await signer.sign('{}', signer.secrets[0], 0)), 'user-agent': 'GitHub-Hookshot/1' })
+  expect(JSON.parse((await http.stored())[0] ?? '')).toMatchObject({
+    clientaddress: '127.0.0.1',
+    useragent: 'GitHub-Hookshot/1',
+  })
+})
+
 test('neither secrets nor bodies are logged', async () => {
   const signer = SIGNERS.github as Signer
   const http = await startHook(signer)

@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { loadConfig } from '../../app/config.ts'
-import { stamped } from '../../app/http/identity.ts'
+import { stamped } from '../../app/http/stamps.ts'
 import { type Harness, post, startHttp } from '../support/http.ts'
 
 const KEY = '0123456789abcdef'
@@ -163,7 +163,9 @@ describe('STAMP_CLIENT=authid', () => {
     fc.assert(
       fc.property(name, fc.array(fc.jsonValue(), { minLength: 1, maxLength: 20 }), (authid, list) => {
         const lines = Buffer.from(list.map((data) => JSON.stringify({ data })).join('\n'))
-        const got = stamped(lines, { authtype: 'user', authid }).toString().split('\n')
+        const got = stamped(lines, { principal: { authtype: 'user', authid } })
+          .toString()
+          .split('\n')
         expect(got.map((line) => JSON.parse(line))).toEqual(
           list.map((data) => JSON.parse(JSON.stringify({ authtype: 'user', authid, data }))),
         )

@@ -154,6 +154,18 @@ describe('impossible values', () => {
       /dev\.variables\.CHANEL_CAPACITY_EVENTS: the service has no such variable/,
     ],
     [{}, { variables: { toString: '1' } }, dev, /dev\.variables\.toString: the service has no such variable/],
+    [
+      {},
+      { variables: { STAMP_SENDER: 'useragent,address' } },
+      dev,
+      /dev\.variables\.STAMP_SENDER: .* address of the load balancer: add TRUSTED_PROXIES: '10\.10\.0\.0\/20'/,
+    ],
+    [
+      {},
+      { variables: { TRUSTED_PROXIES: '10.0.0.0', STAMP_SENDER: 'agent' } },
+      dev,
+      /STAMP_SENDER: "agent" is not a list/,
+    ],
     [{}, { variables: { ROLE: 'all' } }, dev, /dev\.variables\.ROLE: the stacks decide it: leave it out/],
     [
       {},
