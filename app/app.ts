@@ -18,7 +18,7 @@ import type { RunningDelivery } from './delivery/delivery.ts'
 import { type CheckedRoute, checkRoutes, routesOfEnvironment } from './delivery/route.ts'
 import { type DeliveryThread, startDeliveryThread } from './delivery-thread/delivery-thread.ts'
 import { pickFrom, startThreads } from './handlers/pick.ts'
-import { openHooks } from './hooks/secrets.ts'
+import { hookFiles } from './hooks/secrets.ts'
 import { needsCredentials } from './http/auth.ts'
 import { CredentialFiles } from './http/credentials.ts'
 import { createServer, type ServerOptions } from './http/server.ts'
@@ -75,13 +75,13 @@ export async function startApp(
 ): Promise<App> {
   const { ROLE: role, CHANNEL_CAPACITY_EVENTS: capacityEvents, CHANNEL_CAPACITY_BYTES: capacityBytes } = config
   const { metrics = new Metrics(directoryOf(config), version, role), tracing, file = NO_CONFIG_FILE } = parts
-  const hooks = role === 'deliver' ? [] : openHooks(file.name, file.hooks, parts.environment ?? process.env)
   const observer = observe(logger, metrics, onFailure)
   const handlerThreads = await startThreads(handlerThreadsOf(config), file, observer.onWarning)
   const routes = role === 'ingest' ? [] : checkRoutes(config, file, pickFrom(file, handlerThreads))
   await checkDirectories(config, routes)
   requireKnownCounts(directoryOf(config))
-  const credentialFiles = new CredentialFiles(config, logger)
+  const hooks = hookFiles(role === 'deliver' ? NO_CONFIG_FILE : file, parts.environment ?? process.env)
+  const credentialFiles = new CredentialFiles(config, logger, hooks)
 
   const log = await openLog(config, observer)
   metrics.restore(log.committedEvents)
@@ -92,7 +92,7 @@ export async function startApp(
 
   const phase = new Phase(log)
   const listener = await openListener(role, {
-    ...{ config, logger, sender, version, tracing, hooks, counts: metrics.ingest, keyed: log.keyed },
+    ...{ config, logger, sender, version, tracing, counts: metrics.ingest, keyed: log.keyed },
     credentials: credentialFiles.credentials,
     deduplicates: window !== undefined,
     filesOfSinks: routes.reduce((sum, route) => sum + filesOf(route), 0),
@@ -107,7 +107,7 @@ export async function startApp(
     capacityBytes,
     log,
     deliveries,
-    hooks: hooks.map(({ name }) => name),
+    hooks: credentialFiles.credentials.current.hooks.map(({ name }) => name),
   }
   metrics.observe(view)
   const stopPublishing = publish(config, ownOutput(config, file), metrics, view)

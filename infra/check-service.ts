@@ -1,4 +1,4 @@
-/** Checks what an environment says of the service itself: `variables`, `secrets` and `sinks`. */
+/** Checks what an environment says of the service itself: `variables`, `secrets`, `hookSecrets` and `sinks`. */
 import { VARIABLES } from '../app/config.ts'
 import { MillraceError } from '../app/errors.ts'
 import { convert, isSecret } from '../app/variable.ts'
@@ -25,6 +25,11 @@ export function checkServiceSettings(environment: Environment): void {
     checkName(key, variable)
     checkSecret(key, secret)
   }
+  for (const [variable, secret] of Object.entries(environment.hookSecrets ?? {})) {
+    const key = `${name}.hookSecrets.${variable}`
+    checkHookVariable(key, variable)
+    checkSecret(key, secret)
+  }
   checkSender(environment)
   checkSinks(environment)
 }
@@ -39,6 +44,14 @@ function checkName(key: string, variable: string): void {
   }
   if ((STACK_VARIABLES as readonly string[]).includes(variable)) {
     fail(key, 'the stacks decide it', 'leave it out; see sinks, kafka and tasks')
+  }
+}
+
+/** As `secretVariables` of a hook has them (app/hooks/check.ts); a name of ours would be taken for a setting. */
+function checkHookVariable(key: string, variable: string): void {
+  if (!/^[A-Za-z_]\w*$/.test(variable)) fail(key, 'it is not the name of a variable', 'use letters, digits and _')
+  if (Object.hasOwn(VARIABLES, variable) || variable.startsWith('MILLRACE_')) {
+    fail(key, 'the service has this name for itself', 'choose another one, also in secretVariables')
   }
 }
 

@@ -173,6 +173,11 @@ export interface Environment {
   readonly domain?: { readonly name: string; readonly hostedZoneId: string }
   /** Who may reach an environment without a domain; default nobody outside the VPC. */
   readonly allowedCidrs?: readonly string[]
+  /**
+   * The load balancer encrypts the way to the tasks as well. Each task makes its certificate. Changed on a deployed environment, nothing
+   * is reached until the new tasks are healthy, some minutes: docs/infrastructure.md. Default: false.
+   */
+  readonly tlsToTasks?: boolean
   readonly image: Image
   /** Share of tasks on Fargate Spot, 0–1; 0 in production. */
   readonly spotShare: number
@@ -190,6 +195,11 @@ export interface Environment {
   readonly variables?: Readonly<Partial<Record<SettableVariable, string>>>
   /** Variables whose values are secret. Tasks read them when they start. */
   readonly secrets?: Readonly<Partial<Record<SettableVariable, Secret>>>
+  /**
+   * Secrets of webhooks, by the variables that `secretVariables` of millrace.config.ts name. For tasks that take events. Tasks read
+   * them when they start.
+   */
+  readonly hookSecrets?: Readonly<Record<string, Secret>>
   /** Default: `{ s3: 'archive' }`. */
   readonly sinks?: Sinks
   /** As CloudWatch Logs offers: 1, 3, 5, 7, 14, 30, 60, 90, … 365, … */

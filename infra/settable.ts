@@ -27,6 +27,10 @@ export const STACK_VARIABLES = [
   'FILE_SINK_DIR',
   'API_KEYS',
   'API_KEYS_FILE',
+  'TLS_CERT_FILE',
+  'TLS_KEY_FILE',
+  'TLS_CLIENT_CA_FILE',
+  'TLS_SELF_SIGNED',
 ] as const satisfies readonly (keyof ContainerEnvironment)[]
 
 export type SettableVariable = Exclude<keyof ContainerEnvironment, (typeof STACK_VARIABLES)[number]>

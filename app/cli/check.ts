@@ -5,11 +5,12 @@
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { type Config, loadConfig, nearMisses } from '../config.ts'
-import { type ConfigFile, loadConfigFile } from '../config-file/load.ts'
+import { type ConfigFile, loadConfigFile, NO_CONFIG_FILE } from '../config-file/load.ts'
 import { backoffMs } from '../delivery/backoff.ts'
 import { type CheckedRoute, checkRoutes } from '../delivery/route.ts'
 import { MillraceError, systemCode } from '../errors.ts'
 import { pickFrom } from '../handlers/pick.ts'
+import { hookFiles } from '../hooks/secrets.ts'
 import { readCredentials } from '../http/credentials.ts'
 import { ConsumerStore } from '../log/embedded/consumer-store.ts'
 import { findIdentity, lockHolder, unusable } from '../log/embedded/directory.ts'
@@ -37,7 +38,7 @@ export async function checkConfiguration(environment: NodeJS.ProcessEnv, configF
     const config = loadConfig(environment)
     const file = await loadConfigFile({ named: configFile })
     for (const warning of nearMisses(environment)) onNote(warning)
-    await checkStart(config, file, onNote)
+    await checkStart(config, file, environment, onNote)
   } catch (error) {
     if (!(error instanceof MillraceError)) throw error
     note(`millrace: ${printable(error.message)}`)
@@ -48,10 +49,15 @@ export async function checkConfiguration(environment: NodeJS.ProcessEnv, configF
 }
 
 /** @throws MillraceError the error of a start. */
-async function checkStart(config: Config, file: ConfigFile, onNote: (message: string) => void): Promise<void> {
+async function checkStart(
+  config: Config,
+  file: ConfigFile,
+  environment: NodeJS.ProcessEnv,
+  onNote: (message: string) => void,
+): Promise<void> {
   const routes = config.ROLE === 'ingest' ? [] : checkRoutes(config, file, pickFrom(file))
   await checkDirectories(config, routes)
-  readCredentials(config, onNote)
+  readCredentials(config, onNote, hookFiles(config.ROLE === 'deliver' ? NO_CONFIG_FILE : file, environment))
   const holder = await checkLogs(config, routes, onNote)
   for (const route of routes) await checkSink(route, onNote)
   if (holder !== undefined || (await isRunning(config))) {

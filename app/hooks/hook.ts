@@ -17,7 +17,10 @@ interface HookOptions {
    * signature with any of them is valid. Default: none.
    */
   readonly secretVariables?: readonly string[]
-  /** Files with one secret each, read at the start; white space around the secret is removed. Default: none. */
+  /**
+   * Files with one secret each, read at the start and again when they change. White space around the secret is removed.
+   * Default: none.
+   */
   readonly secretFiles?: readonly string[]
   /** Largest difference of the signed timestamp from our clock, 1 to 3600 s, if the scheme has one. Default: 300. */
   readonly toleranceSeconds?: number

@@ -9,6 +9,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { MillraceError } from '../errors.ts'
 import { boundRequestsInProgress } from '../http/admission.ts'
+import type { Credentials } from '../http/credentials.ts'
 import { type EventsOptions, receive } from '../http/events.ts'
 import { keepBodiesAsBytes } from '../http/whole-body.ts'
 import type { HookResult } from '../observability/metrics-contract.ts'
@@ -23,7 +24,8 @@ const MAX_CHALLENGE_LENGTH = 1024
 const SHARE_IN_PROGRESS = 4
 
 export interface HooksOptions {
-  readonly hooks: readonly OpenHook[]
+  /** With the webhooks. */
+  readonly credentials: Credentials
   readonly events: EventsOptions
   /** Limit for bodies of clients with keys. Hooks get a quarter of it in addition, and at least one body. */
   readonly maxInProgressBytes: number
@@ -33,20 +35,24 @@ export interface HooksOptions {
 
 /** Register this in its own Fastify scope. */
 export function hooksRoutes(app: FastifyInstance, options: HooksOptions): void {
-  const { hooks, events, maxInProgressBytes } = options
+  const { credentials, events, maxInProgressBytes } = options
   const { maxBodyBytes, scheduler, counts } = events
   const maxBytes = Math.max(maxBodyBytes, Math.floor(maxInProgressBytes / SHARE_IN_PROGRESS))
   app.decorateRequest('client', '')
   app.decorateRequest('grant', undefined)
   boundRequestsInProgress(app, maxBytes, maxBodyBytes, scheduler)
   keepBodiesAsBytes(app, maxBodyBytes)
-  for (const [place, hook] of hooks.entries()) {
+  for (const [place, hook] of credentials.current.hooks.entries()) {
+    /** With the secrets that it has now. */
+    const current = () => credentials.current.hooks[place] ?? hook
     const url = `/v1/hooks/${hook.name}`
     const onResponse = (_request: FastifyRequest, { raw }: FastifyReply, done: () => void) => {
       counts.hookRequest(place, raw.headersSent ? resultOf(raw.statusCode) : 'refused')
       done()
     }
-    app.post<{ Body: Buffer | undefined }>(url, { onResponse }, (request, reply) => take(hook, request, reply, events))
+    app.post<{ Body: Buffer | undefined }>(url, { onResponse }, (request, reply) =>
+      take(current(), request, reply, events),
+    )
     if (hook.allowedOrigins.length > 0) {
       app.options(url, (request, reply) => permit(hook, request, reply, options.requestsPerMinute))
     }

@@ -1,6 +1,10 @@
-/** Reads the secrets of the hooks. They are in variables or files, never in the config file. */
+/**
+ * Reads the secrets of the hooks. They are in variables or files, never in the config file. Files are read again while
+ * the service runs (http/credentials.ts); the variables of a process do not change.
+ */
 import { readFileSync } from 'node:fs'
 import { MillraceError, messageOf } from '../errors.ts'
+import type { HookFiles } from '../http/credentials.ts'
 import type { Hook, OpenHook } from './hook.ts'
 import { type EventFields, PROVIDERS, type SignatureScheme } from './scheme.ts'
 
@@ -30,6 +34,17 @@ export function openHooks(
       allowedOrigins: (hook.allowedOrigins ?? []).map((origin) => origin.toLowerCase()),
     }
   })
+}
+
+/** For reading the secrets again when a file changes. */
+export function hookFiles(
+  { name, hooks }: { readonly name: string; readonly hooks: Readonly<Record<string, Hook>> },
+  environment: Readonly<Record<string, string | undefined>>,
+): HookFiles {
+  return {
+    open: () => openHooks(name, hooks, environment),
+    paths: Object.values(hooks).flatMap(({ secretFiles = [] }) => secretFiles),
+  }
 }
 
 /** Converts header names to lower case, as Node has them. */

@@ -17,7 +17,6 @@ import {
 import type { Sender } from '../channel/channel.ts'
 import type { Config } from '../config.ts'
 import { type ErrorCode, MillraceError } from '../errors.ts'
-import type { OpenHook } from '../hooks/hook.ts'
 import type { Counts } from '../observability/counts.ts'
 import { reasonOf, reasonOfCode } from '../observability/metrics-contract.ts'
 import type { Tracing } from '../observability/tracing.ts'
@@ -53,7 +52,7 @@ export interface ServerOptions {
   readonly config: Config
   readonly logger: FastifyBaseLogger
   readonly sender: Sender<Write>
-  /** Certificate and keys. New ones are used as soon as they are replaced. */
+  /** Certificate, keys, and webhooks with their secrets. New ones are used as soon as they are replaced. */
   readonly credentials: Credentials
   /** Whether the log spreads events by key. */
   readonly keyed: boolean
@@ -68,8 +67,6 @@ export interface ServerOptions {
   readonly isDraining: () => boolean
   /** Default: no tracing; the trace context of a request is passed on unchanged. */
   readonly tracing?: Tracing | undefined
-  /** Webhooks that are accepted. Default: none. */
-  readonly hooks?: readonly OpenHook[]
   /** How much clients have used of their limits, if several threads serve them. Default: this thread counts alone. */
   readonly limits?: SharedLimits
 }
@@ -192,12 +189,12 @@ async function takeEvents(
 
 /** `POST /v1/hooks/<name>`: the signature identifies the sender. */
 async function takeHooks(scope: FastifyInstance, options: ServerOptions, events: EventsOptions): Promise<void> {
-  const { config, hooks = [] } = options
-  if (hooks.length === 0) return
+  const { config, credentials } = options
+  if (credentials.current.hooks.length === 0) return
   const { hooksRoutes } = await import('../hooks/routes.ts')
   const perSecond = config.QUOTA_EVENTS_PER_SECOND
   hooksRoutes(scope, {
-    ...{ hooks, events, maxInProgressBytes: config.IN_PROGRESS_MAX_BYTES },
+    ...{ credentials, events, maxInProgressBytes: config.IN_PROGRESS_MAX_BYTES },
     requestsPerMinute: perSecond > 0 ? perSecond * 60 : undefined,
   })
 }

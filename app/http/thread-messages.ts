@@ -8,7 +8,6 @@
  */
 import type { Config } from '../config.ts'
 import type { MillraceError } from '../errors.ts'
-import type { OpenHook } from '../hooks/hook.ts'
 import { type SentError, unpack } from '../sent-error.ts'
 import { type Known, type Lost, NOTHING_LOST, type Write } from '../write.ts'
 import type { CredentialSet } from './credentials.ts'
@@ -21,7 +20,6 @@ export interface ThreadStart {
   readonly keyed: boolean
   readonly deduplicates: boolean
   readonly filesOfSinks: number
-  readonly hooks: readonly OpenHook[]
   readonly version: string
   readonly logLevel: string
   readonly traced: boolean

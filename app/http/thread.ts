@@ -57,7 +57,6 @@ const server = await createServer({
   deduplicates,
   counts,
   filesOfSinks: start.filesOfSinks,
-  hooks: start.hooks,
   version,
   notReady: () => notReady,
   isDraining: () => draining,

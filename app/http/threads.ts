@@ -132,14 +132,14 @@ export class HttpThreads implements ThreadsView {
   }
 
   #start(limits: SharedLimits): Thread {
-    const { keyed, deduplicates, filesOfSinks, hooks = [], version, logger, tracing, counts: total } = this.#options
+    const { keyed, deduplicates, filesOfSinks, version, logger, tracing, counts: total } = this.#options
     const credentials = this.#options.credentials.current
     const counts = new ThreadCounts()
     total.include(counts)
     const logLevel = logger.level
     const traced = tracing !== undefined
     const workerData: ThreadStart = {
-      ...{ config: this.#part, keyed, deduplicates, filesOfSinks, hooks, version, logLevel, traced },
+      ...{ config: this.#part, keyed, deduplicates, filesOfSinks, version, logLevel, traced },
       ...{ counts: counts.memory, limits, credentials },
     }
     const worker = new Worker(new URL('./thread.ts', import.meta.url), { workerData })

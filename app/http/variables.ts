@@ -80,6 +80,10 @@ export const HTTP_VARIABLES = {
     '',
     'PEM file of authorities: each client, health checks too, then needs a certificate signed by one of them. Read again when it changes.',
   ),
+  TLS_SELF_SIGNED: flag(
+    false,
+    'HTTPS with a certificate that is made at each start, for a load balancer that does not check it, such as that of AWS. Clients refuse it.',
+  ),
   ALLOW_ANONYMOUS: flag(false, 'Lets anyone send when no key is set although `HOST` is not loopback.'),
   RATE_LIMIT_REQUESTS_PER_SECOND: integer(
     0,
@@ -140,6 +144,9 @@ function checkTlsFiles(config: ValuesOf<typeof HTTP_VARIABLES>): void {
   needs('TLS_CERT_FILE', 'TLS_KEY_FILE')
   needs('TLS_KEY_FILE', 'TLS_CERT_FILE')
   needs('TLS_CERT_FILE', 'TLS_CLIENT_CA_FILE')
+  if (config.TLS_SELF_SIGNED && config.TLS_CERT_FILE !== '') {
+    throw invalid('TLS_SELF_SIGNED', 'TLS_CERT_FILE is set as well: use one of them')
+  }
 }
 
 function checkIssuer(config: ValuesOf<typeof HTTP_VARIABLES>): void {

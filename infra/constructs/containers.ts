@@ -17,7 +17,7 @@ export interface ContainersOptions {
   readonly image: string
   readonly variables: ContainerEnvironment
   /** Variables whose values stay in Secrets Manager, by the secret's ARN. */
-  readonly secrets: Partial<Record<keyof ContainerEnvironment, string>>
+  readonly secrets: Readonly<Record<string, string>>
   readonly volume?: LogVolume | undefined
   readonly behind?: { readonly port: number }
   /** Of the collector's configuration: it is read when a task starts, so a new one must start new tasks. */

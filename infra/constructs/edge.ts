@@ -105,16 +105,22 @@ export class Edge extends Construct {
     })
   }
 
-  #targetGroup({ network, port }: EdgeOptions): LbTargetGroup {
+  /**
+   * With TLS, the certificate of a task is not checked: the VPC lets nobody take the address of another
+   * (https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-target-groups.html).
+   */
+  #targetGroup({ network, port, environment }: EdgeOptions): LbTargetGroup {
+    const protocol = environment.tlsToTasks ? 'HTTPS' : 'HTTP'
     return new LbTargetGroup(this, 'targets', {
       namePrefix: 'mill-',
       vpcId: network.vpcId,
-      protocol: 'HTTP',
+      protocol,
       port,
       targetType: 'ip',
       deregistrationDelay: String(TIMING.deregistrationSeconds),
       loadBalancingAlgorithmType: 'least_outstanding_requests',
       healthCheck: {
+        protocol,
         path: '/health/ready',
         matcher: '200',
         interval: TIMING.healthCheckSeconds,

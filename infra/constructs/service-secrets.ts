@@ -5,16 +5,15 @@
  */
 import { DataAwsSecretsmanagerSecret } from '@cdktf/provider-aws/lib/data-aws-secretsmanager-secret/index.js'
 import { Construct } from 'constructs'
-import type { Environment as ContainerEnvironment } from '../../app/config.ts'
 import type { Account, Environment, Secret } from '../environment.ts'
 import type { Role } from '../names.ts'
 import type { Statement } from '../policy.ts'
 import { isForRole } from '../settable.ts'
 
-type Name = keyof ContainerEnvironment
-
 interface Found {
-  readonly name: Name
+  readonly name: string
+  /** Of a webhook: for every task that takes events. Else for the tasks of which the name is. */
+  readonly isOfHook: boolean
   readonly arn: string
   /** As the task definition names it. */
   readonly valueFrom: string
@@ -29,13 +28,15 @@ export class ServiceSecrets extends Construct {
   constructor(scope: Construct, id: string, { account, environment }: { account: Account; environment: Environment }) {
     super(scope, id)
     this.#region = account.region
-    this.#found = Object.entries(environment.secrets ?? {}).map(([name, secret]) =>
-      this.#find(name as Name, secret, account),
-    )
+    const { secrets = {}, hookSecrets = {} } = environment
+    this.#found = [
+      ...Object.entries(secrets).map(([name, secret]) => this.#find(name, secret, account, false)),
+      ...Object.entries(hookSecrets).map(([name, secret]) => this.#find(name, secret, account, true)),
+    ]
   }
 
   /** By variable, for the tasks of a role. */
-  valuesFrom(role: Role): Partial<Record<Name, string>> {
+  valuesFrom(role: Role): Readonly<Record<string, string>> {
     return Object.fromEntries(this.#of(role).map(({ name, valueFrom }) => [name, valueFrom]))
   }
 
@@ -63,18 +64,20 @@ export class ServiceSecrets extends Construct {
   }
 
   #of(role: Role): readonly Found[] {
-    return this.#found.filter(({ name }) => isForRole(name, role))
+    return this.#found.filter(({ name, isOfHook }) => (isOfHook ? role !== 'deliver' : isForRole(name, role)))
   }
 
-  #find(name: Name, secret: Secret, { id, region }: Account): Found {
+  #find(name: string, secret: Secret, { id, region }: Account, isOfHook: boolean): Found {
     const { kmsKeyArn } = secret
     if ('parameter' in secret) {
       const arn = `arn:aws:ssm:${region}:${id}:parameter/${secret.parameter.replace(/^\//, '')}`
-      return { name, arn, valueFrom: arn, service: 'ssm', kmsKeyArn }
+      return { name, arn, valueFrom: arn, service: 'ssm', kmsKeyArn, isOfHook }
     }
     // Its ARN ends in characters that AWS chose.
-    const { arn } = new DataAwsSecretsmanagerSecret(this, name.toLowerCase(), { name: secret.secret })
+    const { arn } = new DataAwsSecretsmanagerSecret(this, isOfHook ? `hook-${name}` : name.toLowerCase(), {
+      name: secret.secret,
+    })
     const valueFrom = secret.jsonKey === undefined ? arn : `${arn}:${secret.jsonKey}::`
-    return { name, arn, valueFrom, service: 'secretsmanager', kmsKeyArn }
+    return { name, arn, valueFrom, service: 'secretsmanager', kmsKeyArn, isOfHook }
   }
 }

@@ -145,7 +145,11 @@ export class Service extends AwsStack {
       SHUTDOWN_GRACE_MS: String(TIMING.shutdownGraceSeconds * 1000),
       SHUTDOWN_DRAIN_MS: String(TIMING.shutdownDrainSeconds * 1000),
     }
-    const listening = { HOST: '0.0.0.0', PORT: String(PORT) } // only the load balancer's group may connect
+    const listening: ContainerEnvironment = {
+      HOST: '0.0.0.0', // only the load balancer's group may connect
+      PORT: String(PORT),
+      ...(this.#environment.tlsToTasks && { TLS_SELF_SIGNED: 'true' }),
+    }
     const sinks = sinkVariables(this.#environment, this.account, this.#archive)
     if (role === 'all') return { ...common, ...listening, LOG_ENGINE: 'embedded', DATA_DIR: './data', ...sinks }
     const { kafka: made } = this.#foundation

@@ -55,6 +55,14 @@ const SETTINGS: Readonly<Record<string, Setting>> = {
   'a file sink below a file': { prepare: aFile('x'), env: { FILE_SINK_DIR: 'x/out' }, names: 'FILE_SINK_DIR' },
   'an address of another machine': { env: { ADMIN_HOST: '192.0.2.1' }, names: 'ADMIN_HOST' },
   'a host that no name server knows': { env: { ADMIN_HOST: 'nowhere.invalid' }, names: 'ADMIN_HOST' },
+  'a webhook without its secret': {
+    prepare: (cwd) => {
+      const hook = "{ provider: 'github', secretVariables: ['HOOK_SECRET'] }"
+      writeFileSync(join(cwd, 'millrace.config.mjs'), `export default { hooks: { it: ${hook} } }`)
+    },
+    env: {},
+    names: 'HOOK_SECRET',
+  },
   'an http sink without its URL': { env: { SINKS: 'http' }, names: 'HTTP_SINK_URL' },
   'a database without a user': {
     env: { SINKS: 'postgres', POSTGRES_SINK_URL: 'postgres://h/db' },

@@ -60,7 +60,7 @@ export async function startHttp(
   const logged: string[] = []
   const state: Harness['state'] = { notReady: undefined, draining: false }
   const logger = pino({ level: 'trace' }, { write: (line: string) => void logged.push(line) })
-  const credentialFiles = new CredentialFiles(config, logger)
+  const credentialFiles = new CredentialFiles(config, logger, { open: () => hooks, paths: [] })
   const server = await createServer({
     config,
     logger,
@@ -68,7 +68,6 @@ export async function startHttp(
     credentials: credentialFiles.credentials,
     keyed: true,
     deduplicates: window !== undefined,
-    hooks,
     counts,
     filesOfSinks: 10,
     version: '0.0.0',
