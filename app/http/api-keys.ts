@@ -5,6 +5,7 @@
  *     till:sha256:<64 hexadecimal digits> type=order.*       by its hash, and only some events (scope.ts)
  *     page:pk_a-key-that-is-public type=page.* origin=https://shop.example rate=50
  *                                                            begins with pk_: may stand in a page
+ *     till:cert:till-7.shop.example type=order.*             no key: whose client certificate has this name
  */
 import { hash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
@@ -13,12 +14,14 @@ import { invalid } from '../variable.ts'
 import { parseScope, type Scope } from './scope.ts'
 
 export interface ApiKey {
-  /** Of the key, in hexadecimal digits. */
-  readonly sha256: string
+  /** Of the key, in hexadecimal digits. Undefined: the client has a certificate instead. */
+  readonly sha256: string | undefined
   /** Undefined: any event. */
   readonly scope: Scope | undefined
   /** Undefined: the key is secret. */
   readonly publicKey?: PublicKey | undefined
+  /** One of the names in the certificate of the client (client-certificates.ts). */
+  readonly certificate?: string
 }
 
 /** A key that anybody can read in a page. So it states its origins and its rate. Plain data. */
@@ -30,6 +33,8 @@ export interface PublicKey {
 }
 
 export const PUBLIC_PREFIX = 'pk_'
+const CERTIFICATE = /^([\w-]{1,64}):cert:([\x21-\x7e]{1,256})$/
+const ENTRY = /^([\w-]{1,64}):([\x21-\x7e]{16,512})$/
 const MAX_RATE = 1_000_000
 
 /**
@@ -45,13 +50,14 @@ export function readKeys(inline: readonly string[], path: string): Map<string, A
   const keys = new Map<string, ApiKey>()
   for (const [at, entry] of entries.entries()) {
     const [given = '', ...words] = entry.split(/\s+/)
-    const [, client, key] = /^([\w-]{1,64}):([\x21-\x7e]{16,512})$/.exec(given) ?? []
+    const [, owner, certificate] = CERTIFICATE.exec(given) ?? []
+    const [, client = owner, key = certificate] = owner === undefined ? (ENTRY.exec(given) ?? []) : []
     if (client === undefined || key === undefined) {
       throw invalid(name, `entry ${at + 1} is not "name:key" with a key of 16 to 512 printable characters`)
     }
     if (keys.has(client)) throw invalid(name, `entry ${at + 1} repeats the name ${client}`)
     const fail = (problem: string) => invalid(name, `entry ${at + 1}: ${problem}`)
-    const publicKey = key.startsWith(PUBLIC_PREFIX) ? parsePublic(words, fail) : undefined
+    const publicKey = certificate === undefined && key.startsWith(PUBLIC_PREFIX) ? parsePublic(words, fail) : undefined
     const scope = parseScope(publicKey ? words.filter((word) => !PUBLIC_WORD.test(word)) : words)
     if (scope === undefined) {
       throw fail('behind the key stand at most 100 words, each type=PATTERN or source=PATTERN')
@@ -59,8 +65,16 @@ export function readKeys(inline: readonly string[], path: string): Map<string, A
     if (publicKey && scope.types.length === 0) {
       throw fail('a key that begins with pk_ is public: say with type=PATTERN which events it may send')
     }
+    const allowed = words.length === 0 ? undefined : scope
+    if (certificate !== undefined) {
+      if ([...keys.values()].some((other) => other.certificate === certificate)) {
+        throw fail(`the certificate ${certificate} is another client already`)
+      }
+      keys.set(client, { sha256: undefined, scope: allowed, certificate })
+      continue
+    }
     const sha256 = (/^sha256:([\da-f]{64})$/i.exec(key)?.[1] ?? hash('sha256', key)).toLowerCase()
-    keys.set(client, { sha256, scope: words.length === 0 ? undefined : scope, ...(publicKey && { publicKey }) })
+    keys.set(client, { sha256, scope: allowed, ...(publicKey && { publicKey }) })
   }
   return keys
 }

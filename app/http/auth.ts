@@ -1,6 +1,7 @@
 /**
- * Authentication: API keys, kept as hashes and compared in constant time, and tokens of an issuer (tokens.ts). Each
- * client has a name for logs and limits. It may also have a grant that limits the events it may send.
+ * Authentication: API keys, kept as hashes and compared in constant time, tokens of an issuer (tokens.ts), and
+ * certificates of connections (client-certificates.ts). Each client has a name for logs and limits. It may also have a
+ * grant that limits the events it may send.
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import bearerAuth from '@fastify/bearer-auth'
@@ -8,6 +9,7 @@ import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify
 import type { Config } from '../config.ts'
 import { MillraceError } from '../errors.ts'
 import { PUBLIC_PREFIX } from './api-keys.ts'
+import { certificateNames } from './client-certificates.ts'
 import type { Origins } from './cors.ts'
 import type { CredentialSet, Credentials } from './credentials.ts'
 import type { Grant } from './identity.ts'
@@ -16,7 +18,10 @@ import type { Tokens } from './tokens.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Name of the API key, `jwt:` and the name in a token, or the address when neither is configured. */
+    /**
+     * Name of the API key, or `jwt:` and the name in a token. When neither is configured, `cert:` and the name in the
+     * certificate, or the address.
+     */
     client: string
     /** Undefined for an API key without a scope: it may send any event. */
     grant: Grant | undefined
@@ -26,10 +31,13 @@ declare module 'fastify' {
 /** Half of Node's limit for all headers. */
 const MAX_TOKEN_LENGTH = 8192
 
-interface KeyClient {
+interface NamedGrant {
   readonly name: string
-  readonly hash: Buffer
   readonly grant: Grant | undefined
+}
+
+interface KeyClient extends NamedGrant {
+  readonly hash: Buffer
 }
 
 export interface AuthOptions {
@@ -52,14 +60,16 @@ export async function requireCredentials(app: FastifyInstance, options: AuthOpti
   app.decorateRequest('grant', undefined)
   if (!needsCredentials(config)) {
     app.addHook('onRequest', (request, _reply, done) => {
-      request.client = addressOf(request) ?? ''
+      identifyAnybody(request)
       done()
     })
     return
   }
   let clients = clientsOf(credentials.current)
+  let byCertificate = byCertificateOf(credentials.current)
   credentials.onReplaced((now) => {
     clients = clientsOf(now)
+    byCertificate = byCertificateOf(now)
   })
   const tokens = await openTokens(options)
   const identify = (given: string, request: FastifyRequest): KeyClient | undefined => {
@@ -81,11 +91,28 @@ export async function requireCredentials(app: FastifyInstance, options: AuthOpti
       return tokens === undefined ? false : verifyToken(tokens, given, request)
     },
   })
-  const answerOf = (request: FastifyRequest) => {
+  const isKnown = (request: FastifyRequest) => {
     const key = publicKeyInAddress(request)
-    return key !== undefined && identify(key, request) !== undefined
+    if (key !== undefined && identify(key, request) !== undefined) return true
+    return byCertificate.size > 0 && identifyByCertificate(byCertificate, request)
   }
-  answerUnauthorized(app, { takesTokens: tokens !== undefined, isKnownByAddress: answerOf, origins: options.origins })
+  answerUnauthorized(app, { takesTokens: tokens !== undefined, isKnown, origins: options.origins })
+}
+
+/** Everyone is let in: who has a certificate is known by it. */
+function identifyAnybody(request: FastifyRequest): void {
+  const [name] = certificateNames(request.raw.socket)
+  request.client = name === undefined ? (addressOf(request) ?? '') : `cert:${name}`
+  if (name !== undefined) request.grant = { scope: undefined, principal: { authtype: 'service_account', authid: name } }
+}
+
+function identifyByCertificate(clients: ReadonlyMap<string, NamedGrant>, request: FastifyRequest): boolean {
+  const name = certificateNames(request.raw.socket).find((one) => clients.has(one))
+  const found = name === undefined ? undefined : clients.get(name)
+  if (found === undefined) return false
+  request.client = found.name
+  request.grant = found.grant
+  return true
 }
 
 /**
@@ -107,12 +134,12 @@ function refusalOfOrigin({ grant, headers }: FastifyRequest): MillraceError | un
 
 interface Door {
   readonly takesTokens: boolean
-  /** Whether the address holds a valid public key; if so, this sets the client of the request. */
-  readonly isKnownByAddress: (request: FastifyRequest) => boolean
+  /** Whether the address holds a valid public key, or the certificate is of a client. If so, this sets the client. */
+  readonly isKnown: (request: FastifyRequest) => boolean
   readonly origins: Origins
 }
 
-function answerUnauthorized(app: FastifyInstance, { takesTokens, isKnownByAddress, origins }: Door): void {
+function answerUnauthorized(app: FastifyInstance, { takesTokens, isKnown, origins }: Door): void {
   const token = takesTokens ? ', or a token of AUTH_ISSUER' : ''
   const fix = `send "Authorization: Bearer <key>" with one of the keys of API_KEYS${token}`
   app.addHook('onRequest', (request, reply, done) => {
@@ -120,7 +147,7 @@ function answerUnauthorized(app: FastifyInstance, { takesTokens, isKnownByAddres
     if (verify === undefined) throw new Error('@fastify/bearer-auth is not registered')
     const { origin, authorization } = request.headers
     if (origin !== undefined) origins.expose(origin, reply)
-    if (authorization === undefined && isKnownByAddress(request)) return done(refusalOfOrigin(request))
+    if (authorization === undefined && isKnown(request)) return done(refusalOfOrigin(request))
     verify(request, reply, (error) => {
       if (error === undefined) return done(refusalOfOrigin(request))
       if (error instanceof MillraceError && error.code !== 'UNAUTHORIZED') return done(error)
@@ -158,11 +185,19 @@ function isToken(text: string): boolean {
 }
 
 function clientsOf({ keys }: CredentialSet): KeyClient[] {
-  return [...keys].map(([name, { sha256: hex, scope, publicKey }]) => ({
-    name,
-    hash: Buffer.from(hex, 'hex'),
-    grant: scope && { scope, principal: undefined, publicKey },
-  }))
+  return [...keys].flatMap(([name, { sha256: hex, scope, publicKey }]) => {
+    if (hex === undefined) return []
+    return { name, hash: Buffer.from(hex, 'hex'), grant: scope && { scope, principal: undefined, publicKey } }
+  })
+}
+
+function byCertificateOf({ keys }: CredentialSet): ReadonlyMap<string, NamedGrant> {
+  const clients = new Map<string, NamedGrant>()
+  for (const [name, { certificate, scope }] of keys) {
+    if (certificate === undefined) continue
+    clients.set(certificate, { name, grant: { scope, principal: { authtype: 'service_account', authid: name } } })
+  }
+  return clients
 }
 
 function sha256(text: string): Buffer {

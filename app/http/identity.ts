@@ -9,7 +9,7 @@ import type { PublicKey } from './api-keys.ts'
 import { isAllowed, type Scope } from './scope.ts'
 import { faultOfStamped, type Principal, type Stamps } from './stamps.ts'
 
-/** The grant of a client that has a scope or has sent a token. */
+/** The grant of a client that has a scope, or is known by a token or a certificate. */
 export interface Grant {
   /** Undefined: any event. */
   readonly scope: Scope | undefined
@@ -17,6 +17,13 @@ export interface Grant {
   readonly principal: Principal | undefined
   /** Undefined: the client has a secret. */
   readonly publicKey?: PublicKey | undefined
+}
+
+/** Text that is valid as an attribute of an event and as a name in a log line. */
+const CLIENT_NAME = /^[^\p{Cc}\p{Cs}\p{Noncharacter_Code_Point}]{1,256}$/u
+
+export function isClientName(text: string): boolean {
+  return CLIENT_NAME.test(text)
 }
 
 /** Restrictions on the events of a request, in addition to being valid. */

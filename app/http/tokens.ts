@@ -9,15 +9,13 @@ import type { FastifyBaseLogger } from 'fastify'
 import { errors, type JWTPayload, jwtVerify } from 'jose'
 import type { Config } from '../config.ts'
 import { MillraceError } from '../errors.ts'
-import type { Grant } from './identity.ts'
+import { type Grant, isClientName } from './identity.ts'
 import { KeySet, type KeySetLimits } from './jwks.ts'
 import { parseScope, type Scope } from './scope.ts'
 
 /** Asymmetric algorithms only: with HS256, the issuer's public key would serve as the secret. */
 const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519']
 const CLOCK_TOLERANCE_SECONDS = 5
-/** Text that is valid as an attribute of an event and as a name in a log line. */
-const CLIENT_NAME = /^[^\p{Cc}\p{Cs}\p{Noncharacter_Code_Point}]{1,256}$/u
 
 type TokenVariables = Pick<
   Config,
@@ -59,7 +57,7 @@ export class Tokens {
 
 function nameOf(claims: JWTPayload, claim: string): string {
   const name = Object.hasOwn(claims, claim) ? claims[claim] : undefined
-  if (typeof name === 'string' && CLIENT_NAME.test(name)) return name
+  if (typeof name === 'string' && isClientName(name)) return name
   throw new MillraceError('UNAUTHORIZED', `the token needs a claim ${claim} with a text of 1 to 256 characters`)
 }
 

@@ -2,6 +2,7 @@
 import { isIPv4, isIPv6 } from 'node:net'
 import { isLoopback } from '../process/listen.ts'
 import { choice, flag, GIB, integer, invalid, KIB, list, MIB, names, text, type ValuesOf } from '../variable.ts'
+import type { ApiKey } from './api-keys.ts'
 
 export const HTTP_VARIABLES = {
   HOST: text('127.0.0.1', 'Address of the public listener.'),
@@ -36,7 +37,7 @@ export const HTTP_VARIABLES = {
     'Bytes of all request bodies in progress, by their Content-Length (without one, `MAX_BODY_BYTES`); beyond that requests get 503.',
   ),
   API_KEYS: names(
-    'Bearer keys that may send, `name:key` separated by commas; the name appears in logs, the key never does. `name:sha256:HEX` is a key by its SHA-256, so that it stands nowhere in clear. Behind it, after spaces: `type=PATTERN` and `source=PATTERN` that it may send. A key that begins with `pk_` is public, for pages: it needs `type=`, `origin=https://HOST` and `rate=N`, events a second.',
+    'Bearer keys that may send, `name:key` separated by commas; the name appears in logs, the key never does. `name:sha256:HEX` is a key by its SHA-256, so that it stands nowhere in clear. Behind it, after spaces: `type=PATTERN` and `source=PATTERN` that it may send. A key that begins with `pk_` is public, for pages: it needs `type=`, `origin=https://HOST` and `rate=N`, events a second. `name:cert:NAME` is a client whose certificate has this name, without a key: see `TLS_CLIENT_CA_FILE`.',
   ),
   API_KEYS_FILE: text(
     '',
@@ -104,7 +105,7 @@ export function checkHttp(
     readonly CHANNEL_CAPACITY_EVENTS: number
     readonly CHANNEL_CAPACITY_BYTES: number
   },
-  apiKeys: ReadonlyMap<string, unknown>,
+  apiKeys: ReadonlyMap<string, Pick<ApiKey, 'certificate'>>,
 ): void {
   const needsCredentials = apiKeys.size > 0 || config.AUTH_JWKS_URL !== ''
   const knowsClients = needsCredentials || config.TLS_CLIENT_CA_FILE !== ''
@@ -114,9 +115,11 @@ export function checkHttp(
       `${config.HOST} is open to others and no key is set: set API_KEYS or API_KEYS_FILE, or ALLOW_ANONYMOUS=true`,
     )
   }
-  if (config.STAMP_CLIENT !== 'none' && !needsCredentials) {
-    throw invalid('STAMP_CLIENT', 'nobody says who they are: set API_KEYS, API_KEYS_FILE or AUTH_JWKS_URL')
+  if (config.STAMP_CLIENT !== 'none' && !knowsClients) {
+    const ways = 'API_KEYS, API_KEYS_FILE, AUTH_JWKS_URL or TLS_CLIENT_CA_FILE'
+    throw invalid('STAMP_CLIENT', `nobody says who they are: set ${ways}`)
   }
+  checkCertificates(config, apiKeys)
   checkTrustedProxies(config.TRUSTED_PROXIES)
   checkTlsFiles(config)
   checkIssuer(config)
@@ -132,6 +135,17 @@ export function checkHttp(
       `${config.CHANNEL_CAPACITY_EVENTS} are less than WORKERS=${config.WORKERS}`,
     )
   }
+}
+
+/** Without authorities no client is asked for a certificate. */
+function checkCertificates(
+  { TLS_CLIENT_CA_FILE, API_KEYS_FILE }: ValuesOf<typeof HTTP_VARIABLES>,
+  apiKeys: ReadonlyMap<string, Pick<ApiKey, 'certificate'>>,
+): void {
+  const [name] = [...apiKeys].find(([, { certificate }]) => certificate !== undefined) ?? []
+  if (name === undefined || TLS_CLIENT_CA_FILE !== '') return
+  const variable = API_KEYS_FILE === '' ? 'API_KEYS' : 'API_KEYS_FILE'
+  throw invalid(variable, `${name} is known by a certificate: set TLS_CLIENT_CA_FILE, the authorities that sign those`)
 }
 
 function checkTlsFiles(config: ValuesOf<typeof HTTP_VARIABLES>): void {

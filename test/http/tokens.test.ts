@@ -1,15 +1,15 @@
 /** Tokens of an issuer, over the real listener and from a real JWK Set: which are taken, and what is said of the others. */
-
+import { createHmac, createPublicKey } from 'node:crypto'
 import fc from 'fast-check'
-import { exportSPKI, importJWK, SignJWT, UnsecuredJWT } from 'jose'
+import { exportSPKI, importJWK, type JWK, SignJWT, UnsecuredJWT } from 'jose'
 import { pino } from 'pino'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { loadConfig } from '../../app/config.ts'
 import { MillraceError } from '../../app/errors.ts'
 import { Tokens } from '../../app/http/tokens.ts'
 import { type Harness, post, startHttp } from '../support/http.ts'
 import { AUDIENCE, Issuer } from '../support/issuer.ts'
-import { startService, until } from '../support/service.ts'
+import { scrape, startService, until } from '../support/service.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
 
 const NOW = () => Math.floor(Date.now() / 1000)
@@ -66,6 +66,23 @@ describe('a valid token', () => {
     expect((await send(http, token)).status).toBe(429)
   })
 
+  test('many clients add no series to the metrics, whatever their names are', async () => {
+    const issuer = await Issuer.start()
+    const limits = { RATE_LIMIT_REQUESTS_PER_SECOND: '5', QUOTA_EVENTS_PER_SECOND: '5', STAMP_CLIENT: 'authid' }
+    const service = await startService(temporaryDirectory(), { ...issuer.variables, ...limits })
+    const seriesAfter = async (first: number, last: number) => {
+      for (let at = first; at < last; at++) {
+        expect((await send(service, await issuer.sign({ sub: `client-${at}` }))).status).toBe(202)
+      }
+      const samples = await scrape(service)
+      expect(samples.get('millrace_events_committed_total')).toBe(last)
+      return [...samples.keys()].filter((name) => name.startsWith('millrace_')).sort()
+    }
+    const series = await seriesAfter(0, 1)
+    expect(await seriesAfter(1, 200)).toEqual(series)
+    expect(series.filter((name) => name.includes('client-'))).toEqual([])
+  }, 60_000)
+
   test('is taken by every thread', async () => {
     const issuer = await Issuer.start()
     const service = await startService(temporaryDirectory(), { ...issuer.variables, WORKERS: '2' })
@@ -102,6 +119,8 @@ describe('refused with 401, and nothing is stored', () => {
     ],
     ['with alg none', /algorithm that is not taken/, unsecured],
     ['HS256 with the public key as its secret', /algorithm that is not taken/, confused],
+    ['with a key of its own in the header', /signature that does not fit/, withOwnKey],
+    ['with the address of its own keys in the header', /key that its issuer does not publish/, withOwnAddress],
     ['with something critical', /no JWT that can be checked/, (issuer) => withCritical(issuer)],
     ['with four parts', /Authorization: Bearer/, async (issuer) => `${await issuer.sign()}.x`],
     ['cut short', /signature that does not fit|no JWT/, async (issuer) => (await issuer.sign()).slice(0, -20)],
@@ -146,6 +165,18 @@ describe('refused with 401, and nothing is stored', () => {
   async function confused(issuer: Issuer): Promise<string> {
     const pem = await exportSPKI((await importJWK(issuer.published[0] ?? {}, 'ES256', { extractable: true })) as never)
     return new SignJWT(issuer.claims()).setProtectedHeader({ alg: 'HS256', kid: 'key-0' }).sign(Buffer.from(pem))
+  }
+  async function withOwnKey(issuer: Issuer): Promise<string> {
+    const { privateKey, publicJwk } = await issuer.next()
+    const header = { alg: 'ES256', kid: 'key-0', jwk: publicJwk }
+    return new SignJWT(issuer.claims()).setProtectedHeader(header).sign(privateKey)
+  }
+  async function withOwnAddress(issuer: Issuer): Promise<string> {
+    const other = await Issuer.start()
+    const header = { alg: 'ES256', kid: 'x', jku: `${other.url}/jwks`, x5u: `${other.url}/x5u` }
+    const token = await new SignJWT(issuer.claims()).setProtectedHeader(header).sign((await other.rotate()).privateKey)
+    onTestFinished(() => expect(other.asked).toBe(0))
+    return token
   }
   async function withCritical(issuer: Issuer): Promise<string> {
     const [, payload, signature] = (await issuer.sign()).split('.')
@@ -214,6 +245,30 @@ describe('keys of the issuer', () => {
       'the old key is gone',
     )
   })
+
+  test('while requests are under way, keys are rotated five times and none of the requests fails', async () => {
+    const issuer = await Issuer.start()
+    const tokens = tokensOf(issuer, { cooldownMs: 0, refreshAfterMs: 20, maxAgeMs: 60_000 })
+    let isOver = false
+    let verified = 0
+    const load = Array.from({ length: 8 }, async () => {
+      while (!isOver) {
+        await tokens.verify(await issuer.sign())
+        verified += 1
+      }
+    })
+    for (let round = 0; round < 5; round++) {
+      const before = verified
+      await until(() => verified > before + 50, 10_000, 'tokens are verified')
+      // As an issuer does it: published first, used then, and the old key is there for a while.
+      const next = await issuer.next()
+      issuer.published = [...issuer.published.slice(-1), next.publicJwk]
+      issuer.use(next)
+    }
+    isOver = true
+    await Promise.all(load)
+    expect(verified).toBeGreaterThan(250)
+  }, 60_000)
 
   test('invented kids make it ask no more often than the pause allows', async () => {
     const issuer = await Issuer.start()
@@ -359,6 +414,70 @@ describe('fuzzed', () => {
         },
       ),
       { numRuns: 1500 },
+    )
+  })
+
+  test('property: whatever a public key is taken for, it is no secret', async () => {
+    const algorithm = fc.constantFrom('HS256', 'HS384', 'HS512', 'RS256', 'PS256', 'ES256', 'ES384', 'EdDSA', 'none')
+    for (const published of ['ES256', 'RS256', 'Ed25519']) {
+      const issuer = await Issuer.start(published)
+      const tokens = new Tokens(loadConfig(issuer.variables), silent)
+      await tokens.verify(await issuer.sign())
+      const jwk = issuer.published[0] as JWK
+      const key = createPublicKey({ key: jwk as never, format: 'jwk' })
+      const pem = key.export({ type: 'spki', format: 'pem' }).toString()
+      const secrets = [
+        ...[pem, pem.trimEnd(), JSON.stringify(jwk), JSON.stringify({ keys: [jwk] })].map((text) => Buffer.from(text)),
+        key.export({ type: 'spki', format: 'der' }),
+        Buffer.from(jwk.n ?? jwk.x ?? '', 'base64url'),
+        Buffer.from(jwk.n ?? jwk.x ?? ''),
+        Buffer.alloc(0),
+      ]
+      await fc.assert(
+        fc.asyncProperty(
+          algorithm,
+          fc.constantFrom(...secrets),
+          fc.constantFrom('sha256', 'sha384', 'sha512'),
+          fc.constantFrom(jwk.kid, undefined),
+          async (alg, secret, digest, kid) => {
+            const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
+            const text = `${part({ alg, kid })}.${part(issuer.claims())}`
+            const signature = createHmac(digest, secret).update(text).digest('base64url')
+            await expect(tokens.verify(`${text}.${signature}`)).rejects.toMatchObject({ code: 'UNAUTHORIZED' })
+          },
+        ),
+        { numRuns: 300 },
+      )
+    }
+  })
+
+  test('property: a signed token is taken if, and only if, its issuer, audience and times fit', async () => {
+    const issuer = await Issuer.start()
+    const tokens = new Tokens(loadConfig(issuer.variables), silent)
+    const texts = (good: string) => fc.constantFrom(good, `${good}/`, good.toUpperCase(), '', '*', null, 7, undefined)
+    // No time is near the tolerance of 5 s: the test may take a while.
+    const seconds = fc.constantFrom(-1e9, -3600, -60, 60, 3600, 1e9)
+    await fc.assert(
+      fc.asyncProperty(
+        texts(issuer.url),
+        fc.oneof(texts(AUDIENCE), fc.array(texts(AUDIENCE), { maxLength: 3 })),
+        fc.option(seconds, { nil: undefined }),
+        fc.option(seconds, { nil: undefined }),
+        async (iss, aud, endsIn, beginsIn) => {
+          const now = NOW()
+          const exp = endsIn === undefined ? undefined : now + endsIn
+          const nbf = beginsIn === undefined ? undefined : now + beginsIn
+          const token = await issuer.sign({ iss, aud, exp, nbf })
+          const isFor = Array.isArray(aud) ? aud.includes(AUDIENCE) : aud === AUDIENCE
+          const fits = iss === issuer.url && isFor && (endsIn ?? -1) > 0 && (beginsIn ?? -1) < 0
+          const outcome = await tokens.verify(token).then(
+            () => 'taken',
+            ({ code }) => code,
+          )
+          expect(outcome, JSON.stringify({ iss, aud, endsIn, beginsIn })).toBe(fits ? 'taken' : 'UNAUTHORIZED')
+        },
+      ),
+      { numRuns: 600, examples: [[issuer.url, AUDIENCE, 60, undefined]] },
     )
   })
 

@@ -38,11 +38,18 @@ export class Authority {
     this.ca = this.#read('ca.pem')
   }
 
-  /** @param days from now. Default: 2; -1 expired yesterday. */
-  issue(use: 'server' | 'client', { days = 2 } = {}): Pair {
-    const names = use === 'server' ? 'subjectAltName=IP:127.0.0.1,DNS:localhost\n' : ''
-    writeFileSync(this.#path('extensions'), `basicConstraints=CA:FALSE\nextendedKeyUsage=${use}Auth\n${names}`)
-    this.#openssl('req', '-new', ...NEW_KEY, '-keyout', 'own.key', '-out', 'own.csr', '-subj', `/CN=${use}`)
+  /**
+   * @param days from now. Default: 2; -1 expired yesterday.
+   * @param subject as `openssl req -subj` has it. Default: a common name that says what it is for.
+   * @param names alternative ones, as `subjectAltName` has them. Default: those of this machine for a server, else none.
+   */
+  issue(
+    use: 'server' | 'client',
+    { days = 2, subject = `/CN=${use}`, names = use === 'server' ? 'IP:127.0.0.1,DNS:localhost' : '' } = {},
+  ): Pair {
+    const alternative = names === '' ? '' : `subjectAltName=${names}\n`
+    writeFileSync(this.#path('extensions'), `basicConstraints=CA:FALSE\nextendedKeyUsage=${use}Auth\n${alternative}`)
+    this.#openssl('req', '-new', ...NEW_KEY, '-keyout', 'own.key', '-out', 'own.csr', '-subj', subject)
     const signed = ['-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-extfile', 'extensions']
     this.#openssl('x509', '-req', '-in', 'own.csr', ...signed, '-days', String(days), '-out', 'own.pem')
     return { cert: this.#read('own.pem'), key: this.#read('own.key') }

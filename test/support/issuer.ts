@@ -44,12 +44,23 @@ export class Issuer {
     return issuer
   }
 
-  /** Signs with a new key from now on, which is not published yet. */
-  async rotate(alg = 'ES256'): Promise<SigningKey> {
+  /** A new key, which is neither published nor used yet. */
+  async next(alg = 'ES256'): Promise<SigningKey> {
     const { privateKey, publicKey } = await generateKeyPair(alg)
     const kid = `key-${this.#next++}`
-    this.#current = { alg, kid, privateKey, publicJwk: { ...(await exportJWK(publicKey)), kid, alg, use: 'sig' } }
-    return this.#current
+    return { alg, kid, privateKey, publicJwk: { ...(await exportJWK(publicKey)), kid, alg, use: 'sig' } }
+  }
+
+  /** Signs with it from now on. */
+  use(key: SigningKey): void {
+    this.#current = key
+  }
+
+  /** Signs with a new key from now on, which is not published yet. */
+  async rotate(alg = 'ES256'): Promise<SigningKey> {
+    const key = await this.next(alg)
+    this.use(key)
+    return key
   }
 
   /** Variables of a service that takes its tokens. */
