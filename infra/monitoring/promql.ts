@@ -58,11 +58,11 @@ export function increase(series: string, window: string): string {
   return `increase(${series}[${window}])`
 }
 
-export function sum(expression: string, ...by: (keyof typeof LABELS | 'instance' | 'le' | 'kind')[]): string {
+export function sum(expression: string, ...by: (keyof typeof LABELS | 'instance' | 'role' | 'le' | 'kind')[]): string {
   return aggregate('sum', expression, by)
 }
 
-export function max(expression: string, ...by: (keyof typeof LABELS | 'instance' | 'kind')[]): string {
+export function max(expression: string, ...by: (keyof typeof LABELS | 'instance' | 'role' | 'kind')[]): string {
   return aggregate('max', expression, by)
 }
 

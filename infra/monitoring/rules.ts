@@ -24,7 +24,7 @@ interface AlertingRule {
   readonly alert: string
   readonly expr: string
   readonly for?: string
-  readonly labels: { readonly severity: string }
+  readonly labels: { readonly severity: string; readonly role?: string }
   readonly annotations: { readonly summary: string; readonly description: string; readonly runbook_url: string }
 }
 
@@ -78,12 +78,12 @@ export function rules(options: RuleOptions = {}): RuleGroups {
 }
 
 function alertingRule(definition: Alert, runbooks: string): AlertingRule {
-  const { alert, condition, for: holds, severity, summary, description, runbook } = definition
+  const { alert, condition, for: holds, severity, role, summary, description, runbook } = definition
   return {
     alert,
     expr: condition.expr,
     ...(holds !== undefined && { for: holds }),
-    labels: { severity },
+    labels: { severity, ...(role !== undefined && { role }) },
     annotations: { summary, description, runbook_url: `${runbooks}${runbook}.md` },
   }
 }

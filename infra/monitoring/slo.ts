@@ -79,12 +79,13 @@ function counted(name: string, series: string): Counted {
   const added = `sum_over_time(${record}[${LONGEST_WINDOW}:${STEP}])`
   return {
     record,
-    expr: sum(rate(series, RECORDED_WINDOW)),
+    expr: sum(rate(series, RECORDED_WINDOW), 'role'),
     rate: (window) => {
       if (window === LONGEST_WINDOW) return added // of every minute: a share of it is the same
-      return window === RECORDED_WINDOW ? record : sum(rate(series, window))
+      return window === RECORDED_WINDOW ? record : sum(rate(series, window), 'role')
     },
-    total: (window) => (window === LONGEST_WINDOW ? `${STEP_SECONDS} * ${added}` : sum(increase(series, window))),
+    total: (window) =>
+      window === LONGEST_WINDOW ? `${STEP_SECONDS} * ${added}` : sum(increase(series, window), 'role'),
   }
 }
 
@@ -104,7 +105,7 @@ const withinLimit = counted(
 /** 1 while the oldest event that a sink has not got is too old, else 0. */
 export const STALE = {
   record: 'millrace:delivery_stale:bool',
-  expr: max(`${select('delivery_lag_seconds')} > bool ${FRESHNESS_LIMIT_SECONDS}`, 'sink'),
+  expr: max(`${select('delivery_lag_seconds')} > bool ${FRESHNESS_LIMIT_SECONDS}`, 'sink', 'role'),
 } as const
 
 export const SLOS: readonly Slo[] = [

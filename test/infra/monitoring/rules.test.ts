@@ -11,6 +11,13 @@ import { BURNS, SLOS } from '../../../infra/monitoring/slo.ts'
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 const every = rules().groups.flatMap((group) => group.rules)
 const alerting = every.flatMap((rule) => ('alert' in rule ? rule : []))
+/** Those of a scaled environment, of which some are for one role. */
+const ofFleets = rules({
+  fleets: [
+    { role: 'ingest', minTasks: 3, maxTasks: 60 },
+    { role: 'deliver', minTasks: 1, maxTasks: 12 },
+  ],
+}).groups.flatMap((group) => group.rules.flatMap((rule) => ('alert' in rule ? rule : [])))
 
 test.each([...generatedFiles()])('%s is as the source has it (npm run docs writes it)', (path, content) => {
   expect(readFileSync(`${ROOT}infra/monitoring/${path}`, 'utf8')).toBe(content)
@@ -18,7 +25,8 @@ test.each([...generatedFiles()])('%s is as the source has it (npm run docs write
 
 test('every alert has a severity, a summary, a description, and a runbook that exists and names it', () => {
   expect(alerting.length).toBeGreaterThan(15)
-  for (const { alert, labels, annotations } of alerting) {
+  expect(ofFleets.length).toBe(alerting.length + 3)
+  for (const { alert, labels, annotations } of [...alerting, ...ofFleets]) {
     expect(['page', 'ticket'], alert).toContain(labels.severity)
     expect(annotations.summary.length, alert).toBeGreaterThan(10)
     expect(annotations.description, alert).toMatch(/\.$/)
@@ -52,6 +60,16 @@ test('the objectives are the promised ones: 99.9 % available, 30 ms, 60 s, and t
   expect(alerting.find(({ alert }) => alert === 'MillraceAvailabilityFastBurn')?.expr).toMatch(
     /ratio_rate1h > 0\.0144 and .*ratio_rate5m > 0\.0144/,
   )
+})
+
+test('a window of three days is added up from recorded five-minute rates: raw samples of every series cost money', () => {
+  const overDays = every.filter(({ expr }) => /\[3d/.test(expr))
+  expect(overDays).toHaveLength(5) // a share of each objective, and two counts of requests
+  for (const { expr } of overDays) {
+    const read = [...expr.matchAll(/([\w:]+(?:{[^}]*})?)\[3d[^\]]*\]/g)].map(([, series = '']) => series)
+    expect(read.length, expr).toBeGreaterThan(0)
+    for (const series of read) expect(series, expr).toMatch(/^millrace:\w+:(rate5m|bool)$/)
+  }
 })
 
 test('rules name only metrics that exist, or that an earlier rule of the same group records', () => {

@@ -4,7 +4,9 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
-import { stringify } from 'yaml'
+import { parse, stringify } from 'yaml'
+import { account } from '../../../../infra/config.ts'
+import { alertManagerConfig } from '../../../../infra/monitoring/alert-manager.ts'
 import { alerts, rules, rulesYaml } from '../../../../infra/monitoring/rules.ts'
 import { temporaryDirectory } from '../../../support/temporary.ts'
 import { PROMTOOL } from './programs.ts'
@@ -27,8 +29,10 @@ async function promtool(...args: string[]): Promise<string> {
 function expected({ alert, labels = {}, value, fleets = FLEETS }: Scenario) {
   const rule = rules({ fleets })
     .groups.flatMap((group) => group.rules)
-    .find((candidate) => 'alert' in candidate && candidate.alert === alert)
-  if (rule === undefined || !('alert' in rule)) throw new Error(`no alert ${alert}`)
+    .flatMap((candidate) => ('alert' in candidate && candidate.alert === alert ? candidate : []))
+    // A role may have a rule of its own.
+    .find((candidate) => candidate.labels.role === undefined || candidate.labels.role === labels.role)
+  if (rule === undefined) throw new Error(`no alert ${alert}`)
   const fill = (template: string) =>
     template
       .replace(/{{ with \$labels\.(\w+) }}(.*?){{ \. }}{{ end }}/g, (_, label: string, before: string) =>
@@ -63,6 +67,53 @@ test('every alert has a scenario, and the other way round', () => {
   expect(new Set(SCENARIOS.map(({ alert }) => alert))).toEqual(
     new Set(alerts({ fleets: [{ minTasks: 2, maxTasks: 3 }] }).map(({ alert }) => alert)),
   )
+})
+
+describe('an alert says whose it is', () => {
+  const said = SCENARIOS.filter(({ where }) => !/scrapes itself/.test(where ?? '')).map((scenario) => {
+    const { exp_labels: labels, exp_annotations: text } = expected(scenario)
+    const all = `${text.summary} ${text.description}`
+    return {
+      alert: scenario.alert,
+      labels: labels as Record<string, string>,
+      all,
+      hasRoles: scenario.fleets !== undefined,
+    }
+  })
+
+  test.each(said)('$alert: the role, and the task where it is of one', ({ alert, labels, all, hasRoles }) => {
+    const { role, instance } = labels
+    // That nobody answers at all is of the whole environment; and where fleets have no role, their rules name none.
+    const isOfAll = alert === 'MillraceTargetMissing' || (alert === 'MillraceSaturatedAtMaximum' && !hasRoles)
+    if (!isOfAll) expect(all).toContain(` of ${role} `)
+    if (instance !== undefined) expect(all).toContain(instance)
+  })
+
+  test('rules of the same name for two roles are two alerts', () => {
+    const fleets = ['ingest', 'deliver'].map((role) => ({ role, minTasks: 2, maxTasks: 3 }))
+    const alerting = rules({ fleets }).groups.flatMap((group) => group.rules)
+    const keys = alerting.flatMap((rule) => ('alert' in rule ? `${rule.alert} ${JSON.stringify(rule.labels)}` : []))
+    expect(keys.filter((key) => key.includes('BelowMinimum') || key.includes('AtMaximum'))).toHaveLength(4)
+    expect(new Set(keys).size).toBe(keys.length)
+  })
+
+  test('those of one task are what only a task can have', () => {
+    const ofTask = said.filter(({ labels }) => labels.instance !== undefined).map(({ alert }) => alert)
+    expect([...new Set(ofTask)].sort()).toEqual(
+      ['LogFailed', 'LogNearlyFull', 'SyncSlow', 'TargetDown'].map((name) => `Millrace${name}`),
+    )
+  })
+
+  test('the environment is in the subject of each message, as nothing that adds tasks up has it as a label', () => {
+    const { alertmanager_config: text } = parse(alertManagerConfig(account, 'prod', 'arn:aws:sns:topic'))
+    const { receivers } = parse(text) as { receivers: { sns_configs: { subject: string }[] }[] }
+    expect(receivers).toHaveLength(2)
+    for (const { sns_configs } of receivers) expect(sns_configs[0]?.subject).toMatch(/^prod: .*alertname/)
+    const pager = { secretArn: 'arn:aws:secretsmanager:eu-central-1:000000000000:secret:pager', secretKey: 'key' }
+    const withPager = parse(alertManagerConfig({ ...account, pagerDuty: pager }, 'prod', 'arn:aws:sns:topic'))
+    const [pages] = parse(withPager.alertmanager_config).receivers
+    expect(pages.pagerduty_configs[0].description).toMatch(/^prod: .*alertname/)
+  })
 })
 
 test.skipIf(PROMTOOL.missing)(`promtool check rules${PROMTOOL.why}`, async () => {

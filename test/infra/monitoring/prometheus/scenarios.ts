@@ -1,9 +1,10 @@
 /**
  * For each alert: series in which something breaks and is mended, and series close to that in which nobody should be
- * woken. Times are in steps of the series (a minute unless it says otherwise).
+ * woken, shaped as the collectors of a scaled environment write them. Times are in steps of the series (a minute unless it
+ * says otherwise).
  */
 import type { Fleet } from '../../../../infra/monitoring/alerts.ts'
-import { counter, gauge, instance, ramp, type Series } from './series.ts'
+import { counter, gauge, of, ramp, SCRAPED, type Series, task } from './series.ts'
 
 export interface Scenario {
   readonly alert: string
@@ -29,9 +30,14 @@ const HOUR = 60
 /** In steps of 5 minutes. */
 const DAY = 288
 
+const INGEST = task('ingest', '1f0c')
+const OTHER_INGEST = task('ingest', '2e1d')
+const DELIVER = task('deliver', '3d2e')
+const ingest = { role: 'ingest' }
+
 /** Requests accepted and refused; what is the client's fault does not count. */
 function requests(refused: string, accepted: string, clients = '0+0x5000'): Series {
-  return instance({
+  return of(INGEST, {
     millrace_write_duration_seconds_count: accepted,
     'millrace_requests_refused_total{reason="log_full"}': refused,
     'millrace_requests_refused_total{reason="malformed"}': clients,
@@ -40,21 +46,21 @@ function requests(refused: string, accepted: string, clients = '0+0x5000'): Seri
 
 /** Writes, and those of them within the limit. */
 function writes(all: string, within: string): Series {
-  return instance({
+  return of(INGEST, {
     millrace_write_duration_seconds_count: all,
     'millrace_write_duration_seconds_bucket{le="0.03"}': within,
   })
 }
 
-const lagSeconds = (values: string) => instance({ 'millrace_delivery_lag_seconds{sink="http"}': values })
-const http = { sink: 'http' }
-const one = { job: 'millrace', instance: 'a:9464' }
+const lagSeconds = (values: string) => of(DELIVER, { 'millrace_delivery_lag_seconds{sink="http"}': values })
+const http = { sink: 'http', role: 'deliver' }
 
 const burns: readonly Scenario[] = [
   {
     alert: 'MillraceAvailabilityFastBurn',
     breaks: requests(counter([12, 70], [0, 30]), counter([588, 70], [600, 30])),
     firesAt: 65,
+    labels: ingest,
     value: '2%',
     resetsAt: 80,
     calm: {
@@ -71,6 +77,7 @@ const burns: readonly Scenario[] = [
     alert: 'MillraceAvailabilityBurn',
     breaks: requests(counter([4.2, 380], [0, 60]), counter([595.8, 380], [600, 60])),
     firesAt: 6 * HOUR + 5,
+    labels: ingest,
     value: '0.7%',
     resetsAt: 420,
     calm: {
@@ -83,6 +90,7 @@ const burns: readonly Scenario[] = [
     step: 5,
     breaks: requests(counter([1.2, 3 * DAY + 20], [0, 100]), counter([598.8, 3 * DAY + 20], [600, 100])),
     firesAt: 3 * DAY + 10,
+    labels: ingest,
     value: '0.2%',
     resetsAt: 3 * DAY + 100,
     calm: {
@@ -94,6 +102,7 @@ const burns: readonly Scenario[] = [
     alert: 'MillraceWriteLatencyFastBurn',
     breaks: writes(counter([600, 100]), counter([480, 70], [600, 30])),
     firesAt: 65,
+    labels: ingest,
     value: '20%',
     resetsAt: 80,
     calm: {
@@ -105,6 +114,7 @@ const burns: readonly Scenario[] = [
     alert: 'MillraceWriteLatencyBurn',
     breaks: writes(counter([600, 440]), counter([552, 380], [600, 60])),
     firesAt: 6 * HOUR + 5,
+    labels: ingest,
     value: '8%',
     resetsAt: 420,
     calm: { 'slow writes stay under 6 times the budget': writes(counter([600, 380]), counter([570, 380])) },
@@ -114,6 +124,7 @@ const burns: readonly Scenario[] = [
     step: 5,
     breaks: writes(counter([600, 1000]), counter([588, 3 * DAY + 20], [600, 100])),
     firesAt: 3 * DAY + 10,
+    labels: ingest,
     value: '2%',
     resetsAt: 3 * DAY + 100,
     calm: { 'slow writes stay within the budget': writes(counter([600, 1000]), counter([596, 1000])) },
@@ -151,9 +162,9 @@ const burns: readonly Scenario[] = [
   },
 ]
 
-const lag = (values: string) => instance({ 'millrace_delivery_lag_events{sink="http"}': values })
-const deadLetters = (values: string) => instance({ 'millrace_events_dead_lettered_total{sink="http"}': values })
-const failing = (values: string) => instance({ 'millrace_sink_failing{sink="http"}': values })
+const lag = (values: string) => of(DELIVER, { 'millrace_delivery_lag_events{sink="http"}': values })
+const deadLetters = (values: string) => of(DELIVER, { 'millrace_events_dead_lettered_total{sink="http"}': values })
+const failing = (values: string) => of(DELIVER, { 'millrace_sink_failing{sink="http"}': values })
 
 const delivery: readonly Scenario[] = [
   {
@@ -188,13 +199,12 @@ const delivery: readonly Scenario[] = [
   },
 ]
 
-const fill = (values: string) => instance({ millrace_log_fill_ratio: values })
-const failures = (values: string) => instance({ millrace_log_failures_total: values })
-const failuresOf = (task: string, values: string) => instance({ millrace_log_failures_total: values }, task)
-const damaged = (values: string) => instance({ 'millrace_events_damaged_total{sink="http"}': values })
+const fill = (values: string, who = INGEST) => of(who, { millrace_log_fill_ratio: values })
+const failures = (values: string, who = INGEST) => of(who, { millrace_log_failures_total: values })
+const damaged = (values: string) => of(DELIVER, { 'millrace_events_damaged_total{sink="http"}': values })
 /** Syncs a step that take up to 10 ms, and from there to 20 ms. */
 const syncs = (quick: string, all: string) =>
-  instance({
+  of(INGEST, {
     'millrace_log_sync_duration_seconds_bucket{le="0.01"}': quick,
     'millrace_log_sync_duration_seconds_bucket{le="0.02"}': all,
     'millrace_log_sync_duration_seconds_bucket{le="+Inf"}': all,
@@ -205,17 +215,27 @@ const log: readonly Scenario[] = [
     alert: 'MillraceLogNearlyFull',
     breaks: fill(gauge([0.5, 5], [0.85, 10], [0.6, 10])),
     firesAt: 11,
-    labels: one,
+    labels: INGEST,
     value: '85%',
     notYetAt: 9,
     resetsAt: 16,
     calm: { 'it is three quarters full': fill(gauge([0.75, 20])) },
   },
   {
+    alert: 'MillraceLogNearlyFull',
+    where: ', of a service that Prometheus scrapes itself',
+    breaks: fill(gauge([0.5, 5], [0.85, 10], [0.6, 10]), SCRAPED),
+    firesAt: 11,
+    labels: SCRAPED,
+    value: '85%',
+    resetsAt: 16,
+    calm: { 'it is three quarters full': fill(gauge([0.75, 20]), SCRAPED) },
+  },
+  {
     alert: 'MillraceSyncSlow',
     breaks: syncs(counter([0, 20], [100, 20]), counter([100, 40])),
     firesAt: 15,
-    labels: { instance: 'a:9464' },
+    labels: { instance: '1f0c', role: 'ingest' },
     notYetAt: 8,
     resetsAt: 30,
     calm: { 'one in two hundred is slow': syncs(counter([199, 40]), counter([200, 40])) },
@@ -225,7 +245,7 @@ const log: readonly Scenario[] = [
     // The process ends with the failure; the next one shows it.
     breaks: failures('0+0x10 _ 1+0x40'),
     firesAt: 13,
-    labels: one,
+    labels: INGEST,
     resetsAt: 35,
     calm: { 'it failed long ago': failures(gauge([2, 40])) },
   },
@@ -233,11 +253,15 @@ const log: readonly Scenario[] = [
     alert: 'MillraceLogFailed',
     where: ', in a task that another one took the place of',
     // The counter is kept beside the log: the next task begins with it.
-    breaks: { ...failures('0+0x10'), ...failuresOf('b', `_x12 ${gauge([1, 60])}`) },
+    breaks: { ...failures('0+0x10'), ...failures(`_x12 ${gauge([1, 60])}`, OTHER_INGEST) },
     firesAt: 16,
+    labels: ingest,
     resetsAt: 50,
     calm: {
-      'the task before it had failed as often': { ...failures('1+0x10'), ...failuresOf('b', `_x12 ${gauge([1, 60])}`) },
+      'the task before it had failed as often': {
+        ...failures('1+0x10'),
+        ...failures(`_x12 ${gauge([1, 60])}`, OTHER_INGEST),
+      },
     },
   },
   {
@@ -252,22 +276,19 @@ const log: readonly Scenario[] = [
 
 /** Two instances; the rules are rendered for at most two tasks. */
 const saturation = (first: string, second: string, secondUp: string) => ({
-  ...instance({ up: '1+0x60', millrace_saturation_ratio: first }),
-  ...instance({ up: secondUp, millrace_saturation_ratio: second }, 'b:9464'),
+  ...of(INGEST, { up: '1+0x60', millrace_saturation_ratio: first }),
+  ...of(OTHER_INGEST, { up: secondUp, millrace_saturation_ratio: second }),
 })
-const up = (first: string, second: string) => ({ ...instance({ up: first }), ...instance({ up: second }, 'b:9464') })
-
-/** A task of each, as the collector writes them. */
-const roles = (ingest: string, deliver: string): Series => ({
-  'up{job="millrace",instance="a",role="ingest"}': '1+0x60',
-  'up{job="millrace",instance="b",role="deliver"}': '1+0x60',
-  'millrace_saturation_ratio{job="millrace",instance="a",role="ingest"}': ingest,
-  'millrace_saturation_ratio{job="millrace",instance="b",role="deliver"}': deliver,
+const up = (first: string, second: string, deliver = '_x60') => ({
+  ...of(INGEST, { up: first }),
+  ...of(OTHER_INGEST, { up: second }),
+  ...of(DELIVER, { up: deliver }),
 })
 
-const ingestUp = (first: string, second: string): Series => ({
-  'up{job="millrace",instance="a",role="ingest"}': first,
-  'up{job="millrace",instance="b",role="ingest"}': second,
+/** A task of each. */
+const roles = (first: string, second: string): Series => ({
+  ...of(INGEST, { up: '1+0x60', millrace_saturation_ratio: first }),
+  ...of(DELIVER, { up: '1+0x60', millrace_saturation_ratio: second }),
 })
 
 const fleet: readonly Scenario[] = [
@@ -292,6 +313,7 @@ const fleet: readonly Scenario[] = [
     ],
     breaks: roles(gauge([0.5, 5], [0.9, 20], [0.6, 20]), '0.1+0x60'),
     firesAt: 17,
+    labels: ingest,
     value: '90%',
     notYetAt: 12,
     resetsAt: 26,
@@ -301,23 +323,38 @@ const fleet: readonly Scenario[] = [
     alert: 'MillraceTargetsBelowMinimum',
     fleets: [{ role: 'ingest', minTasks: 2, maxTasks: 9 }],
     // A task whose collector is dead writes nothing.
-    breaks: ingestUp(gauge([1, 60]), `${gauge([1, 5])} _x15 ${gauge([1, 25])}`),
+    breaks: up(gauge([1, 60]), `${gauge([1, 5])} _x15 ${gauge([1, 25])}`),
     firesAt: 16,
+    labels: ingest,
     value: '1',
     notYetAt: 12,
     resetsAt: 24,
     calm: {
-      'another role has fewer': {
-        ...ingestUp('1+0x60', '1+0x60'),
-        'up{job="millrace",instance="c",role="deliver"}': '1+0x60',
-      },
+      'another role has fewer': up('1+0x60', '1+0x60', '1+0x60'),
+      'none is seen for a moment': up(`${gauge([1, 13])} _ ${gauge([1, 40])}`, '1+0x60'),
     },
+  },
+  {
+    alert: 'MillraceTargetsBelowMinimum',
+    where: ', none of one role of two',
+    fleets: [
+      { role: 'ingest', minTasks: 1, maxTasks: 9 },
+      { role: 'deliver', minTasks: 1, maxTasks: 9 },
+    ],
+    // Nothing is down: its series end, while those of the other role go on.
+    breaks: up('1+0x60', '_x60', `${gauge([1, 5])} _x15 ${gauge([1, 25])}`),
+    firesAt: 16,
+    labels: { role: 'deliver' },
+    value: '0',
+    notYetAt: 12,
+    resetsAt: 24,
+    calm: { 'one of each is seen': up('1+0x60', '_x60', '1+0x60') },
   },
   {
     alert: 'MillraceTargetDown',
     breaks: up(gauge([1, 5], [0, 5], [1, 10]), gauge([1, 20])),
     firesAt: 8,
-    labels: one,
+    labels: INGEST,
     notYetAt: 6,
     resetsAt: 11,
     calm: { 'one scrape failed': up(gauge([1, 7], [0, 1], [1, 10]), gauge([1, 20])) },

@@ -32,13 +32,37 @@ export function ramp(from: number, ...stretches: readonly Stretch[]): string {
 
 export type Series = Readonly<Record<string, string>>
 
-/** An instance's series: `name{labels}` without job and instance, which are added. */
-export function instance(series: Series, name = 'a:9464'): Series {
-  const labels = `job="millrace",instance="${name}"`
+/** Who writes a series: the collector beside a task, or a Prometheus that scrapes without one. */
+export type Labels = Readonly<Record<string, string>>
+
+/**
+ * What the collector puts on each series of a task: the task's id as `instance`, the role, the environment, and what it
+ * detected of ECS.
+ */
+export function task(role: string, id: string): Labels {
+  return {
+    job: 'millrace',
+    instance: id,
+    role,
+    environment: 'prod',
+    aws_ecs_task_id: id,
+    aws_ecs_task_family: `millrace-prod-${role}`,
+    cloud_provider: 'aws',
+    service_instance_id: id,
+    service_name: 'millrace',
+  }
+}
+
+/** A service that Prometheus scrapes itself. */
+export const SCRAPED: Labels = { job: 'millrace', instance: 'a:9464' }
+
+/** Series of one task: `name{labels}` without the labels of the task, which are added. */
+export function of(labels: Labels, series: Series): Series {
+  const added = Object.entries(labels).map(([name, value]) => `${name}="${value}"`)
   return Object.fromEntries(
     Object.entries(series).map(([key, values]) => {
       const [, metric = '', own = ''] = /^(\w+)(?:{(.*)})?$/.exec(key) ?? []
-      return [`${metric}{${own === '' ? labels : `${labels},${own}`}}`, values]
+      return [`${metric}{${[...added, ...(own === '' ? [] : [own])].join(',')}}`, values]
     }),
   )
 }
