@@ -64,7 +64,7 @@ export const environments: readonly Environment[] = [
     cidr: '10.30.0.0/20',
     zones: ['a', 'b', 'c'],
     natGateways: 'per-zone',
-    interfaceEndpoints: ['ecr.api', 'ecr.dkr', 'logs', 'secretsmanager'],
+    interfaceEndpoints: [],
     image: released,
     spotShare: 0,
     tasks: {

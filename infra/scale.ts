@@ -38,5 +38,8 @@ export function retentionSeconds(size: KafkaSize): number {
   return Math.min(LONGEST_RETENTION_SECONDS, Math.floor(mib / size.plannedMibps))
 }
 
+/** What the tasks of a role publish in CloudWatch. A test counts them. */
+export const PUBLISHED_METRICS = 4
+
 /** Rules of the firewall in front of the load balancer. A test counts them. */
 export const FIREWALL_RULES = 4

@@ -79,7 +79,7 @@ export class KafkaCluster extends Construct {
       clusterName: name,
       kafkaVersion: KAFKA_VERSION,
       numberOfBrokerNodes: BROKERS,
-      enhancedMonitoring: 'PER_BROKER',
+      enhancedMonitoring: 'DEFAULT', // free, by broker, and has all that alarms read
       brokerNodeGroupInfo: {
         instanceType: size.brokerType,
         clientSubnets: [...network.privateSubnetIds],

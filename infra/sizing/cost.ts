@@ -6,7 +6,7 @@
 import type { Environment, Tasks } from '../environment.ts'
 import { kafkaSize } from '../kafka.ts'
 import { natsOf, servicesOf } from '../names.ts'
-import { BROKERS, FIREWALL_RULES } from '../scale.ts'
+import { BROKERS, FIREWALL_RULES, PUBLISHED_METRICS } from '../scale.ts'
 import { HOURS_PER_MONTH as HOURS, PRICES } from './prices.ts'
 
 export interface CostLine {
@@ -51,6 +51,7 @@ export function costOf(environment: Environment): readonly CostLine[] {
       usdPerMonth: PRICES.firewall + FIREWALL_RULES * PRICES.firewallRule,
     },
     { what: 'key, secret, dashboard', formula: 'one each', usdPerMonth: PRICES.key + PRICES.secret + PRICES.dashboard },
+    { what: 'metrics', formula: `${metricsOf(environment)}`, usdPerMonth: metricsOf(environment) * PRICES.metric },
     { what: 'alarms', formula: `${alarmsOf(environment)}`, usdPerMonth: alarmsOf(environment) * PRICES.alarm },
   )
   return lines
@@ -71,6 +72,14 @@ function alarmsOf(environment: Environment): number {
 
 /** Of the cluster; of each broker disk, copies, and CPU by two metrics; AWS's own of its disks. */
 const KAFKA_ALARMS = 2 + 4 * BROKERS + 1
+
+/**
+ * Container Insights: 8 of the cluster, 6 of each family of tasks, 11 of each service (aws.amazon.com/cloudwatch/pricing). And
+ * what a role publishes. Those of MSK at its DEFAULT level, of ECS and of the load balancer are free.
+ */
+function metricsOf(environment: Environment): number {
+  return 8 + servicesOf(environment).length * (6 + 11 + PUBLISHED_METRICS)
+}
 
 function policiesOf(role: string): number {
   return role === 'all' ? 0 : 3

@@ -28,6 +28,8 @@ export const PRICES = {
   key: 1,
   secret: 0.4,
   alarm: 0.1,
+  // aws.amazon.com/cloudwatch/pricing: of one's own, and of Container Insights; those of AWS services are free
+  metric: 0.3,
   dashboard: 3,
   // aws.amazon.com/msk/pricing, Standard brokers
   brokerHour: {

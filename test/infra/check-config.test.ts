@@ -42,7 +42,7 @@ describe('at synth, one line says which value is wrong and what to write', () =>
     [
       'an image without digest in prod',
       [
-        "cidr: '10.30.0.0/20',\n    zones: ['a', 'b', 'c'],\n    natGateways: 'per-zone',\n    interfaceEndpoints: ['ecr.api', 'ecr.dkr', 'logs', 'secretsmanager'],\n    image: released",
+        "cidr: '10.30.0.0/20',\n    zones: ['a', 'b', 'c'],\n    natGateways: 'per-zone',\n    interfaceEndpoints: [],\n    image: released",
         "cidr: '10.30.0.0/20',\n    zones: ['a', 'b', 'c'],\n    natGateways: 'per-zone',\n    interfaceEndpoints: [],\n    image: { tag: 'latest' }",
       ],
       /prod\.image: production runs an image by its digest only: write \{ digest: 'sha256:…' \}/,

@@ -1,9 +1,9 @@
-/** Environments inside a VPC that is there, and around brokers that are there. */
+/** Environments inside a VPC that is there, around brokers that are there, and with endpoints to AWS services. */
 import { rmSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { loadConfig } from '../../app/config.ts'
 import type { Statement } from '../../infra/policy.ts'
-import { type Block, editedProject, resourcesOf, synth } from '../support/synth.ts'
+import { type Block, editedProject, resourcesOf, synth, temporaryProject } from '../support/synth.ts'
 
 const subnets = (from: number, count: number) =>
   JSON.stringify(Array.from({ length: count }, (_, at) => `subnet-0000000${from + at}`))
@@ -121,4 +121,25 @@ describe('brokers that are there', () => {
     expect(kafkaOf('prod', 'ingest')).toHaveLength(2)
     expect(kafkaOf('staging', 'deliver')).toEqual([])
   })
+})
+
+test('services that an environment names are reached without NAT: in its private subnets, from its network alone', () => {
+  const made = synth(temporaryProject([['interfaceEndpoints: [],', "interfaceEndpoints: ['ecr.api', 'logs'],"]])).stacks
+  const foundation = [...made.values()].filter(({ name }) => name === 'prod-foundation')
+  const endpoints = resourcesOf(foundation, 'aws_vpc_endpoint').filter(
+    ({ block }) => block.vpc_endpoint_type === 'Interface',
+  )
+  expect(endpoints.map(({ block }) => block.service_name).sort()).toEqual(
+    ['ecr.api', 'logs'].map((name) => `com.amazonaws.eu-central-1.${name}`),
+  )
+  for (const { at, block } of endpoints) {
+    expect(block.private_dns_enabled, at).toBe(true)
+    expect(block.subnet_ids, at).toHaveLength(3)
+    for (const id of block.subnet_ids as string[]) expect(id, at).toContain('private-subnet')
+    expect(block.security_group_ids, at).toEqual([expect.stringMatching(/endpoints/)])
+  }
+  const rules = resourcesOf(foundation, 'aws_vpc_security_group_ingress_rule').filter(({ at }) => /endpoints/.test(at))
+  expect(rules.map(({ block }) => [block.cidr_ipv4, block.from_port, block.to_port])).toEqual([
+    ['10.30.0.0/20', 443, 443],
+  ])
 })

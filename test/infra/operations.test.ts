@@ -190,6 +190,29 @@ describe('what grows', () => {
     }
   })
 
+  test('of brokers and tasks no metrics are paid for that no alarm reads', () => {
+    const metrics = resourcesOf(all, 'aws_cloudwatch_metric_alarm').flatMap(({ block }) =>
+      block.metric_query === undefined
+        ? [block]
+        : (block.metric_query as Block[]).flatMap(({ metric }) => metric ?? []),
+    ) as Block[]
+    const read = (namespace: string) =>
+      new Set(metrics.filter((metric) => metric.namespace === namespace).map((metric) => metric.metric_name))
+    // Free: https://docs.aws.amazon.com/msk/latest/developerguide/metrics-details.html, DEFAULT level.
+    const free = [
+      ...['ActiveControllerCount', 'CpuSystem', 'CpuUser', 'KafkaDataLogsDiskUsed', 'OfflinePartitionsCount'],
+      'UnderMinIsrPartitionCount',
+    ]
+    expect([...read('AWS/Kafka')].sort()).toEqual(free)
+    const clusters = resourcesOf(all, 'aws_msk_cluster')
+    expect(clusters).toHaveLength(2)
+    for (const { at, block } of clusters) expect(block.enhanced_monitoring, at).toBe('DEFAULT')
+    // Not `enhanced`, which is paid for by task and container.
+    expect([...read('ECS/ContainerInsights')]).toEqual(['RunningTaskCount'])
+    const insights = resourcesOf(all, 'aws_ecs_cluster').map(({ block }) => block.setting)
+    expect(insights).toEqual(Array(3).fill([{ name: 'containerInsights', value: 'enabled' }]))
+  })
+
   test('another version of Kafka is another configuration, made before the old one goes', () => {
     const configurations = resourcesOf(all, 'aws_msk_configuration')
     expect(configurations).toHaveLength(2)
