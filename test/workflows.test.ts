@@ -14,6 +14,8 @@ const noActionlint =
   'left out: no actionlint; go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12, and name it in ACTIONLINT'
 
 interface Step {
+  readonly if?: string
+  readonly env?: Readonly<Record<string, string>>
   readonly uses?: string
   readonly run?: string
   readonly with?: Readonly<Record<string, unknown>>
@@ -110,6 +112,27 @@ test('a release publishes the packages with provenance, and the image to both re
   const copied = texts.find((run) => run.includes('ghcr.io'))
   expect(copied).toMatch(/imagetools create --tag \S+ "\$IMAGE@\$DIGEST"/)
   expect(copied).toMatch(/cosign sign --yes \S+@\$DIGEST"/)
+})
+
+test('a release that is run again goes on behind the push: a tag cannot be written twice', () => {
+  const release = steps.filter(({ at }) => at === 'release.yaml: publish').map(({ step }) => step)
+  const looks = release.findIndex(({ run }) => run?.includes('aws ecr describe-images'))
+  const pushes = release.findIndex(({ uses }) => uses?.startsWith('docker/build-push-action@'))
+  expect(looks).toBeGreaterThan(0)
+  expect(pushes).toBeGreaterThan(looks)
+  expect(release[pushes]?.if).toBe("steps.pushed.outputs.digest == ''")
+  expect(release[looks]?.run).toMatch(/digest=\$found[\s\S]*ImageNotFoundException[\s\S]*exit 1/)
+  const digests = release.flatMap(({ env }) => env?.DIGEST ?? [])
+  expect(digests.length).toBeGreaterThan(2)
+  for (const digest of digests) {
+    expect(digest).toBe(expression('steps.pushed.outputs.digest || steps.image.outputs.digest'))
+  }
+})
+
+test('the pull request of a release says that its checks wait for an approval', () => {
+  const opened = runs.filter(({ run }) => run.includes('gh pr create'))
+  expect(opened.map(({ at }) => at)).toEqual(['release.yaml: publish'])
+  expect(opened[0]?.run).toMatch(/--body ".*its checks wait until somebody approves them/)
 })
 
 describe('permissions', () => {

@@ -124,6 +124,7 @@ export function pipelineStatements(
         'iam:DeleteRolePermissionsBoundary',
         'iam:DeleteRolePolicy',
         'iam:DetachRolePolicy',
+        'iam:PassRole',
         'iam:PutRolePermissionsBoundary',
         'iam:PutRolePolicy',
         'iam:TagRole',

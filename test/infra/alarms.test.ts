@@ -41,6 +41,26 @@ function stateOf(alarm: Alarm, points: readonly (number | undefined)[]): 'OK' | 
 const beyond = ({ comparison_operator, threshold }: Alarm) =>
   threshold + (comparison_operator.startsWith('Less') ? -1 : 1)
 
+test('every service and every broker has its alarms', () => {
+  const kinds = (name: string) =>
+    alarms.flatMap(({ alarm_name }) =>
+      alarm_name.startsWith(`millrace-${name}-`) ? alarm_name.replace(/^\w+-\w+-/, '') : [],
+    )
+  const balancer = ['server-errors', 'unhealthy-tasks']
+  const of = (role: string, more: string[] = []) =>
+    ['cpu', 'memory', 'saturation', 'tasks', ...more].map((what) => `${role}-${what}`)
+  const brokers = [1, 2, 3].flatMap((broker) => ['cpu', 'disk', 'min-isr'].map((what) => `kafka-${what}-${broker}`))
+  const scaled = [
+    ...of('ingest'),
+    ...of('deliver', ['lag']),
+    ...brokers,
+    'kafka-controller',
+    'kafka-offline-partitions',
+  ]
+  expect(kinds('dev').sort()).toEqual([...of('all', ['lag']), ...balancer].sort())
+  for (const name of ['staging', 'prod']) expect(kinds(name).sort()).toEqual([...scaled, ...balancer].sort())
+})
+
 test.each(alarms.map((alarm) => [alarm.alarm_name, alarm] as const))('%s rings, and stays silent', (name, alarm) => {
   const periods = Array.from({ length: alarm.evaluation_periods })
   const needed = alarm.datapoints_to_alarm ?? alarm.evaluation_periods

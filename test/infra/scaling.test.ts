@@ -10,7 +10,7 @@ import {
   simulate,
 } from './scaling-simulation.ts'
 
-const stacks = [...synth().stacks.values()].filter(({ name }) => name === 'prod-service')
+const all = [...synth().stacks.values()]
 const report = ['load                    minutes over capacity   overshoot   turns   most tasks']
 afterAll(() => console.error(report.join('\n')))
 
@@ -45,7 +45,8 @@ function metricOf({ predefined_metric_specification: predefined, customized_metr
   return isFilled ? (minute: Minute) => metric(minute) ?? 0 : metric
 }
 
-function deployed(role: string): { policies: Policy[]; limits: Limits } {
+function deployed(role: string, environment = 'prod'): { policies: Policy[]; limits: Limits } {
+  const stacks = all.filter(({ name }) => name === `${environment}-service`)
   const of = (type: string) =>
     resourcesOf(stacks, type)
       .filter(({ at }) => at.includes(`${role}-scaling_`))
@@ -120,6 +121,10 @@ test('the policies are those that are deployed', () => {
   ])
   expect(deliver.policies.map(({ name }) => name)).toEqual(['cpu', 'lag', 'loop'])
   expect(ingest.limits).toEqual({ minTasks: 3, maxTasks: 60 })
+  // Those of staging are the same, but for what a task of its size takes.
+  const targets = ({ policies }: typeof ingest) => policies.map(({ name, target }) => [name, target])
+  expect(targets(deployed('ingest', 'staging'))).toEqual(targets(ingest))
+  expect(targets(deployed('deliver', 'staging'))).toEqual(targets(deliver))
 })
 
 describe('ingest', () => {
@@ -160,6 +165,19 @@ describe('ingest', () => {
       policy.name === 'requests' ? { ...policy, metric: METRICS.RequestCountPerTarget as Policy['metric'] } : policy,
     )
     expect(simulate(raw, () => ingest.limits, loads.silence).tasks.at(-1)).toBeGreaterThan(ingest.limits.minTasks)
+  })
+
+  test('fewer tasks only when all metrics agree: one that is near its target keeps them', () => {
+    const { policies, limits } = ingest
+    const busy = minutes(60, () => 8)
+    const before = simulate(policies, () => limits, busy).tasks.at(-1) ?? 0
+    const target = policies.find(({ name }) => name === 'requests')?.target ?? 0
+    // Small requests, and as many as before: the loop and the CPU of the tasks have hardly anything to do.
+    const small = minutes(120, () => 1).map((minute) => ({ ...minute, requests: 0.95 * target * before }))
+    const kept = simulate(policies, () => limits, [...busy, ...small]).tasks.slice(60)
+    expect(new Set(kept)).toEqual(new Set([before]))
+    const others = policies.filter(({ name }) => name !== 'requests')
+    expect(simulate(others, () => limits, [...busy, ...small]).tasks.at(-1)).toBeLessThan(before)
   })
 
   test('while brokers are away it starts no tasks: they could take nothing either', () => {

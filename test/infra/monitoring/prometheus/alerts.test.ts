@@ -70,23 +70,25 @@ test('every alert has a scenario, and the other way round', () => {
 })
 
 describe('an alert says whose it is', () => {
-  const said = SCENARIOS.filter(({ where }) => !/scrapes itself/.test(where ?? '')).map((scenario) => {
-    const { exp_labels: labels, exp_annotations: text } = expected(scenario)
-    const all = `${text.summary} ${text.description}`
-    return {
-      alert: scenario.alert,
-      labels: labels as Record<string, string>,
-      all,
-      hasRoles: scenario.fleets !== undefined,
-    }
+  const ofCollectors = SCENARIOS.filter(({ where }) => !/scrapes itself/.test(where ?? ''))
+  const labelsOf = (scenario: Scenario) => expected(scenario).exp_labels as Readonly<Record<string, string | undefined>>
+
+  test.each(ofCollectors)('$alert: the role, and the task where it is of one', (scenario) => {
+    const { summary, description } = expected(scenario).exp_annotations
+    const { role, instance } = labelsOf(scenario)
+    // That nobody answers at all is of the whole environment; and where fleets have no role, their rules name none.
+    const { alert, fleets } = scenario
+    const isOfAll =
+      alert === 'MillraceTargetMissing' || (alert === 'MillraceSaturatedAtMaximum' && fleets === undefined)
+    if (!isOfAll) expect(`${summary} ${description}`).toContain(` of ${role} `)
+    if (instance !== undefined) expect(summary).toContain(instance)
   })
 
-  test.each(said)('$alert: the role, and the task where it is of one', ({ alert, labels, all, hasRoles }) => {
-    const { role, instance } = labels
-    // That nobody answers at all is of the whole environment; and where fleets have no role, their rules name none.
-    const isOfAll = alert === 'MillraceTargetMissing' || (alert === 'MillraceSaturatedAtMaximum' && !hasRoles)
-    if (!isOfAll) expect(all).toContain(` of ${role} `)
-    if (instance !== undefined) expect(all).toContain(instance)
+  test('those of one task are what only a task can have', () => {
+    const ofTask = ofCollectors.filter((scenario) => labelsOf(scenario).instance !== undefined)
+    expect([...new Set(ofTask.map(({ alert }) => alert))].sort()).toEqual(
+      ['LogFailed', 'LogNearlyFull', 'SyncSlow', 'TargetDown'].map((name) => `Millrace${name}`),
+    )
   })
 
   test('rules of the same name for two roles are two alerts', () => {
@@ -95,13 +97,6 @@ describe('an alert says whose it is', () => {
     const keys = alerting.flatMap((rule) => ('alert' in rule ? `${rule.alert} ${JSON.stringify(rule.labels)}` : []))
     expect(keys.filter((key) => key.includes('BelowMinimum') || key.includes('AtMaximum'))).toHaveLength(4)
     expect(new Set(keys).size).toBe(keys.length)
-  })
-
-  test('those of one task are what only a task can have', () => {
-    const ofTask = said.filter(({ labels }) => labels.instance !== undefined).map(({ alert }) => alert)
-    expect([...new Set(ofTask)].sort()).toEqual(
-      ['LogFailed', 'LogNearlyFull', 'SyncSlow', 'TargetDown'].map((name) => `Millrace${name}`),
-    )
   })
 
   test('the environment is in the subject of each message, as nothing that adds tasks up has it as a label', () => {
