@@ -5,7 +5,7 @@ import { resolve } from 'node:path'
 import { Command } from 'commander'
 import { rangeOf } from '../app/cli/config-table.ts'
 import { VARIABLES } from '../app/config.ts'
-import { ROUTES, SHARED } from '../app/http/schemas.ts'
+import { ROUTES, SHARED } from '../app/http/documented-routes.ts'
 
 const PROJECT = resolve(import.meta.dirname, '..')
 const program = await loadProgram()

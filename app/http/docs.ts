@@ -23,13 +23,14 @@ export function docsRoutes(app: FastifyInstance, options: DocsOptions): void {
 
 /** An app that never listens: {@link docsRoutes} injects requests into it. */
 async function createDocs({ version, needsKey }: DocsOptions): Promise<FastifyInstance> {
-  const [{ default: swagger }, { default: swaggerUi }, { ROUTES, SHARED }] = await Promise.all([
+  const [{ default: swagger }, { default: swaggerUi }, { HEAD_AND_OPTIONS, ROUTES, SHARED }] = await Promise.all([
     import('@fastify/swagger'),
     import('@fastify/swagger-ui'),
-    import('./schemas.ts'),
+    import('./documented-routes.ts'),
   ])
-  const app = fastify()
+  const app = fastify({ exposeHeadRoutes: false })
   await app.register(swagger, {
+    exposeHeadRoutes: true,
     openapi: {
       openapi: '3.1.0',
       info: {
@@ -43,9 +44,10 @@ async function createDocs({ version, needsKey }: DocsOptions): Promise<FastifyIn
     refResolver: { buildLocalReference: (json, _base, _fragment, at) => String(json.$id ?? `schema-${at}`) },
   })
   await app.register(swaggerUi, { routePrefix: '/docs' })
-  app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger())
   for (const schema of SHARED) app.addSchema(schema)
-  for (const route of ROUTES) app.route({ ...route, handler: () => undefined })
+  // Answered here is the document alone; the others are for what it says.
+  const handler = () => app.swagger()
+  for (const { method, url, schema } of [...ROUTES, ...HEAD_AND_OPTIONS]) app.route({ method, url, schema, handler })
   await app.ready()
   return app
 }

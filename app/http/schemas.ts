@@ -1,9 +1,7 @@
 /**
- * Schemas of the public routes, for readers: docs.ts makes the OpenAPI document from them. They validate nothing,
- * because each event is checked on its own and gets its own reason. A test checks that the service does what they say.
- * Loaded on the first request for the document, to keep the start fast.
+ * Schemas of request and response bodies of the public routes, for readers: documented-routes.ts uses them. They validate
+ * nothing.
  */
-import type { FastifySchema } from 'fastify'
 import Type from 'typebox'
 import { DEFAULT_SOURCE, DEFAULT_TYPE, MAX_ATTRIBUTE_LENGTH } from '../event.ts'
 
@@ -21,7 +19,7 @@ const Rejected = Type.Array(
   { description: 'Events that were not accepted, with the reason; absent when there are none.' },
 )
 
-const Problem = Type.Object(
+export const Problem = Type.Object(
   {
     type: Type.String({ description: 'urn:millrace:problem:<code>' }),
     title: Type.String(),
@@ -64,7 +62,7 @@ const extensions = Type.Union([
   Type.Boolean(),
   Type.Null(),
 ])
-const ShortEvent = Type.Object(
+export const ShortEvent = Type.Object(
   {
     id: Type.Optional(Type.Union([attribute('Default: made from the place in the log.'), Type.Integer()])),
     source: Type.Optional(source),
@@ -74,7 +72,7 @@ const ShortEvent = Type.Object(
   },
   { additionalProperties: extensions, description: 'Anything with data; missing attributes are filled in.' },
 )
-const CloudEvent = Type.Object(
+export const CloudEvent = Type.Object(
   {
     specversion: Type.Literal('1.0'),
     id: attribute('Unique within its source.'),
@@ -90,7 +88,7 @@ const CloudEvent = Type.Object(
     description: 'CloudEvents 1.0; further attributes are extensions.',
   },
 )
-const Accepted = Type.Object(
+export const Accepted = Type.Object(
   {
     accepted: Type.Integer({ minimum: 0, description: 'Events that are durable now; 0 for an empty array.' }),
     ack: Type.Optional(Type.Literal('memory', { description: 'Present when ACK=memory: queued, not yet durable.' })),
@@ -101,101 +99,3 @@ const Accepted = Type.Object(
   },
   { $id: 'Accepted' },
 )
-
-const problem = (description: string, headers?: Record<string, object>) => ({
-  description,
-  ...(headers && { headers }),
-  content: { 'application/problem+json': { schema: Type.Ref('Problem') } },
-})
-const retryAfter = { 'retry-after': { schema: { type: 'integer' }, description: 'Seconds.' } }
-
-const events = {
-  summary: 'Send events',
-  description:
-    'Answers once every accepted event is durable. Content-Encoding: gzip, deflate, br or zstd, or up to three of them in ' +
-    'the order applied; several gzip members or zstd frames are one body. Text is UTF-8. With ce-* headers, the body is the data of one CloudEvent, of any type. ' +
-    'A public key (pk_…) may stand in the address as `key`, and its body may be text/plain: JSON or NDJSON.',
-  tags: ['events'],
-  body: {
-    content: {
-      'application/json': {
-        schema: Type.Union([ShortEvent, CloudEvent, Type.Array(Type.Union([ShortEvent, CloudEvent]))]),
-      },
-      'application/cloudevents+json': { schema: CloudEvent },
-      'application/cloudevents-batch+json': { schema: Type.Array(CloudEvent) },
-      'application/x-ndjson': {
-        schema: Type.String({
-          description: 'One event a line; also as application/ndjson or application/jsonl.',
-          examples: ['{"data":1}\n{"data":2}\n'],
-        }),
-      },
-    },
-  },
-  response: {
-    202: Type.Ref('Accepted'),
-    400: problem('The body is malformed.'),
-    401: problem('API key or token missing or invalid.', { 'www-authenticate': { schema: { type: 'string' } } }),
-    403: problem('An event is outside of the scope of this client; without API keys, only this machine may send.'),
-    405: problem('Another method; Allow says which.', { allow: { schema: { type: 'string' } } }),
-    408: problem('The request did not arrive in time.'),
-    413: problem('Body too large, inflated too large, or too many events.'),
-    415: problem('Content type or encoding not supported; for an encoding, Accept-Encoding says which are.', {
-      'accept-encoding': { schema: { type: 'string' } },
-    }),
-    417: problem('An expectation other than 100-continue.'),
-    422: problem('No event was acceptable; the reasons are listed.'),
-    429: problem('This client is over its rate limit or quota.', retryAfter),
-    431: problem('Headers too large.'),
-    501: problem('A transfer coding other than chunked.'),
-    503: problem(
-      'Channel, log or disk is full, tokens cannot be checked, or shutting down: nothing of the request was kept.',
-      retryAfter,
-    ),
-    505: problem('An HTTP version other than 1.1 and 1.0.'),
-  },
-}
-
-const hook = {
-  summary: 'Send a webhook',
-  description:
-    'For the webhooks that the config file declares; unknown names are 404. The body is signed as its sender does it: the bytes as they ' +
-    'are sent, with their content codings. They become the data of one CloudEvent. Answers once it is durable.',
-  tags: ['hooks'],
-  security: [],
-  params: Type.Object({ name: Type.String({ description: 'Name of the hook in the config file.' }) }),
-  response: {
-    200: {
-      description: 'The answer to a challenge that the sender has signed (Slack); nothing is stored.',
-      content: { 'text/plain': { schema: Type.String() } },
-    },
-    ...events.response,
-    401: problem('The signature is missing or invalid, or its timestamp is outside of the window.', {
-      'www-authenticate': { schema: { type: 'string' } },
-    }),
-    403: problem('The Host header names another machine, while only this one may send.'),
-  },
-}
-
-const Live = Type.Object({ status: Type.Literal('live') })
-const Ready = Type.Object({
-  status: Type.Enum(['ready', 'not ready']),
-  reason: Type.Optional(Type.String({ description: 'Why not.' })),
-})
-
-/** Schemas that others refer to by their `$id`. */
-export const SHARED = [Problem, Accepted]
-
-export const ROUTES: readonly { method: 'GET' | 'POST'; url: string; schema: FastifySchema }[] = [
-  { method: 'POST', url: '/v1/events', schema: events },
-  { method: 'POST', url: '/v1/hooks/:name', schema: hook },
-  {
-    method: 'GET',
-    url: '/health/live',
-    schema: { summary: 'The process runs', tags: ['health'], response: { 200: Live } },
-  },
-  {
-    method: 'GET',
-    url: '/health/ready',
-    schema: { summary: 'The service can take events', tags: ['health'], response: { 200: Ready, 503: Ready } },
-  },
-]

@@ -2,7 +2,6 @@
 import { isIPv4, isIPv6 } from 'node:net'
 import { isLoopback } from '../process/listen.ts'
 import { choice, flag, GIB, integer, invalid, KIB, list, MIB, names, text, type ValuesOf } from '../variable.ts'
-import type { ApiKey } from './api-keys.ts'
 
 export const HTTP_VARIABLES = {
   HOST: text('127.0.0.1', 'Address of the public listener.'),
@@ -100,12 +99,17 @@ export const HTTP_VARIABLES = {
   ),
 }
 
+/** What is needed of an API key here. */
+interface KnownBy {
+  readonly certificate?: unknown
+}
+
 export function checkHttp(
   config: ValuesOf<typeof HTTP_VARIABLES> & {
     readonly CHANNEL_CAPACITY_EVENTS: number
     readonly CHANNEL_CAPACITY_BYTES: number
   },
-  apiKeys: ReadonlyMap<string, Pick<ApiKey, 'certificate'>>,
+  apiKeys: ReadonlyMap<string, KnownBy>,
 ): void {
   const needsCredentials = apiKeys.size > 0 || config.AUTH_JWKS_URL !== ''
   const knowsClients = needsCredentials || config.TLS_CLIENT_CA_FILE !== ''
@@ -140,7 +144,7 @@ export function checkHttp(
 /** Without authorities no client is asked for a certificate. */
 function checkCertificates(
   { TLS_CLIENT_CA_FILE, API_KEYS_FILE }: ValuesOf<typeof HTTP_VARIABLES>,
-  apiKeys: ReadonlyMap<string, Pick<ApiKey, 'certificate'>>,
+  apiKeys: ReadonlyMap<string, KnownBy>,
 ): void {
   const [name] = [...apiKeys].find(([, { certificate }]) => certificate !== undefined) ?? []
   if (name === undefined || TLS_CLIENT_CA_FILE !== '') return

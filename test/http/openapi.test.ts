@@ -2,7 +2,8 @@
 import { Validator } from '@seriousme/openapi-schema-validator'
 import fc from 'fast-check'
 import { Check } from 'typebox/schema'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
+import { openHooks } from '../../app/hooks/secrets.ts'
 import { startHttp } from '../support/http.ts'
 
 type Json = Record<string, unknown>
@@ -155,6 +156,44 @@ test('requests made from it are accepted, broken ones refused, and every answer 
   }
   console.error(`  answers: ${[...seen].map(([what, count]) => `${what} × ${count}`).join(', ')}`)
 }, 60_000)
+
+describe('every route', () => {
+  const HOOKS = openHooks('f.ts', { it: { provider: 'github', secretVariables: ['S'] } }, { S: 'a-secret-of-16-bytes' })
+  const start = () =>
+    startHttp({ API_KEYS: 'page:pk_0123456789abcdef type=a rate=1 origin=https://a.example' }, undefined, HOOKS)
+
+  test('of the listener is in the document, but for the page that shows it; nothing there reads events', async () => {
+    const { server, url } = await start()
+    const { paths } = await fetchDocument(url)
+    // `/v1/events (POST, OPTIONS)`, as the router has them.
+    const routes = [...server.printRoutes({ commonPrefix: false }).matchAll(/(\/\S*) \(([A-Z, ]+)\)/g)]
+    const found = routes.map(([, path = '', methods = '']) => [path, methods.split(', ')] as const)
+    const listed = found.filter(([path]) => !path.startsWith('/docs'))
+    expect(listed.length).toBeGreaterThanOrEqual(5)
+    for (const [path, methods] of listed) {
+      const documented = paths[path.replace('/v1/hooks/it', '/v1/hooks/{name}')] ?? {}
+      expect([path, Object.keys(documented)]).toEqual([
+        path,
+        expect.arrayContaining(methods.map((one) => one.toLowerCase())),
+      ])
+    }
+    const reading = Object.entries(paths).filter(([, operations]) => 'get' in operations)
+    expect(reading.map(([path]) => path).sort()).toEqual(['/health/live', '/health/ready', '/openapi.json'])
+  })
+
+  test('answers OPTIONS and HEAD as the document says, without a key', async () => {
+    const { url } = await start()
+    const { paths } = await fetchDocument(url)
+    for (const [template, operations] of Object.entries(paths)) {
+      const path = url + template.replace('{name}', 'it')
+      const { status, headers } = await fetch(path, { method: 'OPTIONS' })
+      const allowed = (headers.get('allow') ?? '').toLowerCase().split(', ').sort()
+      expect([template, status, allowed]).toEqual([template, 204, Object.keys(operations).sort()])
+      expect(operations.options?.responses[204]).toHaveProperty(['headers', 'allow'])
+      if ('head' in operations) expect((await fetch(path, { method: 'HEAD' })).status).toBe(200)
+    }
+  })
+})
 
 test('the docs page is served', async () => {
   const { url } = await startHttp()
