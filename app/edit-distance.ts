@@ -1,8 +1,8 @@
-/** Edit distance of names, to suggest a name for a misspelt one. */
+/** Edit distance, to suggest a name for a misspelt one. */
 
 /**
- * Damerau–Levenshtein distance with each position changed at most once (optimal string alignment). It is the
- * number of letters to insert, delete or replace, and of neighbours to swap, to change `a` into `b`. Use it for short names: time
+ * Damerau–Levenshtein distance with each position changed at most once (optimal string alignment). It is the number of
+ * letters to insert, delete or replace, and of neighbours to swap, to change `a` into `b`. Use it for short names: time
  * and memory grow with the product of their lengths.
  */
 export function editDistance(a: string, b: string): number {

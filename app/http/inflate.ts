@@ -5,8 +5,8 @@
  *     Content-Encoding: gzip, br      the sender applied gzip first, then br
  *     body ─br─▶ bytes ─gzip─▶ events    each stage stops as soon as its output passes the limit
  *
- * Only a few bodies are decoded at once. A tiny body can make a decoder allocate a window of 16 MiB (brotli; zstd 8),
- * and more of them would only wait for a thread.
+ * Only a few bodies are decoded at once. A tiny body can make a decoder allocate a window of 16 MiB (brotli; zstd 8).
+ * More decoders would only wait for a thread.
  */
 import zlib, { type ZlibOptions } from 'node:zlib'
 import { MillraceError, messageOf, systemCode } from '../errors.ts'

@@ -1,7 +1,7 @@
 /**
  * The registry, built from the contract (metrics-contract.ts). Counts are plain numbers that prom-client reads at a
- * scrape, so an event costs an addition. Values that the pipeline itself knows (the end of the log, the progress of a
- * consumer) are not counted again. They are read from there, so metrics cannot disagree with the pipeline.
+ * scrape, so an event costs an addition. Values that the pipeline knows (the end of the log, the progress of a consumer)
+ * are read from there and not counted again. So metrics cannot disagree with the pipeline.
  *
  * Conservation, at any scrape at rest:
  *     received  = committed + rejected + in flight

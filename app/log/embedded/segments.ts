@@ -192,10 +192,10 @@ export interface Recovered {
 }
 
 /**
- * Makes the last segment ready for appending: verifies every group and cuts off a torn tail, after copying it to
- * quarantine. It syncs the rest, because after a crash that may be in memory only. Before the sync, the last group is
- * written again and the file is truncated again: if an earlier sync of them failed, the kernel treats them as clean.
- * Earlier groups are durable: the last group was written only after their sync.
+ * Makes the last segment ready for appending: verifies every group, cuts off a torn tail (after copying it to
+ * quarantine), and syncs the rest. After a crash, that may be in memory only. Before the sync, the last group is written
+ * again and the file is truncated again: if an earlier sync of them failed, the kernel treats them as clean. Earlier
+ * groups are durable: the last group was written only after their sync.
  * @param times gets the append times of the groups.
  */
 export async function recoverSegment(
