@@ -1,7 +1,7 @@
 /**
- * Configuration: environment variables, checked once against the variables of all rooms, then frozen. The README table is
- * generated from them (`npm run millrace -- config --markdown`), and `infra/` takes the container environment from
- * {@link Environment}.
+ * Configuration: environment variables, validated once, then frozen. Each directory declares its own in a
+ * `variables.ts`. The README table is generated from them (`npm run millrace -- config --markdown`), and `infra/` takes
+ * the environment of its containers from {@link Environment}.
  */
 import { ADMIN_VARIABLES } from './admin/variables.ts'
 import { checkDelivery, DELIVERY_VARIABLES } from './delivery/variables.ts'
@@ -13,28 +13,28 @@ import { OBSERVABILITY_VARIABLES } from './observability/variables.ts'
 import { checkSinks, SINK_VARIABLES } from './sinks/variables.ts'
 import { choice, convert, integer, invalid, SECOND_MS, type ValuesOf, type Variable } from './variable.ts'
 
-/** Of the process as a whole. */
+/** Variables of the process as a whole. */
 const PROCESS_VARIABLES = {
   ROLE: choice(
     ['all', 'ingest', 'deliver'],
     'all',
-    'What this process does: `all` takes events in and delivers them; `ingest` and `deliver` do half each, around Kafka.',
+    'What this process does. `all`: accepts events and delivers them. `ingest`, `deliver`: only one of these, with Kafka between them.',
   ),
   SHUTDOWN_GRACE_MS: integer(
     0,
     10 * 60 * SECOND_MS,
     SECOND_MS,
-    'After SIGTERM: how long readiness already fails while requests are still served.',
+    'After SIGTERM: how long readiness fails while requests are still served.',
   ),
   SHUTDOWN_DRAIN_MS: integer(
     0,
     10 * 60 * SECOND_MS,
     10 * SECOND_MS,
-    'After that: how long sinks may go on delivering what is in the log; the rest is delivered after the next start.',
+    'After that: how long sinks may go on delivering events of the log; the rest is delivered after the next start.',
   ),
 }
 
-/** In the order of the README: the process, then as the data flows. */
+/** In the order of the README: the process, then along the data path. */
 const SCHEMA = {
   ...PROCESS_VARIABLES,
   ...HTTP_VARIABLES,
@@ -49,21 +49,21 @@ export const VARIABLES: Readonly<Record<string, Variable>> = SCHEMA
 type Values = ValuesOf<typeof SCHEMA>
 
 export type Config = Values & {
-  /** By the name of the client. */
+  /** Client name → its key. */
   readonly apiKeys: ReadonlyMap<string, ApiKey>
-  /** Where each value came from. */
+  /** Origin of each value. */
   readonly origins: Readonly<Record<keyof Values, Origin>>
 }
 
 /**
- * The variables a container may be given: what `infra/` types its task definitions with.
+ * The type of a container's environment, for the task definitions of `infra/`.
  * @public
  */
 export type Environment = Partial<Record<keyof Values, string>>
 
 /**
- * Reads and checks the environment: each variable under its name, or as `MILLRACE_<NAME>`.
- * @throws MillraceError CONFIG_INVALID: one line that names the variable, what is wrong and what it may be.
+ * Reads and validates the environment: each variable under its name, or as `MILLRACE_<NAME>`.
+ * @throws MillraceError CONFIG_INVALID; its message is one line with the variable, the problem and the valid values.
  */
 export function loadConfig(environment: NodeJS.ProcessEnv): Config {
   const values: Record<string, unknown> = {}
@@ -74,20 +74,20 @@ export function loadConfig(environment: NodeJS.ProcessEnv): Config {
     origins[name] = origin
   }
   refuseUnknown(environment, Object.keys(VARIABLES))
-  const config = values as Values // each value was converted by its own schema
+  const config = values as Values // each value is converted by its own schema
   const apiKeys = readKeys(config.API_KEYS, config.API_KEYS_FILE)
   checkTogether(config, apiKeys)
-  // The keys live in one place only: nothing that prints the config can print them.
+  // Keep the keys only in `apiKeys`, so that code which prints the variables cannot print them.
   return Object.freeze({ ...config, API_KEYS: [], apiKeys, origins: origins as Config['origins'] })
 }
 
-/** What an operator is warned of: names in the environment that are nearly those of variables. */
+/** Warnings for the operator: names in the environment that are similar to the name of a variable. */
 export function nearMisses(environment: NodeJS.ProcessEnv): string[] {
   return nearMissesOf(environment, Object.keys(VARIABLES))
 }
 
 /**
- * `config` with other values for some variables, checked like the environment.
+ * `config` with other values for some variables, validated like the environment.
  * @throws MillraceError CONFIG_INVALID
  */
 export function withOptions(config: Config, options: Partial<Config>): Config {
@@ -102,7 +102,7 @@ export function withOptions(config: Config, options: Partial<Config>): Config {
   return Object.freeze(changed)
 }
 
-/** What no single variable can get wrong. */
+/** Checks that involve more than one variable. */
 function checkTogether(config: Values, apiKeys: ReadonlyMap<string, ApiKey>): void {
   if (config.ROLE !== 'all' && config.LOG_ENGINE !== 'kafka') {
     throw invalid('ROLE', `${config.ROLE} shares its log with other processes: that needs LOG_ENGINE=kafka`)

@@ -9,19 +9,19 @@ export const DELIVERY_VARIABLES = {
     1,
     10_000,
     16,
-    'Handlers that may run at once in one lane of a sink; events with the same key never do.',
+    'Handlers that may run at the same time in one lane of a sink; never two for events with the same key.',
   ),
   HANDLER_TIMEOUT_MS: integer(
     1,
     60 * 60 * SECOND_MS,
     30 * SECOND_MS,
-    'Time for one call of one handler; beyond it the call has failed and is tried again like any other.',
+    'Time limit of one call of a handler; after it, the call has failed and is retried like any other failure.',
   ),
   HANDLER_THREADS: integer(
     0,
     64,
     0,
-    'Worker threads that handlers run on, for those that keep a CPU busy; 0 runs them where requests are served.',
+    'Worker threads for handlers that keep a CPU busy; 0: handlers run in the thread that serves requests.',
   ),
   DELIVERY_THREAD: flag(
     false,
@@ -31,14 +31,14 @@ export const DELIVERY_VARIABLES = {
     1,
     60 * SECOND_MS,
     100,
-    'Upper bound of the first wait before a retry; it doubles each time (full jitter).',
+    'Upper bound of the first delay before a retry; it doubles each time (full jitter).',
   ),
-  RETRY_MAX_MS: integer(1, 60 * 60 * SECOND_MS, 30 * SECOND_MS, 'Upper bound of any wait before a retry.'),
+  RETRY_MAX_MS: integer(1, 60 * 60 * SECOND_MS, 30 * SECOND_MS, 'Upper bound of every delay before a retry.'),
   RETRY_MAX_ATTEMPTS: integer(
     1,
     1000,
     10,
-    'Attempts for an event that a handler or sink fails on, then it is a dead letter. A sink that cannot be reached is retried without limit.',
+    'Attempts for an event on which a handler or sink fails; then it becomes a dead letter. An unreachable sink is retried without limit.',
   ),
 }
 

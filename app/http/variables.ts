@@ -5,38 +5,38 @@ import { choice, flag, GIB, integer, invalid, KIB, list, MIB, names, text, type 
 
 export const HTTP_VARIABLES = {
   HOST: text('127.0.0.1', 'Address of the public listener.'),
-  PORT: integer(0, 65_535, 3000, 'Port of the public listener; 0 takes any free one.'),
+  PORT: integer(0, 65_535, 3000, 'Port of the public listener; 0: any free port.'),
   WORKERS: integer(
     1,
     64,
     1,
-    'Threads that take events in; 1 is the main thread. More share the port (Linux) and divide the capacities; the writer stays one. About 50 MB each.',
+    'Threads that accept events; 1: only the main thread. More threads share the port (Linux) and the capacities; one writes the log. About 50 MB each.',
   ),
   ACK: choice(
     ['durable', 'memory'],
     'durable',
-    'When a request is answered: `durable` after its synced write; `memory` once queued, and the answer says so: a crash then loses what was not yet written.',
+    'When a request is answered. `durable`: after its synced write. `memory`: once queued, as the answer says; a crash loses events not yet written.',
   ),
   MAX_BODY_BYTES: integer(
     KIB,
     64 * MIB,
     MIB,
-    'Largest request body, before and after decompression; as it is stored, twice that.',
+    'Largest request body, before and after decompression. As stored, its events may take twice that.',
   ),
   MAX_REQUEST_EVENTS: integer(
     1,
     1_000_000,
     10_000,
-    'Most events in one request; never more than the channel holds (with `WORKERS`: the part of one).',
+    'Most events in one request; at most the capacity of the channel (with `WORKERS`: the share of one thread).',
   ),
   IN_PROGRESS_MAX_BYTES: integer(
     KIB,
     16 * GIB,
     64 * MIB,
-    'Bytes of all request bodies in progress, by their Content-Length (without one, `MAX_BODY_BYTES`); beyond that requests get 503.',
+    'Limit of all request bodies in progress, by their Content-Length (without one: `MAX_BODY_BYTES`); further requests get 503.',
   ),
   API_KEYS: names(
-    'Bearer keys that may send, `name:key` separated by commas; the name appears in logs, the key never does. `name:sha256:HEX` is a key by its SHA-256, so that it stands nowhere in clear. Behind it, after spaces: `type=PATTERN` and `source=PATTERN` that it may send. A key that begins with `pk_` is public, for pages: it needs `type=`, `origin=https://HOST` and `rate=N`, events a second. `name:cert:NAME` is a client whose certificate has this name, without a key: see `TLS_CLIENT_CA_FILE`.',
+    'Bearer keys of clients, `name:key` separated by commas; the name appears in logs, the key never does. `name:sha256:HEX` gives the SHA-256 of a key instead of the key. After the key, `type=PATTERN` and `source=PATTERN`, separated by spaces, limit the events that it may send. A key that begins with `pk_` is public, for web pages: it needs `type=`, `origin=https://HOST` and `rate=N`, events a second. `name:cert:NAME` is a client with a certificate of this name instead of a key: see `TLS_CLIENT_CA_FILE`.',
   ),
   API_KEYS_FILE: text(
     '',
@@ -44,58 +44,58 @@ export const HTTP_VARIABLES = {
   ),
   AUTH_JWKS_URL: text(
     '',
-    'URL of the JWK Set of an OpenID Connect or OAuth issuer, https (http on loopback): its tokens (JWT) may send as well.',
+    'URL of the JWK Set of an OpenID Connect or OAuth issuer, https (http on loopback). Clients may then also send with its tokens (JWT).',
   ),
-  AUTH_ISSUER: text('', 'What `iss` of a token must be.'),
-  AUTH_AUDIENCE: text('', 'What `aud` of a token must be, or hold.'),
+  AUTH_ISSUER: text('', 'Required `iss` of a token.'),
+  AUTH_AUDIENCE: text('', 'Required `aud` of a token; a list must contain it.'),
   AUTH_CLIENT_CLAIM: text('sub', 'Claim of a token that names the client, for limits, the log and `STAMP_CLIENT`.'),
   AUTH_CLIENT_TYPE: choice(
     ['service_account', 'user', 'app_user'],
     'service_account',
-    'What the clients with tokens are: `authtype` of their events.',
+    'Type of the clients with tokens: `authtype` of their events.',
   ),
   AUTH_SCOPE_CLAIM: text(
     '',
-    'Claim with words `type=PATTERN` and `source=PATTERN`: what a token may send; without one, nothing. Empty: tokens may send all.',
+    'Claim with words `type=PATTERN` and `source=PATTERN` that limit what a token may send; without any: nothing. Empty: tokens may send any event.',
   ),
   STAMP_CLIENT: choice(
     ['none', 'authid'],
     'none',
-    '`authid`: each event says who sent it, in `authtype` and `authid` (CloudEvents auth context); one that says so itself is rejected.',
+    '`authid`: each event gets `authtype` and `authid` of its client (CloudEvents auth context); an event that brings its own is rejected.',
   ),
   STAMP_SENDER: list(
     ['address', 'useragent'],
     [],
-    'Each event says where it came from, in `clientaddress` and `useragent`; one that says so itself is rejected. Personal data: docs/send.md.',
+    'Each event gets `clientaddress` and `useragent` of its sender; an event that brings its own is rejected. Personal data: see docs/send.md.',
   ),
   TRUSTED_PROXIES: names(
-    'Addresses and CIDR ranges of the proxies in front, such as `10.0.0.0/16`: from them `X-Forwarded-For` says who sends. Empty: nobody is believed.',
+    'Addresses and CIDR ranges of the proxies in front, such as `10.0.0.0/16`. Their `X-Forwarded-For` names the sender. Empty: it is ignored.',
   ),
   TLS_CERT_FILE: text(
     '',
-    'PEM file of the certificate chain, own certificate first: then the public listener speaks HTTPS only. Read again when it changes, and at SIGHUP.',
+    'PEM file of the certificate chain, own certificate first. If set, the public listener accepts only HTTPS. Read again when it changes, and at SIGHUP.',
   ),
-  TLS_KEY_FILE: text('', 'PEM file of the key of that certificate, without a passphrase. Read again with it.'),
+  TLS_KEY_FILE: text('', 'PEM file of the private key of that certificate, without a passphrase. Read again with it.'),
   TLS_CLIENT_CA_FILE: text(
     '',
-    'PEM file of authorities: each client, health checks too, then needs a certificate signed by one of them. Read again when it changes.',
+    'PEM file of authorities. If set, each client, also a health check, needs a certificate signed by one of them. Read again when it changes.',
   ),
   TLS_SELF_SIGNED: flag(
     false,
-    'HTTPS with a certificate that is made at each start, for a load balancer that does not check it, such as that of AWS. Clients refuse it.',
+    'HTTPS with a certificate that is made at each start, for a load balancer that does not verify it, such as that of AWS. Clients refuse it.',
   ),
-  ALLOW_ANONYMOUS: flag(false, 'Lets anyone send when no key is set although `HOST` is not loopback.'),
+  ALLOW_ANONYMOUS: flag(false, 'Accepts events from anyone when no key is set and `HOST` is not loopback.'),
   RATE_LIMIT_REQUESTS_PER_SECOND: integer(
     0,
     1_000_000,
     0,
-    'Requests a second for each key (without keys: each address); 0 is no limit.',
+    'Requests a second for each key (without keys: each address); 0: no limit.',
   ),
   QUOTA_EVENTS_PER_SECOND: integer(
     0,
     10_000_000,
     0,
-    'Events a second for each key (without keys: each address), with bursts of ten seconds; 0 is no limit.',
+    'Events a second for each key (without keys: each address), with bursts of ten seconds; 0: no limit.',
   ),
 }
 

@@ -1,60 +1,60 @@
-/** Variables of the way into the log: the channel, its groups, and what makes them durable. */
+/** Variables of the channel, group commit and the log. */
 import { choice, DAY_MS, GIB, integer, invalid, KIB, MIB, SECOND_MS, text, type ValuesOf } from '../variable.ts'
 import { checkKafka, KAFKA_VARIABLES } from './kafka/variables.ts'
 
-/** An event is written out for a dead letter, where `1e20` has 21 digits; and there is why it failed. */
+/** A dead letter is larger than its event: it adds the reason, and numbers are written out (`1e20` has 21 digits). */
 export const MAX_LETTER_GROWTH = 5
 
 export const LOG_VARIABLES = {
   LOG_ENGINE: choice(
     ['embedded', 'kafka'],
     'embedded',
-    'What makes events durable: `embedded` keeps segment files in `DATA_DIR`; `kafka` writes to `KAFKA_TOPIC` and needs no disk.',
+    'Where events become durable. `embedded`: in segment files in `DATA_DIR`. `kafka`: in `KAFKA_TOPIC`, without a disk.',
   ),
   DATA_DIR: text('./data', 'Directory of the log, the dead letters and the counters; one process at a time.'),
   CHANNEL_CAPACITY_EVENTS: integer(
     1,
     10_000_000,
     65_536,
-    'Events that may wait for the log; beyond that requests get 503.',
+    'Most events that wait for the log; further requests get 503.',
   ),
   CHANNEL_CAPACITY_BYTES: integer(
     KIB,
     4 * GIB,
     32 * MIB,
-    'Bytes that may wait for the log; beyond that requests get 503.',
+    'Most bytes that wait for the log; further requests get 503.',
   ),
   GROUP_MAX_BYTES: integer(4 * KIB, 64 * MIB, MIB, 'Most bytes that one sync commits.'),
   GROUP_LINGER_MS: integer(
     0,
     SECOND_MS,
     0,
-    'How long a group waits for more before its sync: less CPU, for writes that take so much longer. 0: half a sync at most, for clients just answered.',
+    'How long a group waits for more events before its sync: less CPU, but slower writes. 0: only for clients just answered, and half a sync at most.',
   ),
   LOG_SEGMENT_BYTES: integer(
     64 * KIB,
     2 * GIB,
     64 * MIB,
-    'Size at which a segment file is sealed and the next one begun; never more than a quarter of `LOG_MAX_BYTES`.',
+    'Size at which a segment file is sealed and the next one begins; at most a quarter of `LOG_MAX_BYTES`.',
   ),
   LOG_MAX_BYTES: integer(
     256 * KIB,
     1024 * GIB,
     8 * GIB,
-    'Hard limit of all segment files; when sinks are too far behind, requests get 503.',
+    'Hard limit of all segment files together; when sinks are too far behind, requests get 503.',
   ),
   LOG_RETENTION_MS: integer(0, 365 * DAY_MS, DAY_MS / 24, 'How long delivered segments are kept while there is room.'),
   DEDUPLICATION_WINDOW_EVENTS: integer(
     0,
     10_000_000,
     0,
-    'Last events whose `source` and `id` are remembered: sent again, they are acknowledged and not stored (24–32 bytes each); 0 is off.',
+    'How many of the last events are remembered by `source` and `id` (24–32 bytes each): a repeat is acknowledged but not stored. 0: off.',
   ),
   DEAD_LETTER_MAX_BYTES: integer(
     256 * KIB,
     1024 * GIB,
     GIB,
-    'Hard limit of the dead letters of one sink; when full, that sink waits.',
+    'Hard limit of the dead letters of one sink; when it is full, that sink waits.',
   ),
   ...KAFKA_VARIABLES,
 }

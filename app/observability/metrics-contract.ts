@@ -1,10 +1,10 @@
 /**
- * The metrics contract: every metric that Millrace exports, once, with its type, unit, labels and help. The registry
- * (metrics.ts) and docs/metrics.md are made from this table. Rules and dashboards take their names from it, so a metric
- * that is renamed here breaks their build, not somebody's pager.
+ * The metrics contract: every metric that Millrace exports, with its type, unit, labels and help. The registry
+ * (metrics.ts) and docs/metrics.md are built from this table. Rules and dashboards take their names from it, so a
+ * metric that is renamed here breaks their build, and not an alert in production.
  *
- * Names are without the prefix; {@link metricName} puts it before them. No label is unbounded: its values are listed
- * or come from the configuration.
+ * Names are without the prefix; {@link metricName} adds it. No label is unbounded: its values are listed here or come
+ * from the configuration.
  */
 import { ERRORS, type ErrorCode, MillraceError } from '../errors.ts'
 
@@ -18,12 +18,12 @@ export const SYNC_BUCKETS_SECONDS = [
 ] as const
 const GROUP_BUCKETS_EVENTS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 50_000] as const
 
-/** Why a request was answered with an error: the code of the error in lower case, or what has no code. */
+/** Why a request was answered with an error: the error code in lower case, or a reason for errors without a code. */
 export type RefuseReason = Lowercase<ErrorCode> | 'internal' | 'other'
 /** Why an event was not accepted. */
 export type RejectReason = RefuseReason | 'invalid' | 'duplicate' | 'interrupted'
 
-/** Whose fault a refusal is. Only the service's own count against its availability. */
+/** Who caused a refusal. Only refusals caused by the service count against its availability. */
 export const REFUSE_REASONS = {
   malformed: 'client',
   unauthorized: 'client',
@@ -58,7 +58,9 @@ export const REFUSE_REASONS = {
   internal: 'service',
 } as const satisfies Partial<Record<RefuseReason, 'client' | 'service'>>
 
-/** Series that are there, at 0, from the start: a rate over a series that appears with its first event misses that event. */
+/**
+ * Series that exist from the start, with 0: a rate over a series that appears with its first event misses that event.
+ */
 export const REJECT_REASONS = [
   'invalid',
   'duplicate',
@@ -75,7 +77,7 @@ export const REJECT_REASONS = [
   'interrupted',
 ] as const satisfies readonly RejectReason[]
 
-/** Every reason there can be. */
+/** All possible reasons. */
 export const REASONS: readonly RejectReason[] = [
   ...new Set<RejectReason>([
     ...REJECT_REASONS,
@@ -87,16 +89,18 @@ export const REASONS: readonly RejectReason[] = [
 export const ATTEMPT_OUTCOMES = ['delivered', 'retried', 'unavailable', 'dead_lettered'] as const
 export type AttemptOutcome = (typeof ATTEMPT_OUTCOMES)[number]
 
-/** What came of a request to a hook: its event is durable, a challenge was answered, its signature is invalid, or else. */
+/**
+ * Result of a request to a hook: event durable, challenge answered, signature invalid, or refused for another reason.
+ */
 export const HOOK_RESULTS = ['stored', 'challenged', 'unverified', 'refused'] as const
-/** Each has its place in the counts of threads (counts.ts). */
+/** Most hooks: each has its place in the counts of threads (counts.ts). */
 export const MAX_HOOKS = 64
 export type HookResult = (typeof HOOK_RESULTS)[number]
 
-/** What the values of each label can be. */
+/** The possible values of each label. */
 export const LABELS = {
   reason:
-    'code of the error in lower case; `invalid`: the event itself; `duplicate`: acknowledged, as it is in the log already; `interrupted`: the process was killed first',
+    'code of the error in lower case; `invalid`: the event itself; `duplicate`: acknowledged, because it is already in the log; `interrupted`: the process was killed first',
   sink: 'name in `SINKS`, or of a route in the config file',
   hook: 'name of a hook in the config file',
   result: HOOK_RESULTS.map((result) => `\`${result}\``).join(', '),
@@ -146,13 +150,13 @@ export const METRICS = {
     type: 'counter',
     unit: 'requests',
     labels: ['hook', 'result'],
-    help: 'Webhooks received, by what came of them, since the start.',
+    help: 'Webhooks received, by result, since the start.',
   },
   write_duration_seconds: {
     type: 'histogram',
     unit: 'seconds',
     labels: NONE,
-    help: 'From the body of a request read until its events are durable; its count is the requests accepted.',
+    help: 'Time from when the body of a request is read until its events are durable; its count is the accepted requests.',
     buckets: WRITE_BUCKETS_SECONDS,
   },
   channel_events: { type: 'gauge', unit: 'events', labels: NONE, help: 'Events waiting in the channel.' },
@@ -162,7 +166,7 @@ export const METRICS = {
     type: 'histogram',
     unit: 'seconds',
     labels: NONE,
-    help: 'Making one group durable: a synchronous write, or with Kafka the answers of all partitions.',
+    help: 'Time to make one group durable: a synchronous write, or with Kafka the answers of all partitions.',
     buckets: SYNC_BUCKETS_SECONDS,
   },
   log_group_events: {
@@ -208,20 +212,20 @@ export const METRICS = {
     type: 'counter',
     unit: 'events',
     labels: SINK,
-    help: 'Dead letters delivered after all, since the start.',
+    help: 'Dead letters delivered by a replay, since the start.',
   },
   events_filtered_total: {
     type: 'counter',
     unit: 'events',
     labels: SINK,
-    help: 'Events that the filter of a route kept out, since the start; among the delivered ones, as nothing is left to do.',
+    help: 'Events that the filter of a route excluded, since the start; they also count as delivered.',
   },
   dead_letters_pending: { type: 'gauge', unit: 'events', labels: SINK, help: 'Dead letters not replayed yet.' },
   delivery_lag_events: {
     type: 'gauge',
     unit: 'events',
     labels: SINK,
-    help: 'Durable events not yet settled; with Kafka, in the partitions this process has.',
+    help: 'Durable events not yet settled; with Kafka, in the partitions of this process.',
   },
   delivery_lag_seconds: {
     type: 'gauge',
@@ -233,13 +237,13 @@ export const METRICS = {
     type: 'counter',
     unit: 'batches',
     labels: ['sink', 'outcome'],
-    help: 'Batches given to a sink, by what came of it, since the start.',
+    help: 'Batches given to a sink, by outcome, since the start.',
   },
   delivery_read_errors_total: {
     type: 'counter',
     unit: 'failures',
     labels: SINK,
-    help: 'Reads of the log for a sink that failed, by partition in Kafka, since the start.',
+    help: 'Failed reads of the log for a sink, by partition in Kafka, since the start.',
   },
   sink_failing: { type: 'gauge', unit: 'flag', labels: SINK, help: '1 while the sink is being retried.' },
   saturation_ratio: {
@@ -261,7 +265,7 @@ export type KeyOfType<T extends Metric['type']> = {
   [K in MetricKey]: (typeof METRICS)[K]['type'] extends T ? K : never
 }[MetricKey]
 
-/** Of prom-client's own metrics, those that dashboards use. */
+/** Metrics of prom-client that dashboards use. */
 export const RUNTIME_METRICS = [
   'process_cpu_seconds_total',
   'process_resident_memory_bytes',
@@ -278,7 +282,7 @@ export const RUNTIME_METRICS = [
   'nodejs_active_handles_total',
 ] as const
 
-/** As Prometheus sees it. */
+/** The full name of a metric, as Prometheus sees it. */
 export function metricName(key: MetricKey): string {
   return PREFIX + key
 }

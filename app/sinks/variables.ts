@@ -1,4 +1,4 @@
-/** Variables of the sinks: which there are, and those of file and http. Of s3 and postgres: in their directories. */
+/** Variables of the sinks: SINKS, and those of file and http. Those of s3 and postgres are in their directories. */
 import {
   DAY_MS,
   GIB,
@@ -22,27 +22,30 @@ export const SINK_VARIABLES = {
   SINKS: list(
     SINK_NAMES,
     ['file'],
-    'Where events go: `file`, `stdout`, `http`, `s3`, `postgres`; each has its own offset.',
+    'Destinations of the events: `file`, `stdout`, `http`, `s3`, `postgres`; each has its own offset.',
   ),
-  FILE_SINK_DIR: text('./data/delivered', 'Directory of the file sink; everything but `current.ndjson` is complete.'),
+  FILE_SINK_DIR: text(
+    './data/delivered',
+    'Directory of the file sink; every file except `current.ndjson` is complete.',
+  ),
   FILE_SINK_ROLL_BYTES: integer(
     KIB,
     64 * GIB,
     64 * MIB,
-    'Size at which the file sink closes a file and begins the next.',
+    'Size at which the file sink closes a file and begins the next one.',
   ),
   FILE_SINK_ROLL_MS: integer(SECOND_MS, 30 * DAY_MS, 60 * 60 * SECOND_MS, 'Age at which the file sink closes a file.'),
-  HTTP_SINK_URL: text('', 'Where the http sink posts each event; needed when `SINKS` has `http`.'),
+  HTTP_SINK_URL: text('', 'URL to which the http sink posts each event; required when `SINKS` has `http`.'),
   HTTP_SINK_SECRET: text(
     '',
-    'Standard Webhooks secret (`whsec_…`, base64) that signs each request; empty sends unsigned.',
+    'Standard Webhooks secret (`whsec_…`, base64) that signs each request; empty: requests are not signed.',
   ),
-  HTTP_SINK_TIMEOUT_MS: integer(10, 10 * 60 * SECOND_MS, 10 * SECOND_MS, 'Time for one request of the http sink.'),
+  HTTP_SINK_TIMEOUT_MS: integer(10, 10 * 60 * SECOND_MS, 10 * SECOND_MS, 'Timeout of one request of the http sink.'),
   HTTP_SINK_CONCURRENCY: integer(
     1,
     1024,
     16,
-    'Requests of the http sink at once; events with the same key stay in order.',
+    'Concurrent requests of the http sink; events with the same key stay in order.',
   ),
   ...S3_VARIABLES,
   ...POSTGRES_VARIABLES,

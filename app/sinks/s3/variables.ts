@@ -4,27 +4,30 @@ import { choice, GIB, integer, invalid, isHttpUrl, KIB, MIB, SECOND_MS, text, ty
 export const S3_VARIABLES = {
   S3_SINK_BUCKET: text(
     '',
-    'Bucket of the s3 sink; needed when `SINKS` has `s3`. Credentials are found as AWS tools find them.',
+    'Bucket of the s3 sink; required when `SINKS` has `s3`. Credentials are found in the same way as by AWS tools.',
   ),
-  S3_SINK_PREFIX: text('events/', 'What every key begins with; ends with a slash, or is empty.'),
-  S3_SINK_REGION: text('', 'Region of the bucket; empty: as AWS tools find it (`AWS_REGION`, a profile).'),
-  S3_SINK_ENDPOINT: text('', 'URL of a store that speaks the protocol of S3; empty: AWS.'),
-  S3_SINK_KMS_KEY_ID: text('', 'KMS key that objects are encrypted with; empty: as the bucket does it by default.'),
-  S3_SINK_COMPRESSION: choice(['gzip', 'zstd'], 'gzip', 'How objects are compressed.'),
+  S3_SINK_PREFIX: text('events/', 'Prefix of every key; ends with a slash, or is empty.'),
+  S3_SINK_REGION: text(
+    '',
+    'Region of the bucket; empty: found in the same way as by AWS tools (`AWS_REGION`, a profile).',
+  ),
+  S3_SINK_ENDPOINT: text('', 'URL of a store that is compatible with S3; empty: AWS.'),
+  S3_SINK_KMS_KEY_ID: text('', 'KMS key that encrypts objects; empty: the default encryption of the bucket.'),
+  S3_SINK_COMPRESSION: choice(['gzip', 'zstd'], 'gzip', 'Compression of objects.'),
   S3_SINK_ROLL_BYTES: integer(
     64 * KIB,
     GIB,
     16 * MIB,
-    'Compressed size of what is gathered at which the s3 sink writes objects. Up to three times that is in memory.',
+    'Compressed size of the collected events at which the s3 sink writes objects. Up to three times that is in memory.',
   ),
-  S3_SINK_ROLL_EVENTS: integer(1, 100_000_000, 1_000_000, 'Number of events gathered at which it writes objects.'),
+  S3_SINK_ROLL_EVENTS: integer(1, 100_000_000, 1_000_000, 'Number of collected events at which it writes objects.'),
   S3_SINK_ROLL_MS: integer(
     100,
     60 * 60 * SECOND_MS,
     30 * SECOND_MS,
-    'Age of what is gathered at which it writes objects; events count as delivered then.',
+    'Age of the collected events at which it writes objects; only then do events count as delivered.',
   ),
-  S3_SINK_TIMEOUT_MS: integer(100, 10 * 60 * SECOND_MS, 30 * SECOND_MS, 'Time for one request of the s3 sink.'),
+  S3_SINK_TIMEOUT_MS: integer(100, 10 * 60 * SECOND_MS, 30 * SECOND_MS, 'Timeout of one request of the s3 sink.'),
 }
 
 export function checkS3(config: ValuesOf<typeof S3_VARIABLES>): void {

@@ -39,7 +39,7 @@ export const delivery = page({
     }),
     stat({
       title: 'Replayed',
-      description: 'Dead letters delivered after all, since the start.',
+      description: 'Dead letters delivered by a replay, since the start.',
       unit: 'short',
       queries: by('sink', sumOfSink('events_replayed_total')),
     }),
@@ -65,7 +65,7 @@ export const delivery = page({
     chart(ageOfOldest),
     chart({
       title: 'Attempts',
-      description: 'Batches given to a sink, by what came of it. `unavailable` spends nobody’s attempts.',
+      description: 'Batches given to a sink, by outcome. `unavailable` costs no event an attempt.',
       unit: 'cps',
       queries: { '{{sink}} {{outcome}}': perSecondOfSink('delivery_attempts_total', 'outcome') },
     }),
