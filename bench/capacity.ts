@@ -1,11 +1,13 @@
 /**
- * What one core does, for `millrace plan`: events for each second of CPU time, over all threads of the service, so that neither the
- * client beside it nor a waiting disk counts. `infra/sizing/figures.ts` holds the slowest round of each.
+ * The capacity of one core, for `millrace plan`: events for each second of CPU time of all threads of the service. So
+ * neither the client on the same machine nor a wait for the disk counts. `infra/sizing/figures.ts` holds the slowest
+ * round of each.
  *
- *     ingest     the only sink cannot be reached, so nothing is delivered: HTTP, parsing, group commit
- *     delivery   a log that is full at the start, nothing comes in: reading, decoding, the file sink
+ *     ingest     the only sink is unreachable, so nothing is delivered: HTTP, parsing, group commit
+ *     delivery   the log is full at the start, and nothing is sent: reading, decoding, the file sink
  *
- * Variables of the service hold, so the same is measured around Kafka: `LOG_ENGINE=kafka KAFKA_BROKERS=… npm run bench -- capacity`.
+ * Variables of the service apply, so Kafka can be measured in the same way:
+ * `LOG_ENGINE=kafka KAFKA_BROKERS=… npm run bench -- capacity`.
  */
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -96,7 +98,10 @@ function linesOf({ events, bytes }: Point): string[] {
   return Array.from({ length: events }, (_, at) => eventOf(bytes, 10_000_000 + at))
 }
 
-/** Of so many bytes: short ones as a client writes them by hand, else a complete CloudEvent with a list of short objects. */
+/**
+ * Of so many bytes: short ones as a client writes them by hand, else a complete CloudEvent with a list of short
+ * objects.
+ */
 function eventOf(bytes: number, id: number): string {
   if (bytes < SHORT_BYTES) {
     const head = `{"id":${id},"data":"`

@@ -1,6 +1,6 @@
 /**
- * Ways to write a batch of events into PostgreSQL so that a repeat inserts nothing, through the statement of the sink's
- * table: one JSON array (what the sink does), an array a column, and COPY into a temporary table.
+ * Compares ways to write a batch of events into the sink's table in PostgreSQL so that a repeat inserts nothing: one
+ * JSON array (as the sink does), one array for each column, and COPY into a temporary table.
  */
 import { once } from 'node:events'
 import pg from 'pg'

@@ -1,6 +1,7 @@
 /**
- * The architecture as a picture, drawn from what the stacks synthesise: what matters is a box, and an arrow says that the
- * one names the other, directly or through things too small for a box (a listener, a rule, a policy).
+ * The architecture as a picture, drawn from the synthesised stacks. Each important resource is a box. An arrow means
+ * that one box refers to another, directly or through resources that are too small for a box (a listener, a rule, a
+ * policy).
  */
 import type { Block, SynthesisedStack } from './synthesise.ts'
 

@@ -1,11 +1,12 @@
 /**
- * Times that must fit together, across the load balancer, the container platform and the app. In order, when a task stops:
+ * Times that must fit together, across the load balancer, the container platform and the app. In order, when a task
+ * stops:
  *
  *     SIGTERM ─▶ grace: not ready, still serving ─▶ drain: sinks go on ─▶ exit          < stopTimeout: else killed
  *                └ the load balancer notices within healthCheckSeconds × unhealthyChecks
  *
- * And while it runs: the load balancer closes idle connections before the app does (its keepAliveTimeout, 72 s), so it
- * never sends a request into a connection that is being closed.
+ * While it runs, the load balancer closes idle connections before the app does (its keepAliveTimeout, 72 s). So it
+ * never sends a request on a connection that is being closed.
  */
 export const TIMING = {
   balancerIdleSeconds: 60,

@@ -1,6 +1,7 @@
 /**
- * Plots as SVG, without a library: bars with the spread of the rounds, and lines over time. They have a background of their own and two
- * sets of colours, since nobody knows what page they are shown on; a page that shows an SVG as a picture lets it ask.
+ * Plots as SVG, without a library: bars with the spread of the rounds, and lines over time. A plot has its own
+ * background and two sets of colours, because the page that shows it is unknown. An SVG that is shown as a picture can
+ * still ask for the colour scheme.
  */
 import { figure } from '../measures.ts'
 import type { Summary } from '../support/statistics.ts'

@@ -1,6 +1,6 @@
 /**
- * One kept-alive HTTP/1.1 connection, one request at a time, as bytes: a client that costs as little as it can, since it
- * shares the machine with the server that is measured. It opens itself again when the server has closed it.
+ * One persistent HTTP/1.1 connection that sends one request at a time, as bytes. The client is as cheap as possible,
+ * because it shares the machine with the measured server. It reconnects when the server has closed the connection.
  */
 import { connect, type Socket } from 'node:net'
 

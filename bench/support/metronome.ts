@@ -1,6 +1,6 @@
 /**
- * A thread that says when a request is due. A timer of an event loop is up to a millisecond late, which would be most of
- * the latency that is measured; a thread that waits on memory is woken within some ten microseconds.
+ * A thread that signals when a request is due. A timer of an event loop is up to a millisecond late, which would be
+ * most of the measured latency. A thread that waits on memory wakes within some ten microseconds.
  */
 import { parentPort, workerData } from 'node:worker_threads'
 

@@ -23,8 +23,8 @@ const STOP_WITHIN_MS = 5000
 const FIRST_EVENT = { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"id":1,"data":"first"}' }
 
 /**
- * Where servers keep their data: on the disk that the project is on, since the system's directory for temporary files is
- * in memory on many machines, and there a sync costs nothing.
+ * Directory for the data of servers, on the same disk as the project. The system's directory for temporary files is in
+ * memory on many machines, where a sync costs nothing.
  */
 export const DATA_DIRECTORY = process.env.MILLRACE_BENCH_DIR ?? join(import.meta.dirname, '../../data/bench')
 

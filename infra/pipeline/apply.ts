@@ -1,6 +1,7 @@
 /**
- * Applies exactly what was planned. Before the first change it compares code, Terraform and the state of every stack with those of the
- * plan, those without changes too, since the others read their outputs; whatever moved, nothing is applied.
+ * Applies exactly what was planned. Before the first change, it compares code, Terraform and the state of every stack
+ * with those of the plan. Stacks without changes are compared, too, because others read their outputs. If anything has
+ * changed, nothing is applied.
  */
 import type { Environment } from '../environment.ts'
 import { stackNames } from '../names.ts'

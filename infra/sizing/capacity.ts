@@ -5,9 +5,9 @@
  *               CPU        storage throughput       CPU, once a sink
  *               network    network, space           network
  *
- * Each number is the least that bears all its demands; the one that asks for most is what it is bound by. What one cluster or one
- * load balancer may not have is split over deployments with producers of their own: twice as many each time, so that a greater
- * load never needs less of anything.
+ * Each number is the smallest that satisfies all its demands; the largest demand is its bound. If a load exceeds the
+ * limits of one cluster or one load balancer, it is split over deployments with their own producers. Their number
+ * doubles each time, so that a greater load never needs less of anything.
  */
 import {
   type Brokers,

@@ -1,6 +1,6 @@
 /**
- * Stand-ins for the two public bases of the Dockerfile, of like content, made of what a Debian machine can get: the npm package
- * of Node's own binary, npm, and Debian's packages.
+ * Replacements for the two public base images of the Dockerfile, with similar content. They are made from packages that
+ * a Debian machine can install: the npm package of Node's own binary, npm, and Debian's packages.
  */
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -12,8 +12,8 @@ const NPM_CPUS = { amd64: 'x64', arm64: 'arm64' } as const
 const LIBRARIES = ['libc6', 'libgcc-s1', 'libstdc++6']
 
 /**
- * For `FROM ${RUNTIME_IMAGE}`: Node where distroless has it, and what it is linked with; no shell. The libraries are always those of
- * this machine: an image for another architecture can be built and looked at, not run.
+ * For `FROM ${RUNTIME_IMAGE}`: Node at the path of distroless, and its libraries; no shell. The libraries are always
+ * those of this machine, so an image for another architecture can be built and inspected, but not run.
  */
 export async function runtimeBase(containers: Containers, name: string, architecture: Architecture): Promise<void> {
   const root = emptyRoot(containers)
@@ -55,8 +55,8 @@ export async function buildBase(
 }
 
 /**
- * Arguments of `buildah build` with which npm reaches its registry in there as it does out here: a secret and a mount, of which
- * nothing stays in the image. npm chooses packages as it would on the given architecture.
+ * Arguments of `buildah build` so that npm reaches its registry during the build as it does outside: a secret and a
+ * mount. Nothing of them stays in the image. npm selects packages for the given architecture.
  */
 export async function npmAccess(containers: Containers, architecture: Architecture): Promise<string[]> {
   const setting = (name: string) => containers.must('npm', ['config', 'get', name])

@@ -1,12 +1,12 @@
 /**
- * A file system in memory that keeps what was synced and nothing it need not keep.
+ * A file system in memory that keeps synced data, and nothing else that a real one may lose.
  *
  *     write, truncate ─▶ what reads see ─(the sync in a write, or fdatasync)─▶ durable
  *     create, rename, remove ─▶ names that are seen ─(fsync of the directory)─▶ durable
  *
- * A crash leaves what is durable and, of everything else, what the seed says: each write whole, in part, as zeros or not at
- * all, each name as before or as after, in any combination. A failed sync leaves the same choice and calls the rest clean, as
- * Linux does: reads still see it, and the next sync succeeds without writing it.
+ * A crash keeps durable data. For everything else, the seed decides, in any combination: each write is kept completely,
+ * in part, as zeros or not at all, and each name is as before or as after. A failed sync makes the same choice and
+ * marks the rest as clean, as Linux does: reads still see it, and the next sync succeeds without writing it.
  */
 import { dirname } from 'node:path'
 import type { File, Files } from '../../app/log/embedded/files.ts'
@@ -27,8 +27,8 @@ export type Fault = 'EIO' | 'ENOSPC' | 'short'
 type Call = 'write' | 'writeback' | 'datasync' | 'truncate' | 'create' | 'rename' | 'remove' | 'syncDirectory'
 
 /**
- * What can fail how: only a write is short. Its sync is `writeback`: a file system that is asked over a network may lack
- * space no sooner.
+ * What can fail how: only a write is short. Its sync is `writeback`: a file system that is asked over a network may
+ * lack space no sooner.
  */
 const FAULTS: Readonly<Record<Call, readonly Fault[]>> = {
   write: ['EIO', 'ENOSPC', 'short'],

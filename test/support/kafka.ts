@@ -1,6 +1,6 @@
 /**
- * Apache Kafka in KRaft mode, as processes on this machine's loopback: each node is broker and controller, so that a
- * cluster of three goes on when one of them is killed.
+ * Apache Kafka in KRaft mode, as processes on the loopback of this machine. Each node is broker and controller, so a
+ * cluster of three goes on when one node is killed.
  */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'

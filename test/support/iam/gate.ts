@@ -1,11 +1,11 @@
 /**
- * A door in front of the emulated AWS, which itself allows everything: each call is judged by the policies, the permission
- * boundary and the resource policies of the role whose session key has signed it, as they are in the emulated account.
+ * A gate in front of the emulated AWS, which itself allows everything. It evaluates each call for the role whose
+ * session key signed it: with the policies, the permission boundary and the resource policies of the emulated account.
  *
- *     terraform, SDK ─▶ gate ─▶ emulated AWS        403 in the words and the form of AWS where a policy does not allow it
+ *     terraform, SDK ─▶ gate ─▶ emulated AWS        403 with the message and format of AWS if a policy does not allow it
  *
- * The key of the administrator is let through. Who may take on a role is judged by the role's trust policy. Not judged:
- * signatures, session policies, and permission to be called of services that call each other.
+ * The key of the administrator may do everything. The trust policy of a role decides who may assume it. Not evaluated:
+ * signatures, session policies, and permissions of services that call each other.
  */
 import { createServer, type IncomingHttpHeaders, type ServerResponse, request as send } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -106,8 +106,8 @@ export class Gate {
   }
 
   /**
-   * For the brokers of a test, which are those of the cluster `cluster`: whether the role may send them such a request.
-   * @param names of the only topic and group that the test has.
+   * Whether the role may send such a request to the brokers of a test, which stand for the cluster `cluster`.
+   * @param names names of the only topic and group of the test.
    */
   authorizeKafka(cluster: string, names: { readonly topic: string; readonly group: string }) {
     return async (accessKeyId: string, api: number): Promise<string | undefined> => {
