@@ -1,16 +1,19 @@
 /**
- * A project as a user makes it, from the packed packages: npm create → start → event → own handler → own sink → test → synth.
+ * A project as a user makes it, from the packed packages: npm create → start → event → own handler → own sink → test → synth,
+ * then an upgrade over a change of a format.
  * Prints the time of each. It needs the registry that npm is configured with, or what npm has in its cache.
  */
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import packageJson from '../../package.json' with { type: 'json' }
+import { makeNextVersion, TOLD_OF_NEXT_VERSION } from '../support/next-version.ts'
 import { packed } from '../support/packed.ts'
 import { type Registry, startRegistry } from '../support/registry.ts'
-import { until, whenReady } from '../support/service.ts'
+import { type Service, until, whenReady } from '../support/service.ts'
 
 const { millrace, createMillrace } = packed()
 const work = mkdtempSync(join(tmpdir(), 'millrace-project-'))
@@ -54,13 +57,51 @@ function runs(command: string, args: readonly string[], cwd: string, more = {}):
   })
 }
 
+/** Of all files but those that each start makes in a directory of data. */
 function digestOf(directory: string): string {
   const hash = createHash('sha256')
   for (const file of readdirSync(directory, { recursive: true, encoding: 'utf8' }).sort()) {
     const path = join(directory, file)
-    if (statSync(path).isFile()) hash.update(`${file}\n`).update(readFileSync(path))
+    if (!/\b(lock|reserve)$/.test(file) && statSync(path).isFile()) hash.update(`${file}\n`).update(readFileSync(path))
   }
   return hash.digest('hex')
+}
+
+/** `npm start` in the project, or `npm run dev`, as whoever is at its terminal. */
+function start(command: readonly string[] = ['start'], more = {}): Promise<Service> {
+  const child = spawn('npm', command, {
+    cwd: project,
+    env: env({ PORT: '0', ADMIN_PORT: '0', SHUTDOWN_GRACE_MS: '0', ...more }),
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  })
+  onTestFinished(() => {
+    if (child.exitCode === null && child.signalCode === null) process.kill(-(child.pid as number), 'SIGKILL')
+  })
+  return whenReady(child, 60_000)
+}
+
+async function send(service: Pick<Service, 'url'>, data: string): Promise<void> {
+  const headers = { 'content-type': 'application/json' }
+  const body = JSON.stringify({ type: 'order.paid', data })
+  const { status } = await fetch(`${service.url}/v1/events`, { method: 'POST', headers, body })
+  expect(status).toBe(202)
+}
+
+/** Lines in the files of the route `all`. */
+function delivered(): string[] {
+  const directory = join(project, 'data/delivered')
+  return readdirSync(directory).flatMap((file) => readFileSync(join(directory, file), 'utf8').trimEnd().split('\n'))
+}
+
+/** The package as a later version, with another format of offsets. */
+function packedNextVersion(): string {
+  const directory = join(work, 'next')
+  mkdirSync(directory)
+  execFileSync('tar', ['-xzf', millrace, '-C', directory])
+  makeNextVersion(join(directory, 'package'))
+  execFileSync('npm', ['pack', '--silent', '--pack-destination', work], { cwd: join(directory, 'package') })
+  return join(work, 'millrace-0.2.0.tgz')
 }
 
 test('a project is created, started, tested and synthesised, and no file of Millrace is changed', async () => {
@@ -71,28 +112,56 @@ test('a project is created, started, tested and synthesised, and no file of Mill
   const installed = join(project, 'node_modules/millrace')
   const before = digestOf(installed)
 
-  const child = spawn('npm', ['start'], {
-    cwd: project,
-    env: env({ PORT: '0', ADMIN_PORT: '0', SHUTDOWN_GRACE_MS: '0' }),
-    stdio: ['ignore', 'pipe', 'pipe'],
-    detached: true,
-  })
-  onTestFinished(() => void process.kill(-(child.pid as number), 'SIGKILL'))
-  const service = await timed('npm start, until it is ready', () => whenReady(child, 60_000))
-  await timed('an event, through the handler, to the sink of the project and to the file', async () => {
-    const headers = { 'content-type': 'application/json' }
-    const body = '{"type":"order.paid","data":1}'
-    const { status } = await fetch(`${service.url}/v1/events`, { method: 'POST', headers, body })
-    expect(status).toBe(202)
-    await until(() => /"type":"order\.paid".*"handledat":/.test(service.output()), 10_000, 'the event at the console')
-    const delivered = join(project, 'data/delivered/current.ndjson')
-    await until(() => readFileSync(delivered, 'utf8').includes('"handledat":'), 10_000, 'the event in the file')
-  })
+  const service = await timed('npm start, until it is ready', () => start())
+  await timed('an event, answered once it is durable', () => send(service, 'first'))
+  await timed('through the handler, to the sink of the project', () =>
+    until(() => /"handledat":.*"first"/.test(service.output()), 10_000, 'the event at the console'),
+  )
+  await timed('through the handler, to the file', () =>
+    until(() => delivered().some((line) => /"handledat":.*"first"/.test(line)), 10_000, 'the event in the file'),
+  )
+  expect(await service.stop()).toBe(0)
   await timed('npm test', async () => expect(await runs('npm', ['test'], project)).toMatch(/Tests .*\d+ passed/))
   await timed('npx cdktf synth', () => runs('npx', ['cdktf', 'synth'], project))
   const stacks = readdirSync(join(project, 'cdktf.out/stacks')).sort()
   expect(stacks).toEqual(['bootstrap', 'dev-foundation', 'dev-monitoring', 'dev-service'])
   expect(digestOf(installed)).toBe(before)
+})
+
+test('npm run dev starts again with the config file that is saved, which handler threads load, too', async () => {
+  const service = await start(['run', 'dev'], { HANDLER_THREADS: '1' })
+  const config = join(project, 'millrace.config.ts')
+  const before = readFileSync(config, 'utf8')
+  onTestFinished(() => writeFileSync(config, before))
+  writeFileSync(config, before.replace('{ ...event, handledat:', "{ ...event, edited: 'yes', handledat:"))
+  const addresses = () => [...service.output().matchAll(/send events to (http:\S+)\/v1\/events/g)].map(([, url]) => url)
+  await until(() => addresses().length === 2, 30_000, 'the second start')
+  await send({ url: addresses()[1] as string }, 'edited')
+  await until(() => delivered().some((line) => /"edited":"yes".*"edited"/.test(line)), 10_000, 'the event in the file')
+  await service.stop()
+})
+
+test('the project goes to a version with another format; the way back is refused before anything is written', async () => {
+  const install = (version: string) =>
+    runs('npm', ['install', '--no-audit', '--no-fund', `millrace@${version}`], project)
+  registry.add(packedNextVersion())
+  await timed('npm install millrace@latest', () => install('latest'))
+  const told = spawnSync('npx', ['millrace', 'upgrade', '--check'], { cwd: project, env: env(), encoding: 'utf8' })
+  expect([told.status, told.stdout.trimEnd().split('\n')]).toEqual([1, TOLD_OF_NEXT_VERSION])
+
+  const next = await timed('npm start of the new version, until it is ready', () => start())
+  await send(next, 'second')
+  await until(() => delivered().some((line) => line.includes('"second"')), 10_000, 'the event in the file')
+  expect(await next.stop()).toBe(0)
+  expect(delivered().filter((line) => line.includes('"first"'))).toHaveLength(1) // the offsets were read
+
+  await timed(`npm install millrace@${packageJson.version}`, () => install(packageJson.version))
+  const before = digestOf(join(project, 'data'))
+  for (const command of [['start'], ['exec', '--', 'millrace', 'config', '--check']]) {
+    const { status, stderr } = spawnSync('npm', command, { cwd: project, env: env(), encoding: 'utf8' })
+    expect([status, stderr]).toEqual([2, expect.stringMatching(/^millrace: a later version .*consumers\.json/m)])
+  }
+  expect(digestOf(join(project, 'data'))).toBe(before)
 })
 
 test('npm run deploy checks its arguments and the config before it starts anything', () => {
