@@ -85,14 +85,14 @@ program
 
 program
   .command('plan')
-  .description('what a load needs, and what that costs; in a clone of the repository')
+  .description('what a load needs, and what that costs; not in the image')
   .helpOption(false)
   .allowUnknownOption()
   .argument('[options...]', 'see: millrace plan --help')
   .action(async (options: string[]) => {
     // The planner is in infra/ with the stacks that it describes. The image has neither.
     if (!existsSync(PLANNER)) {
-      throw new MillraceError('CONFIG_INVALID', 'plan is not part of the image: run it in a clone, npx millrace plan')
+      throw new MillraceError('CONFIG_INVALID', 'plan is not part of the image: run it in a clone or a project')
     }
     const { planCommand } = await import(PLANNER.href)
     await planCommand(program).parseAsync(options, { from: 'user' })
