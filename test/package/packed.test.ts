@@ -1,8 +1,9 @@
 /** The npm packages as they are packed: what is in them, how large they are, and Millrace installed into an empty directory. */
-import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { mkdirSync, statSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
+import { nodeOf } from '../support/node-versions.ts'
 import { packed } from '../support/packed.ts'
 import { until, whenReady } from '../support/service.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
@@ -60,37 +61,28 @@ test('create-millrace depends on nothing, and its project on the versions that M
   expect(Object.values({ ...project.devDependencies, ...project.optionalDependencies })).not.toContain('*')
 })
 
-/** The first on the PATH of each major version. */
-function nodeOf(major: number): string | undefined {
-  const found = (process.env.PATH ?? '').split(delimiter).map((directory) => join(directory, 'node'))
-  return [process.execPath, ...found].find((path) => {
-    const { status, stdout } = spawnSync(path, ['--version'], { encoding: 'utf8' })
-    return status === 0 && stdout.startsWith(`v${major}.`)
-  })
-}
-
 for (const major of NODE_MAJORS) {
-  const node = nodeOf(major)
-  const leftOut = node === undefined && `left out: no node of version ${major} on the PATH`
-  test.skipIf(leftOut)(
-    `installed into an empty directory, npx millrace runs a config of the user's own with Node ${major}${leftOut ? ` (${leftOut})` : ''}`,
-    async () => {
-      const directory = temporaryDirectory()
-      // npx takes the first node of the PATH.
-      const bin = join(directory, 'bin')
-      mkdirSync(bin)
-      writeFileSync(join(bin, 'node'), `#!/bin/sh\nexec ${node} "$@"\n`, { mode: 0o755 })
-      const env = { HOME: process.env.HOME, PATH: `${bin}${delimiter}${process.env.PATH}` }
-      const project = join(directory, 'project')
-      mkdirSync(project)
-      writeFileSync(join(project, 'package.json'), '{"type":"module"}')
-      writeFileSync(
-        join(project, 'millrace.config.ts'),
-        `import { defineConfig, type Sink } from 'millrace'
+  test(`installed into an empty directory, npx millrace runs a config of the user's own with Node ${major}`, async ({
+    skip,
+  }) => {
+    const directory = temporaryDirectory()
+    const node = nodeOf(major, directory)
+    if (node === undefined) return skip(`no node of version ${major} on the PATH or at npm`)
+    // npx takes the first node of the PATH.
+    const bin = join(directory, 'bin')
+    mkdirSync(bin)
+    writeFileSync(join(bin, 'node'), `#!/bin/sh\nexec ${node} "$@"\n`, { mode: 0o755 })
+    const env = { HOME: process.env.HOME, PATH: `${bin}${delimiter}${process.env.PATH}` }
+    const project = join(directory, 'project')
+    mkdirSync(project)
+    writeFileSync(join(project, 'package.json'), '{"type":"module"}')
+    writeFileSync(
+      join(project, 'millrace.config.ts'),
+      `import { defineConfig, type Sink } from 'millrace'
 const sink: Sink = {
   concurrency: 1,
   maxBatchEvents: 10,
-  async write({ items }) { for (const { event } of items) console.error('got', event.id, event.seenby); return undefined },
+  async write({ items }) { for (const { event } of items) console.error('got', event.id, event.seenby, process.version); return undefined },
   async close() {},
 }
 export default defineConfig({
@@ -99,25 +91,24 @@ export default defineConfig({
   routes: [{ name: 'all', handlers: ['mark'], sink: 'own' }],
 })
 `,
-      )
-      const install = ['install', '--prefer-offline', '--no-audit', '--no-fund', millrace]
-      execFileSync('npm', install, { cwd: project, env, stdio: ['ignore', 'ignore', 'inherit'] })
-      const child = spawn('npx', ['millrace', 'serve'], {
-        cwd: project,
-        env: { ...env, PORT: '0', ADMIN_PORT: '0', SHUTDOWN_GRACE_MS: '0' },
-        stdio: ['ignore', 'pipe', 'pipe'],
-        detached: true,
-      })
-      onTestFinished(() => void process.kill(-(child.pid as number), 'SIGKILL'))
-      const service = await whenReady(child, 60_000)
-      const body = '{"id":"1","data":"Event 1"}'
-      const headers = { 'content-type': 'application/json' }
-      const { status } = await fetch(`${service.url}/v1/events`, { method: 'POST', headers, body })
-      expect(status).toBe(202)
-      await until(() => service.output().includes('got 1 mark'), 10_000, 'the event at the sink')
-      for (const page of ['/', '/page/uPlot.esm.js', '/metrics']) {
-        expect([page, (await fetch(service.adminUrl + page)).status]).toEqual([page, 200])
-      }
-    },
-  )
+    )
+    const install = ['install', '--prefer-offline', '--no-audit', '--no-fund', millrace]
+    execFileSync('npm', install, { cwd: project, env, stdio: ['ignore', 'ignore', 'inherit'] })
+    const child = spawn('npx', ['millrace', 'serve'], {
+      cwd: project,
+      env: { ...env, PORT: '0', ADMIN_PORT: '0', SHUTDOWN_GRACE_MS: '0' },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+    })
+    onTestFinished(() => void process.kill(-(child.pid as number), 'SIGKILL'))
+    const service = await whenReady(child, 60_000)
+    const body = '{"id":"1","data":"Event 1"}'
+    const headers = { 'content-type': 'application/json' }
+    const { status } = await fetch(`${service.url}/v1/events`, { method: 'POST', headers, body })
+    expect(status).toBe(202)
+    await until(() => service.output().includes(`got 1 mark v${major}.`), 10_000, 'the event at the sink')
+    for (const page of ['/', '/page/uPlot.esm.js', '/metrics']) {
+      expect([page, (await fetch(service.adminUrl + page)).status]).toEqual([page, 200])
+    }
+  })
 }
