@@ -15,6 +15,8 @@ import { CONTAINER_USER_ID } from '../../infra/constructs/log-volume.ts'
 import { buildBase, npmAccess, runtimeBase } from '../support/base-images.ts'
 import { type Architecture, Containers, missing, type Ran } from '../support/containers.ts'
 import { startLoad } from '../support/load.ts'
+import { packed } from '../support/packed.ts'
+import { buildProjectImage } from '../support/project-image.ts'
 import { deliveredIn, type Service, whenReady } from '../support/service.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
 
@@ -27,6 +29,7 @@ const baseOf = (architecture: Architecture) => `localhost/runtime:${architecture
 const buildBaseOf = (architecture: Architecture) => `localhost/build:${architecture}`
 const KEY = 'a-key-of-twenty-odd-letters'
 const MB = 1_000_000
+const BUILT_WITHIN_MS = 300_000
 /** The image has no rights, no network but its own loopback, and no place to write but /app/data. */
 const CONFINED = ['--read-only', '--read-only-tmpfs=false', '--cap-drop=all', '--security-opt=no-new-privileges']
 /** podman would have systemd run it; the tests run it themselves. */
@@ -35,6 +38,8 @@ const UNWATCHED = '--no-healthcheck'
 const reason = missing()
 if (reason !== undefined) console.error(`the image is not tested: ${reason}`)
 const report: string[] = []
+/** The npm package, for a project in a container. */
+const tarball = reason === undefined ? packed().millrace : ''
 let containers: Containers
 let names = 0
 
@@ -61,20 +66,25 @@ const filesOf = (image: string) => containers.look(image, (root) => walk(root))
 const pathsOf = async (image: string) => (await filesOf(image)).map(({ path }) => path)
 
 /** Starts the service and waits until it is ready; `run` runs something beside it, in the same container. */
-async function start(args: readonly string[]): Promise<Service & { run(...command: string[]): Promise<Ran> }> {
+async function start(
+  args: readonly string[],
+  image = imageOf(HERE),
+): Promise<Service & { run(...command: string[]): Promise<Ran> }> {
   const name = `test-${names++}`
   onTestFinished(() => void containers.must('podman', ['rm', '--force', '--ignore', '--volumes', '--time', '0', name]))
-  const child = containers.start([UNWATCHED, '--rm', '--name', name, ...CONFINED, ...args, imageOf(HERE)])
+  const child = containers.start([UNWATCHED, '--rm', '--name', name, ...CONFINED, ...args, image])
   const service = await whenReady(child)
   return { ...service, run: (...command) => containers.run('podman', ['exec', name, ...command]) }
 }
 
-/** Posts an event from inside; prints the status. */
+/** Posts an event from inside, with the key and the data that are its arguments; prints the status. */
 const POST = `fetch('http://127.0.0.1:3000/v1/events', {
   method: 'POST',
   headers: { 'content-type': 'application/json', ...(process.argv[1] && { authorization: 'Bearer ' + process.argv[1] }) },
-  body: JSON.stringify({ id: 1, data: 'Event 1' }),
+  body: JSON.stringify({ id: 1, data: process.argv[2] ?? 'Event 1' }),
 }).then(({ status }) => console.log(status))`
+
+const PRINT = `console.log(fs.readFileSync(process.argv[1], 'utf8'))`
 
 const SCRAPE = `http.get('http://127.0.0.1:9464/metrics', { headers: { host: 'app:9464' } }, ({ statusCode }) => {
   console.log(statusCode)
@@ -232,6 +242,25 @@ export default defineConfig({ handlers: { mine } })\n`
     expect((await shown()).slice(0, 2)).toEqual(['file         millrace.config.js', 'file         handlers: sample'])
     const mounted = await shown('--config', '/config/mine.ts')
     expect(mounted.slice(0, 2)).toEqual(['file         /config/mine.ts', 'file         handlers: mine'])
+  })
+
+  test('the Dockerfile of docs/image.md adds a config with packages of its own: an event goes through its handler to its sink', {
+    timeout: BUILT_WITHIN_MS,
+  }, async () => {
+    const [image, directory] = ['localhost/my-pipeline', temporaryDirectory()]
+    const [millrace, build] = [imageOf(HERE), buildBaseOf(HERE)]
+    await buildProjectImage(containers, { image, directory, millrace, build, architecture: HERE, tarball })
+    const service = await start(['--network=none', '--env', `API_KEYS=test:${KEY}`], image)
+    expect((await service.run('node', '-e', POST, KEY, '2 days')).stdout).toBe('202')
+    const lines = async () => (await service.run('node', '-e', PRINT, 'data/own-lines')).stdout
+    await expect.poll(lines, { timeout: 10_000 }).toContain('"tookms":172800000,"data":"2 days"')
+    expect(await service.stop()).toBe(0)
+
+    const before = new Set(await pathsOf(imageOf(HERE)))
+    const added = (await filesOf(image)).filter(({ path }) => !before.has(path))
+    expect(added.filter(({ path, uid }) => !/^\/app\/project(\/|$)/.test(path) || uid !== 0)).toEqual([])
+    const packages = added.flatMap(({ path }) => /\/project\/node_modules\/(.+)\/package\.json$/.exec(path)?.[1] ?? [])
+    expect(packages.sort()).toEqual(['ms', 'p-limit', 'yocto-queue'])
   })
 
   test('without an API key it refuses to start, with one line that says what to do', async () => {

@@ -57,10 +57,15 @@ export async function buildBase(
 /**
  * Arguments of `buildah build` so that npm reaches its registry during the build as it does outside: a secret and a
  * mount. Nothing of them stays in the image. npm selects packages for the given architecture.
+ * @param registry default: the registry in npm's configuration.
  */
-export async function npmAccess(containers: Containers, architecture: Architecture): Promise<string[]> {
+export async function npmAccess(
+  containers: Containers,
+  architecture: Architecture,
+  registry?: string,
+): Promise<string[]> {
   const setting = (name: string) => containers.must('npm', ['config', 'get', name])
-  const lines = [`registry=${await setting('registry')}`, 'os=linux', `cpu=${NPM_CPUS[architecture]}`]
+  const lines = [`registry=${registry ?? (await setting('registry'))}`, 'os=linux', `cpu=${NPM_CPUS[architecture]}`]
   const certificates = [await setting('cafile'), process.env.NODE_EXTRA_CA_CERTS].find(
     (path) => path !== undefined && path !== 'null',
   )
