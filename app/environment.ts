@@ -10,6 +10,7 @@ export const ALIAS_PREFIX = 'MILLRACE_'
 /** Variables of `millrace send`, and of the tests and benchmarks of the repository (CONTRIBUTING.md). */
 const OF_TOOLS: ReadonlySet<string> = new Set([
   'MILLRACE_KEY',
+  'MILLRACE_BENCH_BEFORE',
   'MILLRACE_BENCH_DIR',
   'MILLRACE_BENCH_ROUNDS',
   'MILLRACE_BENCH_SECONDS',

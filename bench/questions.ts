@@ -5,6 +5,7 @@ import { channelBench } from './channel.ts'
 import { clientBench } from './client.ts'
 import { cpu } from './cpu.ts'
 import { kafkaBench } from './kafka.ts'
+import { keysBench } from './keys.ts'
 import { latency } from './latency.ts'
 import { memory } from './memory.ts'
 import { metricsBench } from './metrics.ts'
@@ -40,4 +41,5 @@ export const BY_NAME: readonly Question[] = [
   s3Bench,
   capacityBench,
   clientBench,
+  keysBench,
 ]

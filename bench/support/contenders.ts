@@ -50,7 +50,7 @@ export function millrace(name: string, title: string, environment: Environment, 
  * What is compared with peers, which only store: the same work on both sides. The one place that says how delivery is
  * left out.
  */
-const STORE_ONLY = ['--config', fileURLToPath(new URL('./store-only.config.mjs', import.meta.url))]
+export const STORE_ONLY = ['--config', fileURLToPath(new URL('./store-only.config.mjs', import.meta.url))]
 export const MILLRACE = millrace('millrace', 'Millrace, storing', {}, STORE_ONLY)
 
 const WORKERS = 2

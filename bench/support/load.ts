@@ -7,15 +7,18 @@ export interface Payload {
   readonly contentType: string
   /** Events in it. */
   readonly events: number
+  /** Default: none is sent. */
+  readonly authorization?: string
 }
 
 export const JSON_TYPE = 'application/json'
 export const NDJSON_TYPE = 'application/x-ndjson'
 
 /** One POST to /v1/events as bytes. */
-export function requestOf({ body, contentType }: Omit<Payload, 'events'>): Buffer {
+export function requestOf({ body, contentType, authorization }: Omit<Payload, 'events'>): Buffer {
+  const credentials = authorization === undefined ? '' : `authorization: ${authorization}\r\n`
   return Buffer.from(
-    `POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-type: ${contentType}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+    `POST /v1/events HTTP/1.1\r\nhost: localhost\r\n${credentials}content-type: ${contentType}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
   )
 }
 

@@ -33,6 +33,10 @@ export function makeDirectory(): string {
   return mkdtempSync(join(DATA_DIRECTORY, 'run-'))
 }
 
+export function removeDirectory(directory: string): void {
+  rmSync(directory, { recursive: true, force: true, maxRetries: 3 })
+}
+
 /** What is left to do when the harness itself ends early. */
 const cleanUps = new Set<() => void>()
 
@@ -56,7 +60,7 @@ function watchExit(): void {
 /** Runs `use` in a new directory, which is gone afterwards. */
 export async function inDirectory<T>(use: (directory: string) => Promise<T>): Promise<T> {
   const directory = makeDirectory()
-  const remove = () => rmSync(directory, { recursive: true, force: true, maxRetries: 3 })
+  const remove = () => removeDirectory(directory)
   const removed = atExit(remove)
   try {
     return await use(directory)
