@@ -65,6 +65,15 @@ test('close leaves in the spool what was not answered in time: nothing is droppe
   expect(balance(second.client)).toEqual([11, 11])
 })
 
+test('files of a spool are for the eyes of their owner alone', async () => {
+  const directory = join(temporaryDirectory(), 'spool')
+  const { client } = startClient({ url: await nowhere(), store: openSpool({ directory }) })
+  client.track({ data: 'private' })
+  await until(() => bytesIn(directory) > 0, 5000, 'it is written')
+  const modes = readdirSync(directory).map((name) => statSync(join(directory, name)).mode & 0o777)
+  expect(new Set(modes)).toEqual(new Set([0o600]))
+})
+
 test('a line that a crash has cut off is left out, and all before it is sent', async () => {
   const directory = temporaryDirectory()
   const spool = openSpool({ directory })

@@ -3,11 +3,14 @@
  * libraries, or the example of their documentation.
  */
 import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import { sign as signGithub } from '@octokit/webhooks-methods'
 import { Webhook } from 'standardwebhooks'
 import Stripe from 'stripe'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import type { Hook } from '../../app/hooks/hook.ts'
 import { openHooks } from '../../app/hooks/secrets.ts'
 import { type Harness, raw, startHttp } from '../support/http.ts'
@@ -307,6 +310,23 @@ describe('a challenge', () => {
     expect([other.status, other.headers.get('webhook-allowed-origin')]).toEqual([403, null])
     const none = await ask({})
     expect([none.status, none.headers.get('allow')]).toEqual([204, 'OPTIONS, POST'])
+  })
+
+  test('calls no address that a sender names', async () => {
+    const http = await startHook(github, { allowedOrigins: ['*'] })
+    let calls = 0
+    const callback = createServer((_request, response) => {
+      calls += 1
+      response.end()
+    }).listen(0, '127.0.0.1')
+    onTestFinished(() => void callback.close())
+    await once(callback, 'listening')
+    const address = `http://127.0.0.1:${(callback.address() as AddressInfo).port}/`
+    const headers = { 'webhook-request-origin': 'events.example', 'webhook-request-callback': address }
+    expect((await fetch(`${http.url}/v1/hooks/it`, { method: 'OPTIONS', headers })).status).toBe(200)
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    expect(calls).toBe(0)
+    expect((await fetch(address)).status).toBe(200) // it could have been called
   })
 
   test('is told the quota as the rate, requests a minute', async () => {
