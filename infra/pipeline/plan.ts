@@ -61,7 +61,8 @@ export async function planEnvironment(environment: Environment, terraformVersion
 async function tryToPlan(stack: TerraformStack) {
   try {
     const changes = await stack.plan(PLAN_FILE)
-    const document = (await stack.show(PLAN_FILE)) as PlanDocument
+    // To show a plan starts the provider once more; of one that changes nothing, outputs included, there is nothing to show.
+    const document = changes ? ((await stack.show(PLAN_FILE)) as PlanDocument) : {}
     console.error(`── planned ${stack.name}`)
     return { changes, document }
   } catch (failure) {

@@ -6,6 +6,7 @@
  * what it was told (tasks do not run, alarms do not ring).
  */
 import { rmSync } from 'node:fs'
+import { stripVTControlCharacters } from 'node:util'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { archivedEvent } from '../support/archive.ts'
 import { type EmulatedAws, missing, type Ran, type Session, startEmulatedAws } from '../support/emulated-aws.ts'
@@ -49,6 +50,7 @@ function terraform(stack: string, ...args: string[]): Promise<Ran> {
 async function planned(stack: string): Promise<string[]> {
   const { code, output } = await terraform(stack, 'plan', '-input=false', '-detailed-exitcode', '-out=plan')
   expect([0, 2], `plan of ${stack}: ${output.slice(-2000)}`).toContain(code)
+  if (code === 0) return [] // to show a plan starts the provider once more
   const { stdout } = await terraform(stack, 'show', '-json', 'plan')
   const { resource_changes: changes = [] } = JSON.parse(stdout)
   return (changes as { address: string; mode: string; change: { actions: string[] } }[])
@@ -117,9 +119,8 @@ describe.skipIf(reason)(`deployed into an emulated AWS${reason ? ` (left out: ${
     edit(project, [['budgetUsdPerMonth: 150', 'budgetUsdPerMonth: 175']])
     const output = await succeed('plan', 'dev', '--skip-provider-lock')
     expect(output).toMatch(/dev-monitoring\s+Plan: 0 to add, 1 to change, 0 to destroy/)
-    const changes = []
-    for (const part of STACKS) changes.push(...(await planned(`dev-${part}`)))
-    expect(changes).toEqual(['update aws_budgets_budget.budget'])
+    const changes = stripVTControlCharacters(output).matchAll(/# (\S+) .*(?:will|must) be (\w+)/g)
+    expect([...changes].map(([, address, what]) => `${address} ${what}`)).toEqual(['aws_budgets_budget.budget updated'])
   })
 
   test('a release whose tasks never start is rolled back, and applying it says so and fails', async () => {

@@ -206,7 +206,9 @@ function run(directory: string, command: string, args: string[], environment: No
 function findMirror(): { directory: string; version: string } | undefined {
   const given = process.env.TF_CLI_CONFIG_FILE
   if (given !== undefined && existsSync(given)) return undefined
-  const { stdout } = spawnSync('find', ['/', '-type', 'd', '-path', `*${PROVIDER}`, '-not', '-path', '/proc/*'], {
+  // Most of a machine that builds this is node_modules.
+  const elsewhere = ['(', '-name', 'node_modules', '-o', '-name', '.git', '-o', '-path', '/proc', ')', '-prune']
+  const { stdout } = spawnSync('find', ['/', ...elsewhere, '-o', '-type', 'd', '-path', `*${PROVIDER}`, '-print'], {
     encoding: 'utf8',
   })
   for (const path of stdout.split('\n').filter((line) => line !== '')) {
