@@ -1,6 +1,9 @@
 /**
- * Compares ways to write a batch of events into the sink's table in PostgreSQL so that a repeat inserts nothing: one
- * JSON array (as the sink does), one array for each column, and COPY into a temporary table.
+ * Compares ways to write a batch of events into the sink's table in PostgreSQL. With each, a repeat inserts nothing:
+ *
+ * - one JSON array, as the sink does,
+ * - one array for each column,
+ * - COPY into a temporary table.
  */
 import { once } from 'node:events'
 import pg from 'pg'

@@ -80,7 +80,7 @@ export function requireReleased({ name, image, domain }: Environment): void {
         'then write its digest (docs/runbooks/deploy.md)',
     )
   }
-  // Nobody can own it: https://www.rfc-editor.org/rfc/rfc2606#section-3
+  // Reserved, so it cannot be registered: https://www.rfc-editor.org/rfc/rfc2606#section-3
   if (domain !== undefined && /(^|\.)example\.(com|net|org)$/.test(domain.name)) {
     throw new ConfigError(`infra/config.ts: ${name}.domain is still a placeholder: write yours, and the id of its zone`)
   }

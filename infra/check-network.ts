@@ -1,4 +1,4 @@
-/** Checks the network of an environment, and brokers that are there. */
+/** Checks the network of an environment, and existing brokers. */
 import { checkDestination } from './check-service.ts'
 import { parseCidr } from './cidr.ts'
 import { fail, show } from './config-error.ts'

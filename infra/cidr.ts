@@ -9,7 +9,7 @@ export interface CidrRange {
   readonly bits: number
 }
 
-/** An IPv4 network, or undefined when it is none or its host part is not zero. */
+/** An IPv4 network; undefined when the text is invalid or its host part is not zero. */
 export function parseCidr(text: string): CidrRange | undefined {
   const [, address = '', length] = /^(\d+\.\d+\.\d+\.\d+)\/(\d+)$/.exec(text ?? '') ?? []
   const octets = address.split('.').map(Number)

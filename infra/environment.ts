@@ -48,7 +48,7 @@ export interface Account {
   readonly awsProviderVersion: string
 }
 
-/** An account besides the one above: it has a bootstrap of its own, and runs images of the repository of the one above. */
+/** Another account: it has its own bootstrap, and runs images from the repository of the account above. */
 export interface OtherAccount extends Pick<Account, 'id' | 'region' | 'quotas' | 'bootstrapState'> {
   /** As `github.oidcProvider`. */
   readonly oidcProvider?: 'make' | 'existing'
@@ -84,7 +84,7 @@ export interface KafkaSize {
   readonly plannedMibps: number
 }
 
-/** Brokers that are there. */
+/** Existing brokers. */
 export interface ExistingKafka {
   /** `host:port` of some brokers, all on one port. */
   readonly brokers: readonly string[]
@@ -94,7 +94,7 @@ export interface ExistingKafka {
   readonly at: Destination
   /** For `msk-iam`: ARN of the cluster. */
   readonly clusterArn?: string
-  /** The service makes its topics, with KAFKA_PARTITIONS and so on of `variables`. Default: false, they are there. */
+  /** Whether the service creates its topics, with KAFKA_PARTITIONS etc. of `variables`. Default: false, they exist. */
   readonly createTopics?: boolean
 }
 
@@ -186,7 +186,7 @@ export interface Environment {
   readonly spotShare: number
   /** `all` for `single`, and to drain its log; `ingest` and `deliver` for `scaled`. */
   readonly tasks: { readonly all?: Tasks; readonly ingest?: Tasks; readonly deliver?: Tasks }
-  /** For `scaled`: three brokers of Amazon MSK that are made, or brokers that are there. */
+  /** For `scaled`: three new brokers of Amazon MSK, or existing brokers. */
   readonly kafka?: KafkaSize | ExistingKafka
   /**
    * For `scaled` that was `single`: what becomes of the log of the single task. A deployment each, in this order

@@ -32,13 +32,13 @@ export function kafkaVariables(
     ...(brokers !== undefined && { KAFKA_BROKERS: brokers }),
     KAFKA_AUTH: auth,
     ...(auth === 'msk-iam' && { KAFKA_AWS_REGION: region }),
-    // In a cluster that is made nobody else has a way to the brokers.
+    // In a new cluster, nothing else can reach the brokers.
     KAFKA_CREATE_TOPICS: String(existing ? (existing.createTopics ?? false) : true),
     ...(size && { KAFKA_RETENTION_MS: String(retentionSeconds(size) * 1000) }),
   }
 }
 
-/** The way to brokers that are there. */
+/** How to reach existing brokers. */
 export function kafkaEgress(environment: Environment): readonly Egress[] {
   const existing = existingKafka(environment)
   return existing ? [{ what: 'kafka', to: existing.at, port: brokerPort(existing) }] : []

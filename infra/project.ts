@@ -1,4 +1,4 @@
-/** The `infra/config.ts` of the project that a command runs in: the one of this repository, or of whoever installed the package. */
+/** The `infra/config.ts` of the current project: this repository, or a project that has installed the package. */
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'

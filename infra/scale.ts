@@ -21,7 +21,7 @@ export const BROKERS = 3
 
 /** Percent of a broker's disk: from here on it grows. Growing takes hours, and comes at most every six. */
 export const GROW_DISK_PERCENT = 50
-/** Somebody hears of it: it did not grow in time, or has its most. */
+/** An alarm reports it: the service did not grow in time, or is at its maximum. */
 export const DISK_ALARM_PERCENT = 60
 
 const DEFAULT_GROWTH = 4

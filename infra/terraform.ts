@@ -21,7 +21,7 @@ const BINARY = process.env.TERRAFORM_BINARY_NAME || 'terraform'
  */
 const LEAST_VERSION = [1, 11] as const
 
-/** The version on the PATH; throws if there is none, or one that is too old. */
+/** The version on the PATH; throws if Terraform is missing or too old. */
 export function requireTerraform(): string {
   const { status, stdout } = spawnSync(BINARY, ['version', '-json'], { encoding: 'utf8' })
   if (status !== 0) {
@@ -35,7 +35,7 @@ export function requireTerraform(): string {
   return version
 }
 
-/** Writes `cdktf.out` anew, as cdktf would. */
+/** Writes `cdktf.out` again, as cdktf would. */
 export function synthesiseStacks(): void {
   rmSync(join(OUT, 'manifest.json'), { force: true })
   const { status, stderr } = spawnSync(process.execPath, ['infra/main.ts'], { encoding: 'utf8' })
@@ -48,7 +48,7 @@ export function dependenciesOf(stack: string): readonly string[] {
   return stacks[stack].dependencies
 }
 
-/** Somebody else may be planning: not a reason to fail. */
+/** How long to wait for the lock: another plan may be running, which is no reason to fail. */
 const LOCK_TIMEOUT = '-lock-timeout=60s'
 
 export class TerraformStack {

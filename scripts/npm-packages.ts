@@ -1,7 +1,7 @@
 /**
- * `npm run npm-packages`: the two npm packages of the release, `dist/millrace-<version>.tgz` and `dist/create-millrace-<version>.tgz`.
- * `npm publish dist/<file>` is what the release workflow does with them. Why they are packed from directories that are made, not
- * from the clone: docs/decisions/0037-package.md.
+ * `npm run npm-packages`: the two npm packages of the release, `dist/millrace-<version>.tgz` and
+ * `dist/create-millrace-<version>.tgz`. `npm publish dist/<file>` is what the release workflow does with them. Why they
+ * are packed from directories that are made, not from the clone: docs/decisions/0037-package.md.
  */
 import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -11,7 +11,7 @@ import { join, resolve } from 'node:path'
 
 const PROJECT = resolve(import.meta.dirname, '..')
 const CREATE = join(PROJECT, 'create-millrace')
-/** What the stacks are made with: whoever deploys nothing need not install it. */
+/** Dependencies of the stacks: users who do not deploy need not install them. */
 const PEERS = ['@cdktf/provider-aws', 'cdktf', 'constructs', 'yaml']
 /** What only the clone needs. */
 const OF_THE_CLONE = ['private', 'scripts', 'optionalDependencies', 'devDependencies', 'allowScripts']
@@ -40,7 +40,7 @@ function millrace(directory: string): string {
   for (const script of ['build', 'declarations']) {
     execFileSync(process.execPath, [join(PROJECT, `scripts/${script}.ts`), directory, '--npm'])
   }
-  rmSync(join(directory, '.made-of')) // for the next build, and there is none
+  rmSync(join(directory, '.made-of')) // needed only for a later build
   for (const file of ['LICENSE', 'README.md']) cpSync(join(PROJECT, file), join(directory, file))
   const built = manifest(directory)
   const versions = built.devDependencies as Versions

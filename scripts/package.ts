@@ -1,6 +1,6 @@
 /**
- * `npm run package`: the release as one archive, `dist/millrace-<version>.tar.gz`, with its `.sha256` beside it. The service with what it
- * needs in production, for any Linux with Node 22.22 or later; the same files give the same bytes.
+ * `npm run package`: the release as one archive, `dist/millrace-<version>.tar.gz`, with its `.sha256` beside it. The
+ * service with what it needs in production, for any Linux with Node 22.22 or later; the same files give the same bytes.
  */
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -22,7 +22,7 @@ try {
   for (const file of FILES) cpSync(join(PROJECT, file), join(root, file))
   execFileSync(process.execPath, [join(PROJECT, 'scripts/build.ts'), root])
   execFileSync(process.execPath, [join(PROJECT, 'scripts/declarations.ts'), root])
-  rmSync(join(root, '.made-of')) // for the next build, and there is none
+  rmSync(join(root, '.made-of')) // needed only for a later build
   console.error('2 of 3: install what production needs')
   // The optional dependency is Node itself, which comes with the machine. Nothing that is installed needs a script.
   const install = ['ci', '--omit=dev', '--omit=optional', '--ignore-scripts', '--no-audit', '--no-fund']

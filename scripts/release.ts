@@ -10,7 +10,7 @@ import { appendFileSync, readFileSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 
 const PROJECT = resolve(import.meta.dirname, '..')
-/** A version with its date, as Keep a Changelog has them; `[Unreleased]` is none. */
+/** A heading with version and date, as in Keep a Changelog; not `[Unreleased]`. */
 const VERSION_HEADING = /^## \[(\d+\.\d+\.\d+)\] - \d{4}-\d{2}-\d{2}$/m
 
 export class ReleaseError extends Error {}

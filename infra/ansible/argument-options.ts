@@ -2,7 +2,7 @@
 import { VARIABLES } from '../../app/config.ts'
 import type { Variable } from '../../app/variable.ts'
 
-/** The role sets these itself, from variables of its own. */
+/** The role sets these itself, from its own variables. */
 const OF_THE_ROLE = ['DATA_DIR', 'API_KEYS', 'API_KEYS_FILE']
 const INDENT = ' '.repeat(10)
 

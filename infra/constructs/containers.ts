@@ -27,7 +27,7 @@ export interface ContainersOptions {
 /** The AWS Distro for OpenTelemetry, by exact version. */
 const COLLECTOR_IMAGE = 'public.ecr.aws/aws-observability/aws-otel-collector:v0.43.3'
 const COLLECTOR_MEMORY_MIB = 256
-/** Of the task's; the app has all others. Without shares of its own the collector could take those of the app. */
+/** Share of the task's CPU; the app has the rest. Without its own share, the collector could use that of the app. */
 const COLLECTOR_CPU = 64
 /** ECS restarts a container that has run for so long, and no sooner. */
 const RESTART_AFTER_SECONDS = 60

@@ -16,7 +16,7 @@ export interface FirewallOptions {
 /** Groups of AWS in the order they are asked; `count`: rules that would refuse what we are made for. */
 const MANAGED: readonly { readonly group: string; readonly count?: readonly string[] }[] = [
   { group: 'AWSManagedRulesAmazonIpReputationList' },
-  // One event with such a text, from whoever collects attacks, must not cost the others in its request.
+  // One event with such a text (for example from a system that collects attacks) must not block its whole request.
   { group: 'AWSManagedRulesKnownBadInputsRuleSet', count: ['Log4JRCE_BODY', 'JavaDeserializationRCE_BODY'] },
   // Bulk bodies are larger than 8 KiB; events may hold text that looks like a script; machines send without a user agent.
   {

@@ -106,7 +106,7 @@ export function boundedRoleStatements(
   ]
 }
 
-/** Nothing of the pipeline itself: whoever applies becomes no other role, and changes no limit, least of all its own. */
+/** Protects the pipeline itself: the apply role cannot assume another role, nor change any limit, also its own. */
 export function pipelineStatements(
   account: Account,
   environments: readonly Environment['name'][],

@@ -1,4 +1,4 @@
-/** A bucket nobody else gets at: encrypted, versioned, no public access, TLS only, old versions and uploads cleaned up. */
+/** A private bucket: encrypted, versioned, no public access, TLS only, old versions and uploads cleaned up. */
 import { S3Bucket } from '@cdktf/provider-aws/lib/s3-bucket/index.js'
 import {
   S3BucketLifecycleConfiguration,

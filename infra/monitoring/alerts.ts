@@ -1,5 +1,5 @@
 /**
- * The alerts. `page` wakes somebody: users are affected or will be within the hour. `ticket` waits for the morning.
+ * The alerts. `page` wakes an operator: users are affected or will be within the hour. `ticket` waits for the morning.
  * What each means and what to do is in docs/runbooks.
  *
  * A condition keeps the value it looks at beside the comparison, so that a test can ask a running Prometheus for it.

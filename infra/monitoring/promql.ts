@@ -10,7 +10,7 @@ import {
   type RUNTIME_METRICS,
 } from '../../app/observability/metrics-contract.ts'
 
-/** The scrape job; whoever scrapes (Prometheus here, a collector in the cloud) has to use this name. */
+/** The scrape job. Every scraper (Prometheus locally, a collector in the cloud) must use this name. */
 export const JOB = 'millrace'
 
 type LabelOf<K extends keyof typeof METRICS> = (typeof METRICS)[K]['labels'][number]

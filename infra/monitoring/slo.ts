@@ -55,7 +55,7 @@ export interface Slo {
   badRequests?(window: Window): string
 }
 
-/** Fewer bad requests than that in the long window wake nobody, whatever their share of hardly any traffic is. */
+/** Fewer bad requests than this in the long window cause no page, even if they are a large share of little traffic. */
 export const MIN_BAD_REQUESTS = 10
 
 /** A rate over five minutes is recorded, and added up over the longest window: to read three days of every series costs more. */
@@ -94,7 +94,7 @@ const refused = counted(
   'requests_refused',
   select('requests_refused_total', { reason: `~${serviceReasons.join('|')}` }),
 )
-// A group of rules reads what it has recorded itself, so each has this one under a name of its own.
+// A group of rules reads only what it has recorded itself, so each group records this under its own name.
 const accepted = counted('requests_accepted', selectHistogram('write_duration_seconds', 'count'))
 const writes = counted('writes', selectHistogram('write_duration_seconds', 'count'))
 const withinLimit = counted(

@@ -1,4 +1,4 @@
-/** Compares what is deployed with the code: a plan that nobody saves. An environment that was never deployed has no drift. */
+/** Compares the deployed state with the code: a plan that is not saved. A new environment has no drift. */
 import type { Environment } from '../environment.ts'
 import { stackNames } from '../names.ts'
 import { TerraformStack } from '../terraform.ts'

@@ -92,7 +92,7 @@ async function apply(name: string, id: string): Promise<void> {
   const environment = findEnvironment(environments, name)
   requireAccount(account, environment)
   requireReleased(environment)
-  // Who applies by hand has credentials of their own. A workflow has them because somebody approved: see that it was so.
+  // A person who applies by hand has their own credentials. A workflow has them only after an approval: check that.
   if (process.env.GITHUB_ACTIONS === 'true') await new Github().requireApproval(name)
   const { terraformVersion } = prepare([name])
   try {

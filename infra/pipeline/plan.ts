@@ -35,7 +35,7 @@ export async function planEnvironment(environment: Environment, terraformVersion
     ),
   )
 
-  /** Stacks whose outputs do not exist yet, or will be others: whoever reads one of them cannot be planned either. */
+  /** Stacks whose outputs do not exist yet, or will change: a stack that reads one of them cannot be planned either. */
   const moving = new Set(stacks.map(({ name }) => name).filter((name) => !states.has(name)))
   const documents = new Map<string, PlanDocument>()
   const planned = stacks.map((stack, at): PlannedStack => {

@@ -28,7 +28,7 @@ export function planMachine(load: Load): Machine {
     { name: 'CPU of the event loop', used: eventsPerSecond * coreSeconds, allowed: use, unit: 'of a core' },
     {
       name: 'storage throughput',
-      used: (1 + sinks) * written, // the file sink writes each event once more
+      used: (1 + sinks) * written, // the file sink writes each event again
       allowed: use * figure('machineStorageMibps'),
       unit: 'MiB/s',
     },

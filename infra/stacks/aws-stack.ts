@@ -37,7 +37,7 @@ export abstract class AwsStack extends TerraformStack {
       kmsKeyId: `arn:aws:kms:${account.stateRegion}:${account.id}:${STATE_KEY_ALIAS}`,
       ...(emulated() && { skipCredentialsValidation: true, skipMetadataApiCheck: true, usePathStyle: true }),
     })
-    // The S3 backend locks with a file of its own since Terraform 1.10; cdktf has no option for it.
+    // Since Terraform 1.10, the S3 backend can lock with a file. cdktf has no option for that.
     this.addOverride('terraform.backend.s3.use_lockfile', true)
   }
 

@@ -14,7 +14,7 @@ import { keyPolicy, policy } from '../policy.ts'
 import { AwsStack, STATE_KEY_ALIAS } from './aws-stack.ts'
 
 const UNTAGGED_IMAGES_DAYS = 14
-/** A plan that nobody approved in that time is of no use: the world moved. */
+/** A plan that was not approved within this time is out of date. */
 const SAVED_PLANS_DAYS = 14
 
 export class Bootstrap extends AwsStack {

@@ -4,7 +4,7 @@
  *     write, truncate ─▶ what reads see ─(the sync in a write, or fdatasync)─▶ durable
  *     create, rename, remove ─▶ names that are seen ─(fsync of the directory)─▶ durable
  *
- * A crash keeps durable data. For everything else, the seed decides, in any combination: each write is kept completely,
+ * A crash keeps durable data. For everything else, the seed decides, in any combination. Each write is kept completely,
  * in part, as zeros or not at all, and each name is as before or as after. A failed sync makes the same choice and
  * marks the rest as clean, as Linux does: reads still see it, and the next sync succeeds without writing it.
  */
