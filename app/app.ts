@@ -198,7 +198,7 @@ function observe(
     onSync: (durationMs, groupEvents) => metrics.synced(durationMs, groupEvents),
     onDamage: (damage) => {
       metrics.damaged()
-      logger.warn({ damage }, 'the log is damaged here, and what is behind it is read: damage.reason says why')
+      logger.warn({ damage }, 'the log is damaged here, reading continues after the damage: see damage.reason')
     },
     onWarning: (message) => logger.warn(message),
     onFailure: (error) => {
@@ -230,7 +230,7 @@ async function startDelivering(
   const thread = config.DELIVERY_THREAD ? await startDeliveryThread(config, file, routes, log, observer) : undefined
   const deliveries = thread?.deliveries ?? (await startDeliveries(routes, log, observer))
   for (const name of log.idleConsumers) {
-    observer.onWarning(`sink ${name} is not used: what it has not taken may be deleted`)
+    observer.onWarning(`sink ${name} is not used: events that it has not delivered may be deleted`)
   }
   return { deliveries, ...(thread && { thread }) }
 }

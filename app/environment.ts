@@ -98,7 +98,7 @@ export function nearMissesOf(environment: NodeJS.ProcessEnv, known: readonly str
     if (name.length < MIN_LETTERS || isOurs.has(name) || OF_OTHERS.has(name) || name.startsWith(ALIAS_PREFIX)) return []
     const near = nearestName(name, names)
     if (near === undefined || settingOf(environment, near).text !== undefined) return []
-    return [`${name} is set, and is no variable of Millrace: did you mean ${near}?`]
+    return [`${name} is set, but is not a variable of Millrace: did you mean ${near}?`]
   })
 }
 

@@ -63,7 +63,7 @@ export async function serve(
     async ({ err, signal }) => {
       isStopping = true
       if (err) logger.fatal({ err }, 'unexpected error: stopping')
-      logger.info(`${stopSignal ?? signal ?? 'failure'}: taking no more events, finishing what is begun`)
+      logger.info(`${stopSignal ?? signal ?? 'failure'}: accepting no more events, finishing work in progress`)
       // If the start fails, it reports the reason and ends the process.
       const app = err ? await settledNow(starting) : await starting
       if (app === undefined) process.exit(err ? 1 : 0)
@@ -71,7 +71,7 @@ export async function serve(
       const graceMs = (stopSignal ?? signal) === 'SIGTERM' ? config.SHUTDOWN_GRACE_MS : 0
       // A failed log cannot record deliveries, so the next start would repeat them: do not drain.
       const finished = await app.close(graceMs, failed && 0)
-      if (!finished) logger.error('stopped with work begun and not finished: it is tried again at the next start')
+      if (!finished) logger.error('stopped with unfinished work: the next start tries it again')
       const exitCode = finished && !failed && !err ? 0 : 1
       logger.info(`stopped, exit code ${exitCode}`)
       process.exit(exitCode)
@@ -88,7 +88,7 @@ export async function serve(
     },
     onReload: () => {
       logger.info('SIGHUP: there is no terminal, so the service goes on; SIGTERM stops it')
-      if (running?.reload() === false) logger.info('SIGHUP: certificate and keys are what they were')
+      if (running?.reload() === false) logger.info('SIGHUP: certificate and keys are unchanged')
     },
   })
 

@@ -85,7 +85,7 @@ describe('a name one or two letters off a known one is a warning', () => {
     ['FILE_SINK_DIRS', 'FILE_SINK_DIR'],
   ])('%s: %s', (name, right) => {
     expect(nearMisses({ [name]: 'x' })).toEqual([
-      `${name} is set, and is no variable of Millrace: did you mean ${right}?`,
+      `${name} is set, but is not a variable of Millrace: did you mean ${right}?`,
     ])
   })
 

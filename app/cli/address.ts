@@ -53,7 +53,7 @@ export function notOurs(url: URL, response: Response, text: string): string {
   const location = response.headers.get('location')
   const where = location === null ? '' : ` and sends on to ${location}`
   const begins = text.trim() === '' ? '' : `, beginning ${JSON.stringify(text.trim().slice(0, MAX_SHOWN_CHARACTERS))}`
-  return printable(`${addressOf(url)} is no Millrace: it answered ${response.status} ${type}${where}${begins}`)
+  return printable(`${addressOf(url)} is not a Millrace: it answered ${response.status} ${type}${where}${begins}`)
 }
 
 /** The URL without its query, which may hold a secret. */

@@ -99,7 +99,7 @@ async function sinksOnDisk({ dataDirectory, sink }: ListOptions): Promise<string
     if (systemCode(error) !== 'ENOENT') throw unreadable(root, error, fix)
     await listDirectory(dataDirectory, fix)
     await requireLog(join(dataDirectory, 'log')).catch(() => {
-      throw new MillraceError('DATA_DIR_UNUSABLE', `${dataDirectory} is no data directory of Millrace: ${fix}`)
+      throw new MillraceError('DATA_DIR_UNUSABLE', `${dataDirectory} is not a data directory of Millrace: ${fix}`)
     })
     return []
   })

@@ -48,7 +48,7 @@ export function eventOfHook(
     ...(!isData && { data_base64: body.toString('base64') }),
   }
   const events = readEvents(writeEvent(event, isData ? body : undefined), 'one', 'lenient', wanted)
-  if (events === undefined) throw new Error('an event that was put together is no JSON')
+  if (events === undefined) throw new Error('the assembled event is not JSON')
   const [fault] = events.rejected
   if (fault) throw new Refusal('NO_VALID_EVENT', `event 0: ${fault.reason}`, events.rejected)
   return events

@@ -69,7 +69,7 @@ function timestampOf({ scheme, toleranceSeconds }: Signed, headers: IncomingHttp
   const { header = '', prefix, unit = 's' } = scheme.timestamp ?? {}
   const separator = header === scheme.header ? scheme.separator : undefined
   const [text = ''] = itemsOf(headers, header, separator, prefix)
-  if (!TIMESTAMP.test(text)) throw invalid(`the timestamp in ${header} is no whole number of ${unit} since 1970`)
+  if (!TIMESTAMP.test(text)) throw invalid(`the timestamp in ${header} is not a whole number of ${unit} since 1970`)
   const ms = Number(text) * (unit === 's' ? 1000 : 1)
   const apartSeconds = Math.abs(nowMs - ms) / 1000
   if (apartSeconds > toleranceSeconds) {

@@ -60,7 +60,7 @@ export function readKeys(inline: readonly string[], path: string): Map<string, A
     const publicKey = certificate === undefined && key.startsWith(PUBLIC_PREFIX) ? parsePublic(words, fail) : undefined
     const scope = parseScope(publicKey ? words.filter((word) => !PUBLIC_WORD.test(word)) : words)
     if (scope === undefined) {
-      throw fail('behind the key stand at most 100 words, each type=PATTERN or source=PATTERN')
+      throw fail('after the key, at most 100 words are allowed, each type=PATTERN or source=PATTERN')
     }
     if (publicKey && scope.types.length === 0) {
       throw fail('a key that begins with pk_ is public: say with type=PATTERN which events it may send')

@@ -60,7 +60,7 @@ export function readBinaryMode(body: Buffer, mediaType: MediaType, headers: Head
     }
   }
   const read = readEvents(writeEvent(event, data), 'one', 'strict', wanted)
-  if (read === undefined) throw new Error('an event that was put together is no JSON')
+  if (read === undefined) throw new Error('the assembled event is not JSON')
   return read
 }
 

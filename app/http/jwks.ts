@@ -91,14 +91,14 @@ export class KeySet {
     try {
       const find = createLocalJWKSet(await fetchKeys(this.#url))
       this.#keys = { find, fetchedAtMs: performance.now() }
-      if (this.#isFailing) this.#logger.info('AUTH_JWKS_URL: the keys of the issuer are there again')
+      if (this.#isFailing) this.#logger.info('AUTH_JWKS_URL: the keys of the issuer are available again')
       this.#isFailing = false
     } catch (error) {
       if (this.#isFailing) return // already logged
       this.#isFailing = true
       const consequence = this.#keys
         ? 'those from before are used for up to a day'
-        : 'tokens are refused until they are there'
+        : 'tokens are refused until keys are available'
       this.#logger.warn(`AUTH_JWKS_URL: cannot fetch the keys of the issuer (${causeOf(error)}); ${consequence}`)
     }
   }
@@ -119,7 +119,7 @@ async function fetchKeys(url: string): Promise<JSONWebKeySet> {
   if (!response.ok) throw new Error(`it answered ${response.status}`)
   const set: JSONWebKeySet = JSON.parse(Buffer.concat(chunks).toString())
   const count = Array.isArray(set?.keys) ? set.keys.length : 0
-  if (count === 0 || count > MAX_KEYS) throw new Error(`it answered ${count} keys, and not 1 to ${MAX_KEYS}`)
+  if (count === 0 || count > MAX_KEYS) throw new Error(`it answered ${count} keys, but needs 1 to ${MAX_KEYS}`)
   return set
 }
 

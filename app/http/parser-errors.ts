@@ -71,7 +71,7 @@ export function answerExpectations(server: Server, maxBodyBytes: number, refused
   })
   server.on('connect', (_request: IncomingMessage, socket: Socket) => {
     socket.on('error', () => socket.destroy()) // Node has removed its own listener
-    const problem = new MillraceError('METHOD_NOT_ALLOWED', 'this is no proxy: send events to POST /v1/events')
+    const problem = new MillraceError('METHOD_NOT_ALLOWED', 'this is not a proxy: send events to POST /v1/events')
     answerLast(socket, problem, refused)
   })
 }

@@ -84,7 +84,7 @@ function readPem(variable: string, path: string): string {
     throw invalid(variable, `cannot read ${path} (${messageOf(error)})`)
   }
   if (text.includes('-----BEGIN ')) return text
-  throw invalid(variable, `${path} is no PEM file: it has no line "-----BEGIN …"`)
+  throw invalid(variable, `${path} is not a PEM file: it has no line "-----BEGIN …"`)
 }
 
 function readBounded(path: string): string {
@@ -102,7 +102,7 @@ function certificatesOf(variable: string, pem: string): [X509Certificate, ...X50
   const begun = pem.split('-----BEGIN CERTIFICATE-----').length - 1
   const whole = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []
   if (whole.length < begun)
-    throw invalid(variable, `certificate ${whole.length + 1} is cut short: is it still written?`)
+    throw invalid(variable, `certificate ${whole.length + 1} is cut short: is it still being written?`)
   const certificates = whole.map((text, at) => {
     try {
       return new X509Certificate(text)

@@ -82,15 +82,15 @@ function problemOf(error: unknown): string {
   if (error instanceof errors.JWTClaimValidationFailed) {
     const known: Readonly<Record<string, string>> = {
       aud: 'is for another audience: get one for AUTH_AUDIENCE of this service',
-      iss: 'is of another issuer: get one of AUTH_ISSUER of this service',
+      iss: 'is from another issuer: get one from AUTH_ISSUER of this service',
       nbf: 'is not valid yet: send it later, or look at the clocks',
       exp: 'needs a claim exp, a number of seconds since 1970',
     }
     return known[error.claim] ?? 'has a claim that is not valid'
   }
   if (error instanceof errors.JOSEAlgNotAllowed)
-    return `has an algorithm that is not taken: use one of ${ALGORITHMS.join(', ')}`
+    return `has an algorithm that is not accepted: use one of ${ALGORITHMS.join(', ')}`
   if (error instanceof errors.JWKSNoMatchingKey) return 'is signed with a key that its issuer does not publish'
   if (error instanceof errors.JWSSignatureVerificationFailed) return 'has a signature that does not fit it'
-  return 'is no JWT that can be checked: send it as its issuer made it'
+  return 'is not a valid JWT: send it as its issuer made it'
 }

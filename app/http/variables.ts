@@ -121,7 +121,7 @@ export function checkHttp(
   }
   if (config.STAMP_CLIENT !== 'none' && !knowsClients) {
     const ways = 'API_KEYS, API_KEYS_FILE, AUTH_JWKS_URL or TLS_CLIENT_CA_FILE'
-    throw invalid('STAMP_CLIENT', `nobody says who they are: set ${ways}`)
+    throw invalid('STAMP_CLIENT', `clients have no name: set ${ways}`)
   }
   checkCertificates(config, apiKeys)
   checkTrustedProxies(config.TRUSTED_PROXIES)
@@ -134,10 +134,7 @@ export function checkHttp(
     }
   }
   if (config.CHANNEL_CAPACITY_EVENTS < config.WORKERS) {
-    throw invalid(
-      'CHANNEL_CAPACITY_EVENTS',
-      `${config.CHANNEL_CAPACITY_EVENTS} are less than WORKERS=${config.WORKERS}`,
-    )
+    throw invalid('CHANNEL_CAPACITY_EVENTS', `${config.CHANNEL_CAPACITY_EVENTS} is less than WORKERS=${config.WORKERS}`)
   }
 }
 

@@ -33,7 +33,7 @@ export async function listen(listener: Listener, host: string, port: number, pre
     if (cause instanceof MillraceError) throw cause
     const code = systemCode(cause)
     if (ABOUT_THE_HOST.has(code)) {
-      const problem = `${host} is no address of this machine (${messageOf(cause)}): set it to one, such as 127.0.0.1 or 0.0.0.0`
+      const problem = `${host} is not an address of this machine (${messageOf(cause)}): set it to one, such as 127.0.0.1 or 0.0.0.0`
       throw new MillraceError('LISTEN_FAILED', `${prefix}HOST: ${problem}`, { cause })
     }
     const what = code === 'EADDRINUSE' ? 'is in use by another program' : `cannot be used (${messageOf(cause)})`

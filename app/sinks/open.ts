@@ -41,7 +41,7 @@ async function openOwn({ create, options, shownAs }: OwnSink, context: SinkConte
   }
   const fault = faultOf(made)
   if (fault !== undefined)
-    throw new MillraceError('CONFIG_INVALID', `${shownAs} made something that is no sink: ${fault}`)
+    throw new MillraceError('CONFIG_INVALID', `${shownAs} made something that is not a sink: ${fault}`)
   return made
 }
 

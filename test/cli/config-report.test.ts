@@ -21,7 +21,7 @@ test('a line for each variable, with its value and where that came from', async 
   const { code, stdout, stderr } = await millrace(['config'], { env })
   expect([code, stderr]).toEqual([
     0,
-    'millrace: KAFKA_BROKER is set, and is no variable of Millrace: did you mean KAFKA_BROKERS?\n',
+    'millrace: KAFKA_BROKER is set, but is not a variable of Millrace: did you mean KAFKA_BROKERS?\n',
   ])
   const lines = stdout.trimEnd().split('\n')
   expect(lines).toEqual(

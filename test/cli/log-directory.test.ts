@@ -154,7 +154,7 @@ describe('dlq list', () => {
       1,
       '',
       expect.stringMatching(
-        /^millrace: (\.\/data is no data directory of Millrace|cannot read \S*data).*: name the data directory with DATA_DIR/,
+        /^millrace: (\.\/data is not a data directory of Millrace|cannot read \S*data).*: name the data directory with DATA_DIR/,
       ),
     ])
     expect(snapshot(cwd)).toEqual(before)

@@ -164,7 +164,7 @@ describe('what answers', () => {
     const { url, bodies } = await answering(answer)
     const run = await millrace(['send', '--url', `${url}/x?key=secret`, '-n', '500', '-b', '1', '-c', '1', '-q'])
     expect([run.code, run.stdout]).toEqual([1, expect.stringMatching(/^accepted 0, rejected 0, failed 1;/)])
-    expect(run.stderr).toMatch(new RegExp(`stopped: ${url}/x/v1/events is no Millrace: it answered \\d+ `))
+    expect(run.stderr).toMatch(new RegExp(`stopped: ${url}/x/v1/events is not a Millrace: it answered \\d+ `))
     for (const hidden of ['\u001b', 'secret']) expect(run.stderr).not.toContain(hidden)
     expect(bodies.length).toBe(1)
   })

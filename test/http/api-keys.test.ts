@@ -30,7 +30,7 @@ test.each(['type=', 'subject=x', 'order.*', 'type=é', `${'type=a '.repeat(101)}
   (words) => {
     const read = () => readKeys([`free:fedcba9876543210`, `shop:${KEY} ${words}`], '')
     expect(read).toThrow(
-      /^API_KEYS: entry 2: behind the key stand at most 100 words, each type=PATTERN or source=PATTERN$/,
+      /^API_KEYS: entry 2: after the key, at most 100 words are allowed, each type=PATTERN or source=PATTERN$/,
     )
   },
 )

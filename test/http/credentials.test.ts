@@ -100,7 +100,7 @@ suite.each([{ WORKERS: '1' }, { WORKERS: '2' }])(`while it runs, %o${because}`, 
   test('SIGHUP reads them again, and says so when nothing has changed', async () => {
     const { service } = await start(new Authority())
     service.process.kill('SIGHUP')
-    await saysTimes(service, /SIGHUP: certificate and keys are what they were/, 1)
+    await saysTimes(service, /SIGHUP: certificate and keys are unchanged/, 1)
   })
 
   test('a connection that has sent nothing does not hold the end of the service up', async () => {

@@ -155,7 +155,7 @@ describe('STAMP_CLIENT=authid', () => {
   })
 
   test('needs clients that say who they are', () => {
-    expect(() => loadConfig({ STAMP_CLIENT: 'authid' })).toThrow(/^STAMP_CLIENT: nobody says who they are/)
+    expect(() => loadConfig({ STAMP_CLIENT: 'authid' })).toThrow(/^STAMP_CLIENT: clients have no name/)
   })
 
   test('property: any name, any events: each has the name, and none loses anything', () => {

@@ -119,8 +119,8 @@ suite(`files that cannot be used${because}`, () => {
       /^TLS_CERT_FILE: cannot read .*ENOENT/,
       (pair) => ({ ...variablesOf(pair), TLS_CERT_FILE: '/x' }),
     ],
-    ['no PEM', /^TLS_CERT_FILE: .* is no PEM file/, (pair) => variablesOf({ ...pair, cert: 'x' })],
-    ['an empty file', /^TLS_KEY_FILE: .* is no PEM file/, (pair) => variablesOf({ ...pair, key: '' })],
+    ['no PEM', /^TLS_CERT_FILE: .* is not a PEM file/, (pair) => variablesOf({ ...pair, cert: 'x' })],
+    ['an empty file', /^TLS_KEY_FILE: .* is not a PEM file/, (pair) => variablesOf({ ...pair, key: '' })],
     [
       'too many bytes',
       /^TLS_CERT_FILE: .*the limit is 1048576/,

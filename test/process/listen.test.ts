@@ -19,5 +19,7 @@ test('an address that this machine does not have is said of HOST, and a port in 
   await expect(listen(second, '127.0.0.1', Number(new URL(url).port), 'ADMIN_')).rejects.toThrow(
     /^ADMIN_PORT: port \d+ on 127/,
   )
-  await expect(listen(second, '192.0.2.1', 0, '')).rejects.toThrow(/^HOST: 192\.0\.2\.1 is no address of this machine/)
+  await expect(listen(second, '192.0.2.1', 0, '')).rejects.toThrow(
+    /^HOST: 192\.0\.2\.1 is not an address of this machine/,
+  )
 })

@@ -30,7 +30,7 @@ test.each<[string, () => unknown, RegExp]>([
     },
     /^sink "audit" of millrace\.config\.ts, for route "a", cannot be made: no disk$/,
   ],
-  ['nothing', () => undefined, /made something that is no sink: it returned no object$/],
+  ['nothing', () => undefined, /made something that is not a sink: it returned no object$/],
   ['no write', () => ({ ...sound, write: undefined }), /: write must be a method that returns a promise$/],
   ['no close', () => ({ ...sound, close: 1 }), /: close must be a method that returns a promise$/],
   ['no lanes', () => ({ ...sound, concurrency: 0 }), /: concurrency must be a whole number from 1 to 1024$/],

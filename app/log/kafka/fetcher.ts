@@ -252,7 +252,7 @@ export class Fetcher {
       if (this.#positions.get(partition) === offset) this.#positions.set(partition, place)
       this.#problems.delete(partition)
     } catch (error) {
-      this.#noteProblem(partition, `nobody says where it begins: ${reasonOf(error)}`)
+      this.#noteProblem(partition, `the brokers do not say where it begins: ${reasonOf(error)}`)
     }
   }
 

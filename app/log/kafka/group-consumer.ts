@@ -283,7 +283,7 @@ export class GroupConsumer implements Consumer {
     } catch (error) {
       // The last known end stays in use, so the lag is out of date until the next answer.
       this.#errors += 1
-      this.#offsetsFailure = `nobody says where the topic ends (${reasonOf(error)})`
+      this.#offsetsFailure = `the brokers do not say where the topic ends (${reasonOf(error)})`
     }
   }
 

@@ -112,7 +112,7 @@ export class ReplayConsumer implements Consumer {
       await this.#measure()
       this.#measureFailure = undefined
     } catch (error) {
-      this.#measureFailure = `nobody says how many dead letters wait (${reasonOf(error)})`
+      this.#measureFailure = `the brokers do not say how many dead letters wait (${reasonOf(error)})`
     }
   }
 
