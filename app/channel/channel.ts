@@ -13,9 +13,9 @@
  *
  * Order: items arrive in the order in which they were sent. Waiters get room in the order in which they began to wait.
  *
- * Closing by the senders: after the last sender is closed, the receiver gets all items that are queued, wait for room or
- * are held by a permit, then the end. Closing by the receiver: `close` refuses items that are not sent
- * yet, and keeps items that are queued or held by a permit. Receive until the end, and nothing is lost.
+ * Closing by the senders: after the last sender is closed, the receiver gets all items that are queued, wait for room
+ * or are held by a permit, then the end. Closing by the receiver: `close` refuses items that are not sent yet, and
+ * keeps items that are queued or held by a permit. Receive until the end, and nothing is lost.
  */
 import { type ChannelOptions, ChannelState, type Sendable } from './channel-state.ts'
 import { Receiver } from './receiver.ts'
