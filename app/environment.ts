@@ -82,7 +82,7 @@ export function refuseUnknown(environment: NodeJS.ProcessEnv, known: readonly st
     const name = alias.slice(ALIAS_PREFIX.length)
     if (names.has(name)) continue
     const near = nearestName(name, known)
-    const advice = near === undefined ? 'see millrace config' : `did you mean ${ALIAS_PREFIX}${near}?`
+    const advice = near === undefined ? 'millrace config --describe lists them' : `did you mean ${ALIAS_PREFIX}${near}?`
     throw invalid(alias, `there is no such variable: ${advice}`)
   }
 }

@@ -40,7 +40,7 @@ describe('an unknown MILLRACE_ variable ends the start', () => {
       /^MILLRACE_KAFKA_BROKER: there is no such variable: did you mean MILLRACE_KAFKA_BROKERS\?$/,
     ],
     ['MILLRACE_HSOT', /did you mean MILLRACE_HOST\?$/],
-    ['MILLRACE_SOMETHING', /^MILLRACE_SOMETHING: there is no such variable: see millrace config$/],
+    ['MILLRACE_SOMETHING', /^MILLRACE_SOMETHING: there is no such variable: millrace config --describe lists them$/],
     ['MILLRACE_', /^MILLRACE_: there is no such variable/],
   ])('%s', (name, message) => {
     expect(() => loadConfig({ [name]: 'x' })).toThrow(message)
