@@ -10,10 +10,12 @@ import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import packageJson from '../../package.json' with { type: 'json' }
+import { missing, startEmulatedAws } from '../support/emulated-aws.ts'
 import { makeNextVersion, TOLD_OF_NEXT_VERSION } from '../support/next-version.ts'
 import { packed } from '../support/packed.ts'
 import { type Registry, startRegistry } from '../support/registry.ts'
 import { type Service, until, whenReady } from '../support/service.ts'
+import { EMULATED_ACCOUNT } from '../support/synth.ts'
 
 const { millrace, createMillrace } = packed()
 const work = mkdtempSync(join(tmpdir(), 'millrace-project-'))
@@ -179,6 +181,22 @@ test('npm run deploy checks its arguments and the config before it starts anythi
   )
   expect(deploy()).toBe('2 usage: npm run <synth|plan|deploy|destroy> -- <bootstrap|dev> [options]')
 })
+
+const noAws = missing()
+test.skipIf(noAws)(
+  `npm run deploy makes the stack of the account from the project, in an emulated AWS${noAws ? ` (left out: ${noAws})` : ''}`,
+  async () => {
+    const aws = await startEmulatedAws()
+    onTestFinished(() => aws.stop())
+    const config = join(project, 'infra/config.ts')
+    writeFileSync(config, readFileSync(config, 'utf8').replace('000000000000', EMULATED_ACCOUNT))
+    const command = ['run', 'deploy', '--', 'bootstrap', '--auto-approve', '--skip-provider-lock']
+    const { code, output } = await timed('npm run deploy -- bootstrap', () => aws.run(project, 'npm', ...command))
+    expect(code, output.slice(-4000)).toBe(0)
+    expect(output).toMatch(/bootstrap\s+Apply complete! Resources: \d+ added, 0 changed, 0 destroyed/)
+    expect(output).toContain('Next: push an image to')
+  },
+)
 
 test('create-millrace refuses a directory with files, and a name that no package can have', () => {
   const program = join(work, 'create')
