@@ -59,6 +59,7 @@ export async function requireCredentials(app: FastifyInstance, options: AuthOpti
   app.decorateRequest('client', '')
   app.decorateRequest('grant', undefined)
   if (!needsCredentials(config)) {
+    const identifyAnybody = anybodyBy(config)
     app.addHook('onRequest', (request, _reply, done) => {
       identifyAnybody(request)
       done()
@@ -99,11 +100,23 @@ export async function requireCredentials(app: FastifyInstance, options: AuthOpti
   answerUnauthorized(app, { takesTokens: tokens !== undefined, isKnown, origins: options.origins })
 }
 
-/** Everyone is let in: who has a certificate is known by it. */
-function identifyAnybody(request: FastifyRequest): void {
-  const [name] = certificateNames(request.raw.socket)
-  request.client = name === undefined ? (addressOf(request) ?? '') : `cert:${name}`
-  if (name !== undefined) request.grant = { scope: undefined, principal: { authtype: 'service_account', authid: name } }
+/** Everyone is let in, and known by the certificate that all of them need, or by the address. Chosen once. */
+function anybodyBy({ TLS_CLIENT_CA_FILE, TRUSTED_PROXIES }: Config): (request: FastifyRequest) => void {
+  if (TLS_CLIENT_CA_FILE !== '') return identifyByAnyCertificate
+  if (TRUSTED_PROXIES.length > 0) {
+    return (request) => {
+      request.client = addressOf(request) ?? ''
+    }
+  }
+  return (request) => {
+    request.client = request.ip
+  }
+}
+
+function identifyByAnyCertificate(request: FastifyRequest): void {
+  const [name = ''] = certificateNames(request.raw.socket)
+  request.client = `cert:${name}`
+  request.grant = { scope: undefined, principal: { authtype: 'service_account', authid: name } }
 }
 
 function identifyByCertificate(clients: ReadonlyMap<string, NamedGrant>, request: FastifyRequest): boolean {
