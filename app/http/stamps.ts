@@ -41,7 +41,8 @@ export interface Sender {
 /** With the longest `authid` and address, and each of them escaped, below what `withMembers` takes. */
 const MAX_USER_AGENT_LENGTH = 300
 const NOT_PRINTABLE_ASCII = /[^\x20-\x7e]/g
-const MAPPED_IPV4 = /^::ffff:(?=\d+\.)/i
+/** An IPv4 address as IPv6 has it; a zone, which means something on one machine alone, and may be of any length. */
+const NOT_OF_ADDRESS = /^::ffff:(?=\d+\.)|%.*$/gi
 
 const CLIENT = bitOf('authtype', 'authid', 'authclaims')
 const CLIENT_FAULT = 'authtype, authid and authclaims are set by this service (STAMP_CLIENT): leave them out'
@@ -77,7 +78,7 @@ export function senderOf(stamps: Stamps, request: FastifyRequest, principal: Pri
  * that is not such a proxy. Undefined once the connection is gone, and where a proxy wrote something else.
  */
 export function addressOf({ ip }: Pick<FastifyRequest, 'ip'>): string | undefined {
-  const address = ip?.replace(MAPPED_IPV4, '') ?? ''
+  const address = ip?.replace(NOT_OF_ADDRESS, '') ?? ''
   return isIPv4(address) || isIPv6(address) ? address : undefined
 }
 

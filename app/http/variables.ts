@@ -183,7 +183,7 @@ function checkIssuer(config: ValuesOf<typeof HTTP_VARIABLES>): void {
 /** @throws MillraceError CONFIG_INVALID for what is no IP address and no CIDR range. */
 function checkTrustedProxies(proxies: readonly string[]): void {
   for (const proxy of proxies) {
-    const [, address = '', prefix] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(proxy) ?? []
+    const [, address = '', prefix] = /^((?!::ffff:)[^/%]+)(?:\/(\d{1,3}))?$/i.exec(proxy) ?? []
     const bits = isIPv4(address) ? 32 : isIPv6(address) ? 128 : -1
     if (Number(prefix ?? 1) >= 1 && Number(prefix ?? 1) <= bits) continue
     const wanted = 'give each proxy as an address or a range, such as 10.0.0.0/16; a number of proxies is not enough'

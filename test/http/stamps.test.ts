@@ -1,6 +1,7 @@
 /** STAMP_SENDER and TRUSTED_PROXIES through the real listener: where an event came from. */
 import { request as send } from 'node:http'
 import fc from 'fast-check'
+import { fastify } from 'fastify'
 import { describe, expect, test } from 'vitest'
 import { loadConfig } from '../../app/config.ts'
 import { stamped } from '../../app/http/stamps.ts'
@@ -133,10 +134,35 @@ describe('TRUSTED_PROXIES', () => {
     ['the one in front of several proxies', '8.8.8.8, 203.0.113.7, 10.1.2.3', '203.0.113.7'],
     ['an IPv6 address', '2001:db8::7', '2001:db8::7'],
     ['an IPv4 address in the clothes of IPv6', '::ffff:203.0.113.7', '203.0.113.7'],
+    ['an address with a zone', 'fe80::1%eth0', 'fe80::1'],
+    ['a zone without end', `fe80::1%${'a'.repeat(3000)}`, 'fe80::1'],
     ['no address at all: the event has none', 'x"y', undefined],
     ['an address with a port: the event has none', '203.0.113.7:4711', undefined],
   ])('%s', async (_, header, expected) => {
     expect(await forwarded(await both({ TRUSTED_PROXIES: '127.0.0.0/8,10.0.0.0/8' }), header)).toBe(expected)
+  })
+
+  test('property: what the configuration takes, the listener takes as well', () => {
+    const range = fc.oneof(
+      fc.tuple(fc.ipV4(), fc.option(fc.integer({ min: -1, max: 40 }))),
+      fc.tuple(fc.ipV6(), fc.option(fc.integer({ min: -1, max: 140 }))),
+    )
+    let taken = 0
+    fc.assert(
+      fc.property(fc.array(range, { minLength: 1, maxLength: 4 }), (ranges) => {
+        const text = ranges.map(([address, bits]) => (bits === null ? address : `${address}/${bits}`))
+        let proxies: readonly string[]
+        try {
+          proxies = loadConfig({ TRUSTED_PROXIES: text.join() }).TRUSTED_PROXIES
+        } catch {
+          return
+        }
+        fastify({ trustProxy: [...proxies] })
+        taken += 1
+      }),
+      { numRuns: 300 },
+    )
+    expect(taken).toBeGreaterThan(100)
   })
 
   test('without keys, the limits are for the address in front of the proxy', async () => {
@@ -158,15 +184,22 @@ describe('TRUSTED_PROXIES', () => {
     expect(status).toBe(403)
   })
 
-  test.each(['1', 'proxy', '10.0.0.0/33', '10.0.0.0/0', '::1/129', '10.0.0/8', '10.0.0.0/8/8'])(
-    '%s ends the start: it is no address and no range',
-    (proxies) => {
-      expect(() => loadConfig({ TRUSTED_PROXIES: proxies })).toThrow(
-        expect.objectContaining({
-          code: 'CONFIG_INVALID',
-          message: expect.stringMatching(/^TRUSTED_PROXIES: .*10\.0\.0\.0\/16/),
-        }),
-      )
-    },
-  )
+  test.each([
+    '1',
+    'proxy',
+    '10.0.0.0/33',
+    '10.0.0.0/0',
+    '::1/129',
+    '10.0.0/8',
+    '10.0.0.0/8/8',
+    'fe80::1%a',
+    '::ffff:10.0.0.0/104',
+  ])('%s ends the start: it is no address and no range', (proxies) => {
+    expect(() => loadConfig({ TRUSTED_PROXIES: proxies })).toThrow(
+      expect.objectContaining({
+        code: 'CONFIG_INVALID',
+        message: expect.stringMatching(/^TRUSTED_PROXIES: .*10\.0\.0\.0\/16/),
+      }),
+    )
+  })
 })
