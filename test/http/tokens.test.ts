@@ -13,6 +13,8 @@ import { scrape, startService, until } from '../support/service.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
 
 const NOW = () => Math.floor(Date.now() / 1000)
+/** Of a service on a machine that has other work. */
+const SLOW_START = { readyWithinMs: 30_000 }
 const silent = pino({ level: 'silent' })
 const send = (http: Pick<Harness, 'url'>, token: string, body = '{"data":1}') =>
   post(http, body, { authorization: `Bearer ${token}` })
@@ -69,7 +71,7 @@ describe('a valid token', () => {
   test('many clients add no series to the metrics, whatever their names are', async () => {
     const issuer = await Issuer.start()
     const limits = { RATE_LIMIT_REQUESTS_PER_SECOND: '5', QUOTA_EVENTS_PER_SECOND: '5', STAMP_CLIENT: 'authid' }
-    const service = await startService(temporaryDirectory(), { ...issuer.variables, ...limits })
+    const service = await startService(temporaryDirectory(), { ...issuer.variables, ...limits }, SLOW_START)
     const seriesAfter = async (first: number, last: number) => {
       for (let at = first; at < last; at++) {
         expect((await send(service, await issuer.sign({ sub: `client-${at}` }))).status).toBe(202)
@@ -85,7 +87,7 @@ describe('a valid token', () => {
 
   test('is taken by every thread', async () => {
     const issuer = await Issuer.start()
-    const service = await startService(temporaryDirectory(), { ...issuer.variables, WORKERS: '2' })
+    const service = await startService(temporaryDirectory(), { ...issuer.variables, WORKERS: '2' }, SLOW_START)
     const token = await issuer.sign()
     const headers = { 'content-type': 'application/json', authorization: `Bearer ${token}`, connection: 'close' }
     const isAskedByBoth = async () => {
@@ -94,7 +96,7 @@ describe('a valid token', () => {
       return issuer.asked === 2
     }
     await until(isAskedByBoth, 10_000, 'both have asked for the keys')
-  })
+  }, 60_000)
 })
 
 describe('refused with 401, and nothing is stored', () => {
