@@ -11,7 +11,6 @@ export function checkAccounts(account: Account, environments: readonly Environme
     if (region !== undefined) checkRegion(`${name}.region`, region)
     if (other === undefined) continue
     checkPlace(`${name}.account`, other.id, other.region)
-    checkBootstrapState(`${name}.account`, other.bootstrapState)
     if (other.id === account.id) fail(`${name}.account`, `${other.id} is the first account`, 'leave it out')
     const before = known.get(other.id)
     if (before !== undefined && JSON.stringify(before) !== JSON.stringify(other)) {
@@ -31,12 +30,6 @@ export function checkAccounts(account: Account, environments: readonly Environme
 export function checkPlace(key: string, id: string, region: string): void {
   if (!/^\d{12}$/.test(id ?? '')) fail(`${key}.id`, `${show(id)} is not an AWS account`, 'write its twelve digits')
   checkRegion(`${key}.region`, region)
-}
-
-/** @throws ConfigError */
-export function checkBootstrapState(key: string, state: Account['bootstrapState']): void {
-  if (state === 'local' || state === 'bucket') return
-  fail(`${key}.bootstrapState`, `${show(state)} is neither local nor bucket`, 'begin with local')
 }
 
 function checkRegion(key: string, region: string): void {

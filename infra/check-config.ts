@@ -3,7 +3,7 @@
  * line that names the value. Runs at every synth, since Node strips the types.
  */
 
-import { checkAccounts, checkBootstrapState, checkPlace } from './check-accounts.ts'
+import { checkAccounts, checkPlace } from './check-accounts.ts'
 import { checkExistingKafka, checkNetwork } from './check-network.ts'
 import { checkServiceSettings } from './check-service.ts'
 import { parseCidr } from './cidr.ts'
@@ -72,22 +72,23 @@ export function requireAccount({ id }: Account, environment?: Environment): void
   }
 }
 
-/** What a fresh clone has no value for: an image (tasks of zeros never start), and a domain of yours. */
-export function requireReleased({ name, image, domain }: Environment): void {
-  if ('digest' in image && /^sha256:0+$/.test(image.digest)) {
-    throw new ConfigError(
-      `infra/config.ts: ${name}.image: no image is released yet: push one to the repository that bootstrap made, ` +
-        'then write its digest (docs/runbooks/deploy.md)',
-    )
-  }
-  // Reserved, so it cannot be registered: https://www.rfc-editor.org/rfc/rfc2606#section-3
-  if (domain !== undefined && /(^|\.)example\.(com|net|org)$/.test(domain.name)) {
-    throw new ConfigError(`infra/config.ts: ${name}.domain is still a placeholder: write yours, and the id of its zone`)
-  }
+/** A fresh clone has no domain of yours. These are reserved: https://www.rfc-editor.org/rfc/rfc2606#section-3 */
+export function requireDomain({ name, domain }: Environment): void {
+  if (domain === undefined || !/(^|\.)example\.(com|net|org)$/.test(domain.name)) return
+  throw new ConfigError(`infra/config.ts: ${name}.domain is still a placeholder: write yours, and the id of its zone`)
+}
+
+/** For a deployment that builds no image: tasks with a digest of zeros never start. */
+export function requireReleased({ name, image }: Environment): void {
+  if (!('digest' in image && /^sha256:0+$/.test(image.digest))) return
+  throw new ConfigError(
+    `infra/config.ts: ${name}.image: no image is released yet: npm run deploy -- ${name} builds and pushes one; ` +
+      'or push one, and write its digest (docs/runbooks/deploy.md)',
+  )
 }
 
 function checkAccount(account: Account): void {
-  const { id, region, alertsEmail, pagerDuty, github, bootstrapState, awsProviderVersion } = account
+  const { id, region, alertsEmail, pagerDuty, github, awsProviderVersion } = account
   checkPlace('account', id, region)
   if (!/^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(alertsEmail ?? '')) {
     fail('account.alertsEmail', `${show(alertsEmail)} is not an e-mail address`, 'alarms need someone who reads them')
@@ -110,7 +111,6 @@ function checkAccount(account: Account): void {
       'leave it out to make it',
     )
   }
-  checkBootstrapState('account', bootstrapState)
   if (!/^\d+\.\d+\.\d+$/.test(awsProviderVersion ?? '')) {
     fail('account.awsProviderVersion', `${show(awsProviderVersion)} is not a version`, 'write one such as 6.26.0')
   }
@@ -158,22 +158,29 @@ function checkEnvironment(environment: Environment): void {
       "write { name: 'events.…', hostedZoneId: 'Z…' }, a name in a zone of Route 53",
     )
   }
-  for (const cidr of environment.allowedCidrs ?? []) {
-    if (parseCidr(cidr) === undefined) fail(at('allowedCidrs'), `${show(cidr)} is not a CIDR`, 'such as 192.0.2.7/32')
-    if ((parseCidr(cidr)?.bits ?? 0) < SHORTEST_PREFIX) {
-      fail(
-        at('allowedCidrs'),
-        `${cidr} is a large part of the world, over plain HTTP`,
-        `give it a domain, or /${SHORTEST_PREFIX} and longer`,
-      )
-    }
-  }
+  checkAllowed(environment)
   if (!RETENTION_DAYS.includes(environment.logRetentionDays)) {
     fail(at('logRetentionDays'), `${show(environment.logRetentionDays)} is not offered`, `use ${RETENTION_DAYS}`)
   }
   checkWhole(at('requestsPerFiveMinutesPerAddress'), environment.requestsPerFiveMinutesPerAddress, 10, 2_000_000_000)
   checkWhole(at('apiKeyVersion'), environment.apiKeyVersion, 1, 1_000_000)
   checkWhole(at('budgetUsdPerMonth'), environment.budgetUsdPerMonth, 1, 100_000_000)
+}
+
+function checkAllowed({ name, allowedCidrs = [], domain }: Environment): void {
+  const key = `${name}.allowedCidrs`
+  if (allowedCidrs === 'me') {
+    if (domain !== undefined) fail(key, "'me' is for an environment without a domain", 'leave it out')
+    return
+  }
+  if (!Array.isArray(allowedCidrs)) fail(key, `${show(allowedCidrs)} is no list`, "write 'me', or ['192.0.2.7/32']")
+  for (const cidr of allowedCidrs) {
+    if (parseCidr(cidr) === undefined) fail(key, `${show(cidr)} is not a CIDR`, 'such as 192.0.2.7/32')
+    if ((parseCidr(cidr)?.bits ?? 0) < SHORTEST_PREFIX) {
+      const fix = `give it a domain, or /${SHORTEST_PREFIX} and longer`
+      fail(key, `${cidr} is a large part of the world, over plain HTTP`, fix)
+    }
+  }
 }
 
 function checkFormerLog({ name, profile, formerLog, tasks }: Environment): void {

@@ -11,12 +11,11 @@ export const account: Account = {
   // ← whose workflows may plan and apply, and which environments they do
   github: { owner: 'example', repository: 'millrace', deploys: ['dev'] },
   quotas: { elasticIps: 5, fargateVcpus: 100 }, // ← what Service Quotas shows for your account
-  bootstrapState: 'local', // 'bucket' once bootstrap is deployed: docs/runbooks/deploy.md
   protectState: true,
   awsProviderVersion: process.env.AWS_PROVIDER_VERSION ?? '6.26.0', // a mirror may hold another one
 }
 
-/** Written by the release: what runs in staging is what runs in prod. All zeros: nothing was released yet. */
+/** Written by the release: what runs in staging is what runs in prod. All zeros: the first deployment builds and pushes one. */
 const released: Image = { digest: `sha256:${'0'.repeat(64)}` }
 
 export const environments: readonly Environment[] = [

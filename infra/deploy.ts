@@ -1,22 +1,22 @@
 #!/usr/bin/env node
 /**
  * `npm run synth | plan | deploy | destroy -- <bootstrap or environment>`: cdktf over the stacks of one environment, in the
- * order they depend on each other, with a summary and the next step at the end.
+ * order they depend on each other, with a summary and the next step at the end. The first deployment does whatever is missing
+ * before (./deployment/first.ts).
  *
  * Nothing here is needed to deploy: `npx cdktf deploy …` and `terraform -chdir=cdktf.out/stacks/<stack> …` work as well.
- * Exit codes: 0 done · 1 terraform or cdktf failed · 2 wrong command or configuration.
+ * Exit codes: 0 done · 1 terraform or cdktf failed · 2 wrong command or configuration · 130, 143 ended by a signal.
  */
 import { spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { parseArgs, stripVTControlCharacters } from 'node:util'
-import { checkConfig, findEnvironment, requireAccount, requireReleased } from './check-config.ts'
+import { checkConfig, findEnvironment, requireAccount, requireDomain } from './check-config.ts'
 import { ConfigError } from './config-error.ts'
+import { InterruptedError } from './deployment/interruptible.ts'
+import { nextSteps } from './deployment/next.ts'
 import type { Environment } from './environment.ts'
 import { requireLogToStay } from './former-log.ts'
-import { bootstrapName, stackNames } from './names.ts'
-import { accountsOf, placeOf } from './place.ts'
+import { bootstrapName, CALLER_VARIABLE, stackNames } from './names.ts'
+import { accountsOf, type Place, placeOf } from './place.ts'
 import { loadProject } from './project.ts'
 import { requireTerraform, synthesiseStacks, TerraformError, TerraformStack } from './terraform.ts'
 
@@ -25,9 +25,9 @@ const { account, environments } = await loadProject()
 const USAGE = `usage: npm run <synth|plan|deploy|destroy> -- <bootstrap|${environments.map(({ name }) => name).join('|')}> [options]
 
        npm run deploy -- check <target>    what would stop a deployment, and what to do; changes nothing
+       npm run synth -- --module <folder> [environment]   a module for plain Terraform
 
   --auto-approve         deploy, destroy: do not ask (for CI)
-  --migrate-state        deploy: after bootstrapState was changed to 'bucket'
   --skip-provider-lock   when the AWS provider comes from a mirror`
 
 /** The line that says what a stack came to. */
@@ -37,33 +37,30 @@ class UsageError extends Error {}
 
 interface Options {
   readonly 'auto-approve'?: boolean
-  readonly 'migrate-state'?: boolean
+  readonly module?: string
   readonly 'skip-provider-lock'?: boolean
 }
 
 async function main(): Promise<number> {
   const { values, positionals } = parse()
   const [command, target, ...others] = positionals
-  if (command === 'synth') return run(['synth'], [])
+  if (command === 'synth') return values.module === undefined ? run(['synth'], []) : synthModule(values.module, target)
   if (command === 'deploy' && target === 'check') return check(others)
   if (target === undefined || others.length > 0) throw new UsageError(USAGE)
   checkConfig(account, environments)
   const stacks = stacksOf(target)
-  if (command === 'deploy') {
-    const environment = isBootstrap(target) ? undefined : findEnvironment(environments, target)
-    requireAccount(account, environment)
-    if (environment) requireReleased(environment)
-  }
+  const environment = isBootstrap(target) ? undefined : findEnvironment(environments, target)
   requireTerraform()
-  if (command === 'deploy' && !isBootstrap(target)) await checkDeployed(findEnvironment(environments, target))
-  const passed = Object.entries(values).flatMap(([name, on]) => (on ? [`--${name}`] : []))
+  if (environment?.allowedCidrs === 'me') await nameCaller()
+  const passed = Object.entries(values).flatMap(([name, on]) => (on === true ? [`--${name}`] : []))
   switch (command) {
     case 'plan':
-      return plan(stacks, passed)
+      return environment ? plan(stacks, passed) : planBootstrap(target, passed)
     case 'deploy':
-      return deploy(target, stacks, passed)
+      return deploy(target, stacks, passed, values['auto-approve'] === true)
     case 'destroy':
-      return run(['destroy', ...stacks.toReversed(), ...passed], stacks)
+      if (environment) return run(['destroy', ...stacks.toReversed(), ...passed], stacks)
+      return destroyBootstrap(target, values['auto-approve'] === true)
     default:
       throw new UsageError(USAGE)
   }
@@ -75,13 +72,21 @@ function parse(): { values: Options; positionals: string[] } {
       allowPositionals: true,
       options: {
         'auto-approve': { type: 'boolean' },
-        'migrate-state': { type: 'boolean' },
+        module: { type: 'string' },
         'skip-provider-lock': { type: 'boolean' },
       },
     })
   } catch (error) {
     throw new UsageError(`${(error as Error).message}\n\n${USAGE}`)
   }
+}
+
+/** Terraform reads it, in every program that is started from here. */
+async function nameCaller(): Promise<void> {
+  const { callerCidr } = await import('./deployment/caller.ts')
+  const cidr = await callerCidr()
+  console.error(`allowedCidrs: 'me' is ${cidr}`)
+  process.env[`TF_VAR_${CALLER_VARIABLE}`] = cidr
 }
 
 /** What only the state says. A single environment has nothing that could go. */
@@ -99,6 +104,10 @@ function isBootstrap(target: string): boolean {
   return BOOTSTRAPS.has(target)
 }
 
+function placeOfTarget(target: string): Place {
+  return BOOTSTRAPS.get(target) ?? placeOf(account, findEnvironment(environments, target))
+}
+
 /** In the order they depend on each other. */
 function stacksOf(target: string): readonly string[] {
   if (isBootstrap(target)) return [target]
@@ -112,16 +121,25 @@ async function check(targets: readonly string[]): Promise<number> {
   checkConfig(account, environments)
   const environment = isBootstrap(target) ? undefined : findEnvironment(environments, target)
   requireAccount(account, environment)
-  const place = environment ? placeOf(account, environment) : BOOTSTRAPS.get(target)
   const { preflight } = await import('./preflight.ts') // with the SDK of AWS, which nothing else here needs
   let toDo = 0
-  for await (const { text, fix } of preflight(place ?? placeOf(account), environment)) {
+  for await (const { text, fix } of preflight(placeOfTarget(target), environment)) {
     process.stdout.write(fix === undefined ? `✓ ${text}\n` : `✗ ${text}\n  → ${fix}\n`)
     if (fix !== undefined) toDo += 1
   }
   const verdict = toDo === 0 ? 'Nothing stops' : `${toDo} to do before`
   process.stdout.write(`${verdict} a deployment of ${target}.\n`)
   return toDo === 0 ? 0 : 1
+}
+
+/** @param name of an environment; default the first one. */
+async function synthModule(folder: string, name = environments[0]?.name ?? ''): Promise<number> {
+  checkConfig(account, environments)
+  const environment = findEnvironment(environments, name)
+  const { writeModule } = await import('./module.ts') // with cdktf, which the rest starts as a program
+  writeModule(folder, account, environment)
+  console.error(`${folder}: ${name} as a module of Terraform; its README.md says how to call it`)
+  return 0
 }
 
 /** cdktf plans one stack at a time. */
@@ -137,25 +155,49 @@ async function plan(stacks: readonly string[], passed: readonly string[]): Promi
   return 0
 }
 
-async function deploy(target: string, stacks: readonly string[], passed: readonly string[]): Promise<number> {
-  const outputsFile = join(mkdtempSync(join(tmpdir(), 'millrace-deploy-')), 'outputs.json')
-  const code = await run(['deploy', ...stacks, ...passed, '--outputs-file', outputsFile], stacks)
-  if (code !== 0) return code
-  const outputs: Record<string, Record<string, string>> = JSON.parse(readFileSync(outputsFile, 'utf8'))
-  if (isBootstrap(target)) {
-    const repository = outputs[target]?.['output-image_repository']
-    const push = repository ? `push an image to ${repository}, write its digest into infra/config.ts, ` : ''
-    console.error(`\nNext: ${push}npm run deploy -- <environment>`)
-    return 0
-  }
-  const made = outputs[`${target}-service`] ?? {}
-  const [url, reachability, secret] = ['url', 'reachability', 'api_key_secret'].map((name) => made[`output-${name}`])
-  console.error(`
-${url}   ${reachability}
-The API key:   aws secretsmanager get-secret-value --secret-id ${secret} --query SecretString --output text
-Next:          curl -i ${url}/v1/events -H 'authorization: Bearer <key>' -H 'content-type: application/json' -d '{"id":1,"data":"Event 1"}'
-`)
+async function planBootstrap(target: string, passed: readonly string[]): Promise<number> {
+  const { planFirstBootstrap } = await import('./deployment/bootstrap.ts')
+  const text = await planFirstBootstrap(placeOfTarget(target))
+  if (text === undefined) return plan([target], passed)
+  process.stdout.write(text)
   return 0
+}
+
+async function destroyBootstrap(target: string, approved: boolean): Promise<number> {
+  const bootstrap = await import('./deployment/bootstrap.ts')
+  const result = await bootstrap.destroyBootstrap(placeOfTarget(target), approved)
+  console.error(`\n${target.padEnd(20)} ${result}`)
+  return 0
+}
+
+async function deploy(
+  target: string,
+  stacks: readonly string[],
+  passed: readonly string[],
+  approved: boolean,
+): Promise<number> {
+  const environment = isBootstrap(target) ? undefined : findEnvironment(environments, target)
+  requireAccount(account, environment)
+  if (environment) requireDomain(environment)
+  const place = placeOfTarget(target)
+  await requireIdentity(place)
+  const { deployFirst } = await import('./deployment/first.ts') // with the SDK of AWS, as all imports like this
+  if (!(await deployFirst({ place, environment, approved }))) {
+    if (environment) await checkDeployed(environment)
+    const code = await run(['deploy', ...stacks, ...passed], stacks)
+    if (code !== 0) return code
+  }
+  const outputs = await new TerraformStack(stacks.at(-1) ?? target).outputs()
+  if (environment) console.error(nextSteps(place, outputs))
+  else console.error('\nNext: npm run deploy -- <environment>')
+  return 0
+}
+
+async function requireIdentity(place: Place): Promise<void> {
+  const { identity } = await import('./preflight.ts')
+  for await (const { text, fix } of identity(place)) {
+    if (fix !== undefined) throw new TerraformError(`${text}: ${fix}`)
+  }
 }
 
 /** Runs cdktf, shows what it shows, and closes with one line a stack. */
@@ -192,7 +234,9 @@ async function run(args: readonly string[], stacks: readonly string[]): Promise<
 try {
   process.exitCode = await main()
 } catch (error) {
-  if (![ConfigError, UsageError, TerraformError].some((kind) => error instanceof kind)) throw error
+  if (error instanceof InterruptedError) process.exitCode = error.signal === 'SIGINT' ? 130 : 143
+  else if (error instanceof TerraformError) process.exitCode = 1
+  else if (error instanceof ConfigError || error instanceof UsageError) process.exitCode = 2
+  else throw error
   console.error((error as Error).message)
-  process.exitCode = 2
 }

@@ -40,8 +40,6 @@ export interface Account {
     /** Service Quotas L-3032A538, on demand. */
     readonly fargateVcpus: number
   }
-  /** Where bootstrap keeps its own state: the bucket does not exist before its first deployment. */
-  readonly bootstrapState: 'local' | 'bucket'
   /** Terraform refuses to destroy the state bucket and its images. */
   readonly protectState: boolean
   /** Exact version of the AWS provider. Before 6.26.0 a refresh reads the value of each secret: then the plan role may, too. */
@@ -49,7 +47,7 @@ export interface Account {
 }
 
 /** Another account: it has its own bootstrap, and runs images from the repository of the account above. */
-export interface OtherAccount extends Pick<Account, 'id' | 'region' | 'quotas' | 'bootstrapState'> {
+export interface OtherAccount extends Pick<Account, 'id' | 'region' | 'quotas'> {
   /** As `github.oidcProvider`. */
   readonly oidcProvider?: 'make' | 'existing'
 }
@@ -174,8 +172,11 @@ export interface Environment {
   readonly interfaceEndpoints: readonly string[]
   /** With one: HTTPS, a certificate and a DNS record. Without: plain HTTP, reachable from `allowedCidrs` only. Production needs one. */
   readonly domain?: { readonly name: string; readonly hostedZoneId: string }
-  /** Who may reach an environment without a domain; default nobody outside the VPC. */
-  readonly allowedCidrs?: readonly string[]
+  /**
+   * Who may reach an environment without a domain: IPv4 ranges; default nobody outside the VPC. `me`: the address of the person who runs
+   * `npm run deploy`, as CALLER_ADDRESS_URL (default https://checkip.amazonaws.com) sees it. Workflows refuse `me`.
+   */
+  readonly allowedCidrs?: 'me' | readonly string[]
   /**
    * The load balancer encrypts the way to the tasks as well. Each task makes its certificate. Changed on a deployed environment, nothing
    * is reached until the new tasks are healthy, some minutes: docs/infrastructure.md. Default: false.

@@ -3,23 +3,23 @@
  * an app of their own.
  */
 import { App } from 'cdktf'
+import { addEnvironment } from './add-environment.ts'
 import { checkConfig } from './check-config.ts'
 import { ConfigError } from './config-error.ts'
 import type { Account, Environment } from './environment.ts'
 import { accountsOf, placeOf } from './place.ts'
 import { Bootstrap } from './stacks/bootstrap.ts'
-import { Foundation } from './stacks/foundation.ts'
-import { Monitoring } from './stacks/monitoring.ts'
-import { Service } from './stacks/service.ts'
 
 export { checkConfig } from './check-config.ts'
 export { ConfigError } from './config-error.ts'
-export { FargateService } from './constructs/fargate-service.ts'
+export { FargateService, type FargateServiceOptions } from './constructs/fargate-service.ts'
 export { KafkaCluster } from './constructs/kafka-cluster.ts'
 export { LogVolume } from './constructs/log-volume.ts'
 export { Network } from './constructs/network.ts'
 export { PrivateBucket } from './constructs/private-bucket.ts'
 export type { Account, Environment, Image, KafkaSize, Tasks } from './environment.ts'
+export { addCollector, type CollectorOptions } from './monitoring/collector.ts'
+export { addServiceAlarms, type ServiceAlarmsOptions } from './monitoring/service-alarms.ts'
 export { accountsOf, type Place, placeOf } from './place.ts'
 export { Bootstrap } from './stacks/bootstrap.ts'
 export { Foundation } from './stacks/foundation.ts'
@@ -44,11 +44,6 @@ export function synth(account: Account, environments: readonly Environment[]): v
     const others = accounts.map(({ place: { id } }) => id).filter((id) => id !== place.id)
     new Bootstrap(app, place, within, others)
   }
-  for (const environment of environments) {
-    const place = placeOf(account, environment)
-    const foundation = new Foundation(app, place, environment)
-    const monitoring = new Monitoring(app, place, environment, foundation)
-    new Service(app, place, environment, foundation, monitoring)
-  }
+  for (const environment of environments) addEnvironment(app, placeOf(account, environment), environment)
   app.synth()
 }

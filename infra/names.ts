@@ -20,8 +20,8 @@ export function imageRepositoryArn({ images: { id, region } }: Place): string {
   return `arn:aws:ecr:${region}:${id}:repository/${REPOSITORY}`
 }
 
-export function prefix(environment: Environment): string {
-  return `millrace-${environment.name}`
+export function prefix({ name }: Pick<Environment, 'name'>): string {
+  return `millrace-${name}`
 }
 
 /** The stacks of an environment, in the order they depend on each other. */
@@ -69,9 +69,12 @@ export function vcpusOf(environment: Environment): number {
 }
 
 /** Parameter with the collector's configuration: written by monitoring, read by the tasks at their start. */
-export function collectorParameter(environment: Environment): string {
-  return `/millrace/${environment.name}/collector`
+export function collectorParameter({ name }: Pick<Environment, 'name'>): string {
+  return `/millrace/${name}/collector`
 }
+
+/** Terraform's variable with the range that `allowedCidrs: 'me'` stands for. */
+export const CALLER_VARIABLE = 'caller_cidr'
 
 /** In the archive bucket: what the s3 sink writes. */
 export const ARCHIVE_PREFIX = 'events/'

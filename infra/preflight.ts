@@ -20,21 +20,29 @@ export interface Finding {
   readonly fix?: string
 }
 
-/** In the order of the picture; ends early where nothing more can be asked. */
-export async function* preflight(account: Account, environment: Environment | undefined): AsyncGenerator<Finding> {
-  const { region } = account
+/** Whether whoever runs this is in the account; ends at the first thing to do. */
+export async function* identity({ id, region }: Account): AsyncGenerator<Finding> {
   const caller = await new STSClient({ region }).send(new GetCallerIdentityCommand()).catch(reasonOf)
   if (typeof caller === 'string') {
     yield { text: `credentials: none that AWS takes (${caller})`, fix: 'aws sts get-caller-identity must answer first' }
     return
   }
   yield { text: `credentials: ${caller.Arn}` }
-  if (caller.Account !== account.id) {
+  if (caller.Account !== id) {
     const fix = 'use credentials of that account, or correct account.id'
-    yield { text: `account: these are of ${caller.Account}, infra/config.ts says ${account.id}`, fix }
+    yield { text: `account: these are of ${caller.Account}, infra/config.ts says ${id}`, fix }
     return
   }
-  yield { text: `account: ${account.id}, ${region}` }
+  yield { text: `account: ${id}, ${region}` }
+}
+
+/** In the order of the picture; ends early where nothing more can be asked. */
+export async function* preflight(account: Account, environment: Environment | undefined): AsyncGenerator<Finding> {
+  for await (const finding of identity(account)) {
+    yield finding
+    if (finding.fix !== undefined) return
+  }
+  const { region } = account
   if (environment === undefined) {
     yield await openIdConnectProvider(account)
     return
@@ -42,9 +50,7 @@ export async function* preflight(account: Account, environment: Environment | un
   yield await zonesOf(region, environment)
   yield await elasticIps(account, environment)
   yield await fargateVcpus(account, environment)
-  for (const service of environment.profile === 'scaled' ? ['ECS', 'Kafka'] : ['ECS']) {
-    yield await serviceLinkedRole(region, service)
-  }
+  for (const service of linkedServices(environment)) yield await serviceLinkedRole(region, service)
   if (environment.domain) yield await zoneOfDomain(region, environment.domain)
   yield await alarmsReach(account, environment)
 }
@@ -109,6 +115,11 @@ async function quotaOf(region: string, ServiceCode: string, QuotaCode: string): 
 
 function request(service: string, quota: string, value: number): string {
   return `aws service-quotas request-service-quota-increase --service-code ${service} --quota-code ${quota} --desired-value ${value}`
+}
+
+/** Services of AWS that act in the account by a role of their own. */
+export function linkedServices({ profile }: Environment): readonly ('ECS' | 'Kafka')[] {
+  return profile === 'scaled' ? ['ECS', 'Kafka'] : ['ECS']
 }
 
 /** The first resource of a service makes it; that first one may fail, as the role is not known everywhere yet. */

@@ -14,7 +14,7 @@ export interface StatePosition {
 
 const OUT = resolve('cdktf.out')
 /** As cdktf names it: `tofu` runs OpenTofu. */
-const BINARY = process.env.TERRAFORM_BINARY_NAME || 'terraform'
+export const BINARY = process.env.TERRAFORM_BINARY_NAME || 'terraform'
 /**
  * Terraform: `use_lockfile` and ephemeral values came with 1.10, write-only arguments with 1.11. OpenTofu has all three
  * since 1.11.
@@ -49,7 +49,11 @@ export function dependenciesOf(stack: string): readonly string[] {
 }
 
 /** How long to wait for the lock: another plan may be running, which is no reason to fail. */
-const LOCK_TIMEOUT = '-lock-timeout=60s'
+export const LOCK_TIMEOUT = '-lock-timeout=60s'
+
+export function terraformEnvironment(): NodeJS.ProcessEnv {
+  return { ...process.env, CHECKPOINT_DISABLE: '1', TF_IN_AUTOMATION: '1' }
+}
 
 export class TerraformStack {
   readonly name: string
@@ -65,8 +69,9 @@ export class TerraformStack {
     return readFileSync(join(this.directory, 'cdk.tf.json'), 'utf8')
   }
 
-  async init(): Promise<void> {
-    await this.#succeed('init', '-input=false', '-no-color')
+  /** @param more options of `terraform init`. */
+  async init(...more: readonly string[]): Promise<void> {
+    await this.#succeed('init', '-input=false', '-no-color', ...more)
   }
 
   /** Writes `planFile`, relative to the directory; true if it would change something. */
@@ -86,6 +91,17 @@ export class TerraformStack {
   async apply(planFile: string): Promise<void> {
     const { code, stderr } = await this.#run('apply', ['-input=false', '-no-color', LOCK_TIMEOUT, planFile], true)
     if (code !== 0) throw this.#failed('apply', stderr)
+  }
+
+  /** What would change, as text; changes nothing. */
+  async planText(): Promise<string> {
+    return this.#succeed('plan', '-input=false', '-no-color', LOCK_TIMEOUT)
+  }
+
+  /** Values of its outputs, by name. */
+  async outputs(): Promise<Readonly<Record<string, string>>> {
+    const outputs: Record<string, { value: string }> = JSON.parse(await this.#succeed('output', '-json'))
+    return Object.fromEntries(Object.entries(outputs).map(([name, { value }]) => [name, value]))
   }
 
   /** Undefined: nothing was ever deployed. */
@@ -120,7 +136,7 @@ export class TerraformStack {
     const child = spawn(BINARY, [command, ...args], {
       cwd: this.directory,
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, CHECKPOINT_DISABLE: '1', TF_IN_AUTOMATION: '1' },
+      env: terraformEnvironment(),
     })
     let stdout = ''
     let stderr = ''

@@ -11,8 +11,11 @@ import { join, resolve } from 'node:path'
 
 const PROJECT = resolve(import.meta.dirname, '..')
 const CREATE = join(PROJECT, 'create-millrace')
-/** Dependencies of the stacks: users who do not deploy need not install them. */
-const PEERS = ['@cdktf/provider-aws', 'cdktf', 'constructs', 'yaml']
+/** Dependencies of the stacks and of deployments: users who do not deploy need not install them. */
+const AWS_CLIENTS = ['ec2', 'ecr', 'iam', 'route-53', 'service-quotas', 'sns', 'sts'].map(
+  (name) => `@aws-sdk/client-${name}`,
+)
+const PEERS = [...AWS_CLIENTS, '@cdktf/provider-aws', 'cdktf', 'constructs', 'yaml']
 /** What only the clone needs. */
 const OF_THE_CLONE = ['private', 'scripts', 'optionalDependencies', 'devDependencies', 'allowScripts']
 /** They read `infra/config.ts` and run `npm run pipeline`, which a new project has as well. */

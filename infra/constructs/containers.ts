@@ -9,8 +9,8 @@ import { TIMING } from '../timing.ts'
 import { CONTAINER_USER_ID, type LogVolume } from './log-volume.ts'
 
 export interface ContainersOptions {
-  readonly account: Account
-  readonly environment: Environment
+  readonly account: Pick<Account, 'id' | 'region'>
+  readonly environment: Pick<Environment, 'name'>
   readonly role: Role
   readonly tasks: Tasks
   /** `registry/name@sha256:…` */

@@ -13,8 +13,10 @@ import { Route53Record } from '@cdktf/provider-aws/lib/route53-record/index.js'
 import { SecurityGroup } from '@cdktf/provider-aws/lib/security-group/index.js'
 import { VpcSecurityGroupEgressRule } from '@cdktf/provider-aws/lib/vpc-security-group-egress-rule/index.js'
 import { VpcSecurityGroupIngressRule } from '@cdktf/provider-aws/lib/vpc-security-group-ingress-rule/index.js'
+import { TerraformStack, TerraformVariable } from 'cdktf'
 import { Construct } from 'constructs'
 import type { Environment, ExistingNetwork } from '../environment.ts'
+import { CALLER_VARIABLE } from '../names.ts'
 import { TIMING } from '../timing.ts'
 import { Firewall } from './firewall.ts'
 import type { PrivateBucket } from './private-bucket.ts'
@@ -65,7 +67,7 @@ export class Edge extends Construct {
       this.url = `https://${domain.name}`
       this.reachability = 'Open to the world, over HTTPS.'
     } else {
-      this.listener = this.#listenPlain(environment.allowedCidrs ?? [])
+      this.listener = this.#listenPlain(allowedCidrs(this, environment))
       this.url = `http://${this.#balancer.dnsName}`
       this.reachability = whoReaches(environment)
     }
@@ -197,6 +199,18 @@ export class Edge extends Construct {
 }
 
 function whoReaches({ name, allowedCidrs = [] }: Environment): string {
-  const places = allowedCidrs.length > 0 ? allowedCidrs.join(', ') : 'nowhere yet: set allowedCidrs or domain'
+  const known = allowedCidrs === 'me' ? `\${var.${CALLER_VARIABLE}}` : allowedCidrs.join(', ')
+  const places = known === '' ? 'nowhere yet: set allowedCidrs or domain' : known
   return `No domain is set, so there is no certificate: plain HTTP, reachable from ${places} (infra/config.ts, ${name}).`
+}
+
+/** `me` is a variable, so that the stack is the same whoever synthesises it. */
+function allowedCidrs(scope: Construct, { allowedCidrs = [] }: Environment): readonly string[] {
+  if (allowedCidrs !== 'me') return allowedCidrs
+  const caller = new TerraformVariable(TerraformStack.of(scope), CALLER_VARIABLE, {
+    type: 'string',
+    nullable: false,
+    description: `allowedCidrs is 'me': npm run deploy and plan set it; elsewhere TF_VAR_${CALLER_VARIABLE}=192.0.2.7/32`,
+  })
+  return [caller.stringValue]
 }

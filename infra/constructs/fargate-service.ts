@@ -10,7 +10,7 @@ import { SecurityGroup } from '@cdktf/provider-aws/lib/security-group/index.js'
 import { VpcSecurityGroupEgressRule } from '@cdktf/provider-aws/lib/vpc-security-group-egress-rule/index.js'
 import { VpcSecurityGroupIngressRule } from '@cdktf/provider-aws/lib/vpc-security-group-ingress-rule/index.js'
 import { Construct, type IDependable } from 'constructs'
-import type { ExistingNetwork } from '../environment.ts'
+import type { Environment, ExistingNetwork } from '../environment.ts'
 import { collectorParameter, prefix } from '../names.ts'
 import type { Statement } from '../policy.ts'
 import type { Egress } from '../sinks.ts'
@@ -18,29 +18,35 @@ import { type ContainersOptions, containerDefinitions } from './containers.ts'
 import type { LogVolume } from './log-volume.ts'
 import { ServiceRole } from './service-role.ts'
 
+/** What tasks run on, and what an image must be built for: as ECS names it, and as OCI does. */
+const CPU_ARCHITECTURE = 'ARM64'
+export const PLATFORM = 'linux/arm64'
 /** With the bake time of its alarms. Longer, and a deployment that hangs keeps the pipeline. */
 const STEADY_WITHIN = '30m'
 
 export interface FargateServiceOptions extends Omit<ContainersOptions, 'behind'> {
-  readonly network: ExistingNetwork
+  readonly environment: Pick<Environment, 'name' | 'spotShare' | 'logRetentionDays'>
+  /** Policy that limits its roles. Default: the one that bootstrap makes. `none`: roles of an account without bootstrap. */
+  readonly permissionsBoundary?: 'bootstrap' | 'none'
+  readonly network: Omit<ExistingNetwork, 'publicSubnetIds'>
   readonly kmsKeyArn: string
   readonly cluster: { readonly name: string; readonly arn: string }
   readonly repositoryArn: string
   /** What the app itself may do in AWS. */
-  readonly permissions: readonly Statement[]
+  readonly permissions?: readonly Statement[]
   /** Where metrics go. */
   readonly workspaceArn: string
   /** Behind the load balancer: only it may connect. */
   readonly behind?: { readonly securityGroupId: string; readonly targetGroupArn: string; readonly port: number }
   /** Other security groups that the tasks connect to, with the port. */
-  readonly connectsTo: readonly { readonly securityGroupId: string; readonly port: number; readonly what: string }[]
+  readonly connectsTo?: readonly { readonly securityGroupId: string; readonly port: number; readonly what: string }[]
   /** Other places, which let the tasks in by rules of their own. */
-  readonly egress: readonly Egress[]
+  readonly egress?: readonly Egress[]
   /** What ECS may read, besides the configuration of the collector, to start a task: the values of `secrets`. */
-  readonly startPermissions: readonly Statement[]
+  readonly startPermissions?: readonly Statement[]
   /** Alarms that roll a deployment back. */
-  readonly rollbackAlarms: readonly string[]
-  readonly dependsOn: readonly IDependable[]
+  readonly rollbackAlarms?: readonly string[]
+  readonly dependsOn?: readonly IDependable[]
 }
 
 export class FargateService extends Construct {
@@ -52,7 +58,7 @@ export class FargateService extends Construct {
   constructor(scope: Construct, id: string, options: FargateServiceOptions) {
     super(scope, id)
     this.#options = options
-    const { environment, role, tasks, cluster, volume, behind, rollbackAlarms, dependsOn } = options
+    const { environment, role, tasks, cluster, volume, behind, rollbackAlarms = [], dependsOn = [] } = options
     this.name = role
     this.securityGroupId = this.#securityGroup()
     const [execution, task] = this.#roles()
@@ -121,7 +127,7 @@ export class FargateService extends Construct {
       family: `${prefix(environment)}-${role}`,
       requiresCompatibilities: ['FARGATE'],
       networkMode: 'awsvpc',
-      runtimePlatform: { cpuArchitecture: 'ARM64', operatingSystemFamily: 'LINUX' },
+      runtimePlatform: { cpuArchitecture: CPU_ARCHITECTURE, operatingSystemFamily: 'LINUX' },
       cpu: String(tasks.cpu),
       memory: String(tasks.memoryMiB),
       executionRoleArn,
@@ -133,7 +139,7 @@ export class FargateService extends Construct {
   }
 
   #securityGroup(): string {
-    const { environment, role, network, behind, connectsTo, egress } = this.#options
+    const { environment, role, network, behind, connectsTo = [], egress = [] } = this.#options
     const group = new SecurityGroup(this, 'group', {
       vpcId: network.vpcId,
       namePrefix: `${prefix(environment)}-${role}-`,
@@ -195,10 +201,11 @@ export class FargateService extends Construct {
       role,
       kmsKeyArn,
       repositoryArn,
-      startPermissions,
-      permissions,
+      startPermissions = [],
+      permissions = [],
       workspaceArn,
       volume,
+      permissionsBoundary = 'bootstrap',
     } = this.#options
     const { region, id } = account
     const name = `${prefix(environment)}-${role}`
@@ -211,6 +218,7 @@ export class FargateService extends Construct {
       name: `${name}-execution`,
       account,
       service: 'ecs-tasks.amazonaws.com',
+      permissionsBoundary,
       statements: [
         { Action: 'ecr:GetAuthorizationToken', Resource: '*' }, // AWS has no narrower one: a token is for the registry
         {
@@ -230,6 +238,7 @@ export class FargateService extends Construct {
       name: `${name}-task`,
       account,
       service: 'ecs-tasks.amazonaws.com',
+      permissionsBoundary,
       statements: [
         { Sid: 'Metrics', Action: 'aps:RemoteWrite', Resource: workspaceArn },
         ...(volume ? [mountStatement(volume)] : []),

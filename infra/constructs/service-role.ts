@@ -10,10 +10,12 @@ export const BOUNDARY_POLICY = 'millrace-boundary'
 export interface ServiceRoleOptions {
   /** Begins with `millrace-`: the apply role may make no other. */
   readonly name: string
-  readonly account: Account
+  readonly account: Pick<Account, 'id'>
   /** Such as `ecs-tasks.amazonaws.com`. */
   readonly service: string
   readonly statements: readonly Statement[]
+  /** Default: `bootstrap`, the policy that it makes. */
+  readonly permissionsBoundary?: 'bootstrap' | 'none'
 }
 
 export class ServiceRole extends Construct {
@@ -21,12 +23,15 @@ export class ServiceRole extends Construct {
   /** Depend on it where the permissions, not only the role, must be there. */
   readonly permissions: IamRolePolicy
 
-  constructor(scope: Construct, id: string, { name, account, service, statements }: ServiceRoleOptions) {
+  constructor(scope: Construct, id: string, options: ServiceRoleOptions) {
     super(scope, id)
+    const { name, account, service, statements, permissionsBoundary = 'bootstrap' } = options
     const role = new IamRole(this, 'role', {
       name,
       assumeRolePolicy: trustedBy(service, account.id),
-      permissionsBoundary: `arn:aws:iam::${account.id}:policy/${BOUNDARY_POLICY}`,
+      ...(permissionsBoundary === 'bootstrap' && {
+        permissionsBoundary: `arn:aws:iam::${account.id}:policy/${BOUNDARY_POLICY}`,
+      }),
     })
     this.arn = role.arn
     this.permissions = new IamRolePolicy(this, 'policy', {

@@ -14,7 +14,7 @@
  */
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { checkConfig, findEnvironment, requireAccount, requireReleased } from '../check-config.ts'
+import { checkConfig, findEnvironment, requireAccount, requireDomain, requireReleased } from '../check-config.ts'
 import { ConfigError } from '../config-error.ts'
 import { githubRoleArn, imageRepository } from '../names.ts'
 import { placeOf } from '../place.ts'
@@ -91,6 +91,7 @@ async function apply(name: string, id: string): Promise<void> {
   checkConfig(account, environments)
   const environment = findEnvironment(environments, name)
   requireAccount(account, environment)
+  requireDomain(environment)
   requireReleased(environment)
   // A person who applies by hand has their own credentials. A workflow has them only after an approval: check that.
   if (process.env.GITHUB_ACTIONS === 'true') await new Github().requireApproval(name)
@@ -120,6 +121,12 @@ function prepare(names: readonly string[]) {
   if (names.length === 0) throw new UsageError(USAGE)
   checkConfig(account, environments)
   const chosen = names.map((name) => findEnvironment(environments, name))
+  for (const { name, allowedCidrs } of chosen) {
+    if (allowedCidrs !== 'me') continue
+    throw new ConfigError(
+      `infra/config.ts: ${name}.allowedCidrs: 'me' is who runs npm run deploy: write the ranges here`,
+    )
+  }
   const terraformVersion = requireTerraform()
   synthesiseStacks()
   return { chosen, terraformVersion }

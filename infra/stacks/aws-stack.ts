@@ -1,8 +1,8 @@
 /** What every stack has: the provider, its state in the bucket that bootstrap made, tags, and the names things go by. */
 import { AwsProvider } from '@cdktf/provider-aws/lib/provider/index.js'
-import { LocalBackend, S3Backend, TerraformOutput, TerraformStack } from 'cdktf'
+import { S3Backend, TerraformOutput, TerraformStack } from 'cdktf'
 import type { Construct } from 'constructs'
-import { bootstrapName, stateBucketName } from '../names.ts'
+import { stateBucketName } from '../names.ts'
 import type { Place } from '../place.ts'
 
 /** `use_lockfile` came with 1.10, ephemeral values with 1.10, write-only arguments with 1.11; with OpenTofu all in 1.11. */
@@ -24,11 +24,6 @@ export abstract class AwsStack extends TerraformStack {
     })
     this.addOverride('terraform.required_version', TERRAFORM_VERSION)
     this.addOverride('terraform.required_providers.aws.version', account.awsProviderVersion)
-    if (name === bootstrapName(account) && account.bootstrapState === 'local') {
-      // Relative to cdktf.out/stacks/bootstrap, so that the file lies beside cdktf.json, on whatever machine.
-      new LocalBackend(this, { path: `../../../terraform.${name}.tfstate` })
-      return
-    }
     new S3Backend(this, {
       bucket: stateBucketName(account),
       key: `${name}.tfstate`,

@@ -2,10 +2,7 @@
 import { BudgetsBudget } from '@cdktf/provider-aws/lib/budgets-budget/index.js'
 import { CloudwatchDashboard } from '@cdktf/provider-aws/lib/cloudwatch-dashboard/index.js'
 import { CloudwatchLogGroup } from '@cdktf/provider-aws/lib/cloudwatch-log-group/index.js'
-import {
-  CloudwatchMetricAlarm,
-  type CloudwatchMetricAlarmConfig,
-} from '@cdktf/provider-aws/lib/cloudwatch-metric-alarm/index.js'
+import { CloudwatchMetricAlarm } from '@cdktf/provider-aws/lib/cloudwatch-metric-alarm/index.js'
 import { GrafanaWorkspace } from '@cdktf/provider-aws/lib/grafana-workspace/index.js'
 import { PrometheusAlertManagerDefinition } from '@cdktf/provider-aws/lib/prometheus-alert-manager-definition/index.js'
 import { PrometheusRuleGroupNamespace } from '@cdktf/provider-aws/lib/prometheus-rule-group-namespace/index.js'
@@ -13,18 +10,16 @@ import { PrometheusWorkspace } from '@cdktf/provider-aws/lib/prometheus-workspac
 import { SnsTopic } from '@cdktf/provider-aws/lib/sns-topic/index.js'
 import { SnsTopicPolicy } from '@cdktf/provider-aws/lib/sns-topic-policy/index.js'
 import { SnsTopicSubscription } from '@cdktf/provider-aws/lib/sns-topic-subscription/index.js'
-import { SsmParameter } from '@cdktf/provider-aws/lib/ssm-parameter/index.js'
-import { Token } from 'cdktf'
 import type { Construct } from 'constructs'
-import { CLOUDWATCH } from '../../app/observability/cloudwatch.ts'
 import { ServiceRole } from '../constructs/service-role.ts'
-import type { Environment, Tasks } from '../environment.ts'
+import type { Environment } from '../environment.ts'
 import { kafkaSize } from '../kafka.ts'
 import { alertManagerConfig } from '../monitoring/alert-manager.ts'
 import { dashboard } from '../monitoring/cloudwatch-dashboard.ts'
-import { collectorConfig } from '../monitoring/collector.ts'
+import { addCollector } from '../monitoring/collector.ts'
 import { rulesYaml } from '../monitoring/rules.ts'
-import { collectorParameter, prefix, type Role, servicesOf } from '../names.ts'
+import { type AlarmConfig, addAlarm, addServiceAlarms } from '../monitoring/service-alarms.ts'
+import { prefix, type Role, servicesOf } from '../names.ts'
 import type { Place } from '../place.ts'
 import { policy } from '../policy.ts'
 import { BROKERS, DISK_ALARM_PERCENT, GROW_DISK_PERCENT } from '../scale.ts'
@@ -69,20 +64,16 @@ export class Monitoring extends AwsStack {
       definition: alertManagerConfig(account, environment.name, this.topicArn),
     })
     if (environment.managedGrafana) this.#grafana(name, workspace.arn)
-    const collector = new SsmParameter(this, 'collector', {
-      name: collectorParameter(environment),
-      description: 'Configuration of the metrics collector beside each task',
-      type: 'String',
-      tier: 'Intelligent-Tiering',
-      value: collectorConfig({
-        region: account.region,
-        remoteWriteUrl: `${workspace.prometheusEndpoint}api/v1/remote_write`,
-        environment: environment.name,
-      }),
+    this.collectorVersion = addCollector(this, {
+      region: account.region,
+      remoteWriteUrl: `${workspace.prometheusEndpoint}api/v1/remote_write`,
+      environment: environment.name,
     })
-    this.collectorVersion = Token.asString(collector.version)
 
-    for (const { role, tasks } of servicesOf(environment)) this.#alarms(role, tasks)
+    const { topicArn } = this
+    for (const { role, tasks } of servicesOf(environment)) {
+      addServiceAlarms(this, { environment: environment.name, role, minTasks: tasks.minTasks, topicArn })
+    }
     if (kafkaSize(environment)) this.#kafkaAlarms()
     new CloudwatchDashboard(this, 'dashboard', {
       dashboardName: name,
@@ -162,55 +153,6 @@ export class Monitoring extends AwsStack {
     this.output('grafana', `https://${grafana.endpoint}`)
   }
 
-  #alarms(role: Role, tasks: Tasks): void {
-    const service = { ClusterName: prefix(this.#environment), ServiceName: role }
-    const published = { Environment: this.#environment.name, Role: role }
-    this.#alarm(`${role}-cpu`, {
-      alarmDescription: `CPU of ${role} above 85 % for ten minutes: at its most tasks, or scaling does not follow`,
-      namespace: 'AWS/ECS',
-      metricName: 'CPUUtilization',
-      dimensions: service,
-      threshold: 85,
-      evaluationPeriods: 10,
-    })
-    this.#alarm(`${role}-memory`, {
-      alarmDescription: `Memory of ${role} above 85 %: it is meant to stay flat`,
-      namespace: 'AWS/ECS',
-      metricName: 'MemoryUtilization',
-      dimensions: service,
-      threshold: 85,
-      evaluationPeriods: 5,
-    })
-    this.#alarm(`${role}-tasks`, {
-      alarmDescription: `Fewer than ${tasks.minTasks} tasks of ${role} run`,
-      namespace: 'ECS/ContainerInsights',
-      metricName: 'RunningTaskCount',
-      dimensions: service,
-      comparisonOperator: 'LessThanThreshold',
-      threshold: tasks.minTasks,
-      evaluationPeriods: 5,
-      treatMissingData: 'breaching',
-    })
-    this.#alarm(`${role}-saturation`, {
-      alarmDescription: `${role} is nearly full: event loop, channel or log above 90 %`,
-      namespace: CLOUDWATCH.namespace,
-      metricName: CLOUDWATCH.saturation,
-      dimensions: published,
-      threshold: 0.9,
-      evaluationPeriods: 5,
-    })
-    if (role === 'ingest') return
-    this.#alarm(`${role}-lag`, {
-      alarmDescription: 'A sink is far behind: it fails, or it is too slow',
-      namespace: CLOUDWATCH.namespace,
-      metricName: CLOUDWATCH.lag,
-      statistic: 'Maximum',
-      dimensions: published,
-      threshold: 1_000_000,
-      evaluationPeriods: 15,
-    })
-  }
-
   #kafkaAlarms(): void {
     const dimensions = { 'Cluster Name': prefix(this.#environment) }
     this.#alarm('kafka-controller', {
@@ -277,19 +219,7 @@ export class Monitoring extends AwsStack {
     })
   }
 
-  #alarm(
-    name: string,
-    config: Omit<CloudwatchMetricAlarmConfig, 'alarmName' | 'comparisonOperator'> & { comparisonOperator?: string },
-  ): void {
-    new CloudwatchMetricAlarm(this, `alarm-${name}`, {
-      comparisonOperator: 'GreaterThanThreshold',
-      statistic: 'Average',
-      period: 60,
-      treatMissingData: 'notBreaching',
-      alarmActions: [this.topicArn],
-      okActions: [this.topicArn],
-      ...config,
-      alarmName: this.#nameOf(name),
-    })
+  #alarm(name: string, config: AlarmConfig): void {
+    addAlarm(this, name, { prefix: prefix(this.#environment), topicArn: this.topicArn }, config)
   }
 }

@@ -35,11 +35,11 @@ test('a stack is in the account and region of its environment; its state is in i
       terraform: { backend: {} },
     }) as {
       provider: { aws: Block[] }
-      terraform: { backend: { s3?: Block; local?: Block } }
+      terraform: { backend: { s3?: Block } }
     }
     const [aws] = provider.aws
-    const { s3, local } = terraform.backend
-    return [aws?.region, aws?.allowed_account_ids, s3?.bucket ?? local?.path, s3?.region]
+    const { s3 } = terraform.backend
+    return [aws?.region, aws?.allowed_account_ids, s3?.bucket, s3?.region]
   }
   const state = 'millrace-state-444455556666-eu-north-1'
   expect(placeOf('sandbox-foundation')).toEqual(['eu-north-1', ['444455556666'], state, 'eu-north-1'])
@@ -52,7 +52,7 @@ test('a stack is in the account and region of its environment; its state is in i
   expect(placeOf('bootstrap-444455556666').slice(0, 3)).toEqual([
     'eu-north-1',
     ['444455556666'],
-    '../../../terraform.bootstrap-444455556666.tfstate',
+    'millrace-state-444455556666-eu-north-1',
   ])
 })
 

@@ -15,7 +15,6 @@ const NETWORK = {
 const OTHER = {
   id: '444455556666',
   region: 'eu-north-1',
-  bootstrapState: 'local',
   quotas: { elasticIps: 5, fargateVcpus: 100 },
 }
 const BROKERS = { brokers: ['a.example:9096'], auth: 'none', at: { cidr: '10.0.0.0/8' } }
@@ -87,7 +86,6 @@ describe('impossible values', () => {
     [{}, { formerLog: 'drain' }, dev, /dev\.formerLog: the single profile has its log, and no former one/],
     [{}, { formerLog: 'burn' }, prod, /prod\.formerLog: "burn" is neither drain nor keep/],
     [{}, { formerLog: 'drain' }, prod, /prod\.tasks\.all: the single profile needs it/],
-    [{ bootstrapState: 'elsewhere' }, {}, dev, /account\.bootstrapState/],
     [{ awsProviderVersion: '~> 6' }, {}, dev, /account\.awsProviderVersion/],
     [{}, { cidr: '10.0.0.0/8' }, dev, /dev\.cidr/],
     [{}, { cidr: '10.10.0.1/20' }, dev, /dev\.cidr/],
@@ -136,6 +134,8 @@ describe('impossible values', () => {
     [{}, { domain: { name: 'no', hostedZoneId: 'Z1' } }, dev, /dev\.domain\.name/],
     [{}, { domain: { name: 'a.example.com', hostedZoneId: '1' } }, dev, /dev\.domain\.hostedZoneId/],
     [{}, { allowedCidrs: ['somewhere'] }, dev, /dev\.allowedCidrs/],
+    [{}, { allowedCidrs: 'everybody' }, dev, /dev\.allowedCidrs: "everybody" is no list: write 'me', or \['192/],
+    [{}, { allowedCidrs: 'me' }, prod, /prod\.allowedCidrs: 'me' is for an environment without a domain: leave it out/],
     [
       {},
       { allowedCidrs: ['0.0.0.0/0'] },
@@ -339,12 +339,6 @@ describe('impossible values', () => {
       /dev\.account\.id: "4" is not an AWS account: write its twelve digits/,
     ],
     [{}, { account: { ...OTHER, region: undefined } }, dev, /dev\.account\.region: nothing is not an AWS region/],
-    [
-      {},
-      { account: { ...OTHER, bootstrapState: 'here' } },
-      dev,
-      /dev\.account\.bootstrapState: "here" is neither local nor bucket/,
-    ],
     [{}, { account: { ...OTHER, id: account.id } }, dev, /dev\.account: \d+ is the first account: leave it out/],
     [
       {},
@@ -371,12 +365,11 @@ describe('impossible values', () => {
     const within = { ...account, quotas, github: { ...account.github, deploys: [] } }
     expect(() => checkConfig(within, [first!, second!])).toThrow(/elasticIps: the NAT gateways need 6/)
     expect(() => checkConfig(within, [first!, { ...second!, region: 'eu-west-1' }])).not.toThrow()
-    const other = { ...OTHER, bootstrapState: 'local' as const }
-    expect(() => checkConfig(within, [first!, { ...second!, account: other }])).not.toThrow()
+    expect(() => checkConfig(within, [first!, { ...second!, account: OTHER }])).not.toThrow()
     expect(() =>
       checkConfig(within, [
-        { ...first!, account: other },
-        { ...second!, account: { ...other, region: 'eu-west-1' } },
+        { ...first!, account: OTHER },
+        { ...second!, account: { ...OTHER, region: 'eu-west-1' } },
       ]),
     ).toThrow(/two\.account: 444455556666 is described twice/)
   })

@@ -37,7 +37,8 @@ export interface ImageConfig {
 
 export class Containers {
   readonly directory = mkdtempSync(join(tmpdir(), 'millrace-image-'))
-  readonly #environment: NodeJS.ProcessEnv
+  /** Keeps buildah and podman in the directory. */
+  readonly environment: NodeJS.ProcessEnv
 
   constructor() {
     const file = (name: string, lines: readonly string[]) => {
@@ -45,7 +46,7 @@ export class Containers {
       return join(this.directory, name)
     }
     const at = (name: string) => JSON.stringify(join(this.directory, name))
-    this.#environment = {
+    this.environment = {
       ...process.env,
       TMPDIR: this.directory,
       CONTAINERS_STORAGE_CONF: file('storage.conf', [
@@ -71,7 +72,7 @@ export class Containers {
   }
 
   run(program: string, args: readonly string[], options: { cwd?: string } = {}): Promise<Ran> {
-    const settings = { ...options, env: this.#environment, maxBuffer: 64 * 1024 * 1024 }
+    const settings = { ...options, env: this.environment, maxBuffer: 64 * 1024 * 1024 }
     return new Promise((done) => {
       execFile(program, args, settings, (error, stdout, stderr) => {
         const code = typeof error?.code === 'number' ? error.code : 1
@@ -89,7 +90,7 @@ export class Containers {
 
   /** Runs an image until it ends; podman passes signals on to its first process. */
   start(args: readonly string[]): ChildProcess {
-    return spawn('podman', ['run', ...args], { env: this.#environment, stdio: ['ignore', 'pipe', 'pipe'] })
+    return spawn('podman', ['run', ...args], { env: this.environment, stdio: ['ignore', 'pipe', 'pipe'] })
   }
 
   /** Makes an image of one layer. */

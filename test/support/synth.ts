@@ -49,7 +49,6 @@ export const DEPLOYABLE: readonly (readonly [string, string])[] = [
 export const OTHER_ACCOUNT = `account: {
       id: '444455556666',
       region: 'eu-north-1',
-      bootstrapState: 'local',
       quotas: { elasticIps: 5, fargateVcpus: 100 },
     },`
 

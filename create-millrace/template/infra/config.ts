@@ -8,7 +8,6 @@ export const account: Account = {
   // ← whose workflows may plan and apply, and which environments they do
   github: { owner: 'example', repository: 'my-pipeline', deploys: ['dev'] },
   quotas: { elasticIps: 5, fargateVcpus: 100 }, // ← what Service Quotas shows for your account
-  bootstrapState: 'local', // 'bucket' once bootstrap is deployed
   protectState: true,
   awsProviderVersion: process.env.AWS_PROVIDER_VERSION ?? '6.26.0', // a mirror may hold another one
 }
@@ -23,7 +22,7 @@ export const environments: readonly Environment[] = [
     zones: ['a', 'b'],
     natGateways: 'one',
     interfaceEndpoints: [],
-    image: { digest: `sha256:${'0'.repeat(64)}` }, // ← of the image that you pushed: docker build, docker push
+    image: { digest: `sha256:${'0'.repeat(64)}` }, // zeros: npm run deploy builds and pushes one, and writes its digest
     spotShare: 1,
     tasks: { all: { cpu: 512, memoryMiB: 1024, minTasks: 1, maxTasks: 1 } },
     logRetentionDays: 365,

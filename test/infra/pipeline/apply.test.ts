@@ -15,7 +15,9 @@ function apply(edits: readonly (readonly [string, string])[]) {
 
 test('it applies nothing for an image that was never released: tasks of it would never start', () => {
   const { status, stderr } = apply([["id: '000000000000'", "id: '111122223333'"]])
-  expect(stderr).toMatch(/^infra\/config\.ts: dev\.image: no image is released yet: push one/)
+  expect(stderr).toMatch(
+    /^infra\/config\.ts: dev\.image: no image is released yet: npm run deploy -- dev builds and pushes one/,
+  )
   expect(status).toBe(2)
 })
 
