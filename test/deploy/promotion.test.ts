@@ -4,7 +4,7 @@
  */
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { archivedEvent } from '../support/archive.ts'
 import { type EmulatedAws, missing, startEmulatedAws } from '../support/emulated-aws.ts'
 import { expectGateAgrees } from '../support/iam/agrees.ts'
@@ -57,6 +57,14 @@ async function expectNoDrift(name: Name): Promise<void> {
   expect([code, outputs.drift], output.slice(-2000)).toEqual([0, 'false'])
 }
 
+/** Every stack of a new environment, until there is nothing to do. */
+async function complete(name: Name, expectNothingToDo: (name: Name) => Promise<void>): Promise<void> {
+  const rounds = await deploy(name)
+  await expectNothingToDo(name)
+  report.push(`${name.padEnd(32)} ${rounds} rounds, then nothing to do`)
+  expectNothingRefused()
+}
+
 function expectNothingRefused(): void {
   expect(aws.gate.failures).toEqual([])
   expect(aws.gate.denials).toEqual([])
@@ -96,81 +104,85 @@ describe.skipIf(reason)(`staging and production behind the gate${reason ? ` (lef
     for (const project of Object.values(projects)) rmSync(project, { recursive: true, force: true })
   })
 
-  test.each(NAMES)('%s: planned, approved, applied, until nothing is left', { concurrent: true }, async (name) => {
-    const rounds = await deploy(name)
-    // Both commands plan with the plan role: each is asked once.
-    await (name === 'prod' ? expectNoDrift(name) : expectNoChanges(name))
-    report.push(`${name.padEnd(32)} ${rounds} rounds, then nothing to do`)
-    expectNothingRefused()
-  })
-
+  // Beside each other, as two teams would; of each environment, one step after the other.
+  const beside = { concurrent: true }
+  const afterThat = { concurrent: false }
   const noBrokers = missingKafka()
-  test.skipIf(noBrokers)(
-    `its tasks take events in and archive them, with the rights of their roles${noBrokers ? ` (left out: ${noBrokers})` : ''}`,
-    async () => {
-      const cluster = await clusterArn('prod')
-      const authorize = aws.gate.authorizeKafka(cluster, { topic: 'millrace.events', group: 'millrace.s3' })
-      const kafka = await Kafka.start({ brokers: 3, secure: true, authorize })
-      onTestFinished(() => kafka.stop())
-      const moved = async (role: string) => {
-        const credentials = await startTaskRole(await aws.gate.taskCredentials(role))
-        onTestFinished(() => credentials.stop())
-        return {
-          // Where the brokers and the task's credentials are; whom to trust is in the image of a real task.
-          KAFKA_BROKERS: kafka.connection('msk-iam').brokers.join(),
-          NODE_EXTRA_CA_CERTS: join(kafka.directory, 'ca.pem'),
-          S3_SINK_ENDPOINT: aws.gate.url,
-          ...credentials.environment,
-        }
-      }
-      const ingest = await startTask(aws, 'prod', 'ingest', await moved('millrace-prod-ingest-task'))
-      const deliver = await startTask(aws, 'prod', 'deliver', {
-        ...(await moved('millrace-prod-deliver-task')),
-        S3_SINK_ROLL_MS: '1000',
-      })
-      const answer = await send(ingest.url, { id: 'from-the-task' }, ingest.key)
-      expect([answer.status, await answer.json()]).toEqual([202, { accepted: 1 }])
-      const bucket = `millrace-prod-archive-${ACCOUNT}-${REGION}`
-      const archived = await archivedEvent({ endpoint: aws.gate.url, region: REGION, bucket }, deliver.output)
-      expect(archived).toMatchObject({ encryption: 'aws:kms', event: { id: 'from-the-task' } })
-      expect(archived.key).toMatch(/^events\/type=event\/dt=[\d-]+\/hh=\d\d\/s3\.[\w-]+-0-1\.ndjson\.gz$/)
-      expect(kafka.signIns.refused).toEqual([])
-      expect(kafka.signIns.count).toBeGreaterThan(0)
-      expectNothingRefused()
-    },
-    180_000,
-  )
 
-  test('one changed value of each kind goes through, and back again', { concurrent: true }, async () => {
-    const changes: [string, string][] = [
-      ["'a'.repeat(64)", "'b'.repeat(64)"], // the image
-      ['ingest: { cpu: 1024, memoryMiB: 2048, minTasks: 2', 'ingest: { cpu: 2048, memoryMiB: 4096, minTasks: 2'],
-      ['spotShare: 0.5,', "spotShare: 0.5,\n    variables: { LOG_LEVEL: 'debug' },"],
-      ["brokerType: 'kafka.t3.small'", "brokerType: 'kafka.m7g.large'"],
-      ['alerts@example.com', 'operators@example.com'],
-      ['requestsPerFiveMinutesPerAddress: 500_000', 'requestsPerFiveMinutesPerAddress: 400_000'],
-      ['apiKeyVersion: 1', 'apiKeyVersion: 2'],
-    ]
-    edit(projects.staging, changes)
-    const rounds = await deploy('staging')
-    await expectNoChanges('staging')
-    edit(
-      projects.staging,
-      changes.slice(0, -1).map(([before, after]) => [after, before] as const), // a key version only goes up
-    )
-    await deploy('staging')
-    report.push(`staging, seven changed values    ${rounds} rounds there, then back`)
-    expectNothingRefused()
+  describe('staging', beside, () => {
+    test('planned, approved, applied, until nothing is left', afterThat, () => complete('staging', expectNoChanges))
+
+    test('one changed value of each kind goes through, and back again', afterThat, async () => {
+      const changes: [string, string][] = [
+        ["'a'.repeat(64)", "'b'.repeat(64)"], // the image
+        ['ingest: { cpu: 1024, memoryMiB: 2048, minTasks: 2', 'ingest: { cpu: 2048, memoryMiB: 4096, minTasks: 2'],
+        ['spotShare: 0.5,', "spotShare: 0.5,\n    variables: { LOG_LEVEL: 'debug' },"],
+        ["brokerType: 'kafka.t3.small'", "brokerType: 'kafka.m7g.large'"],
+        ['alerts@example.com', 'operators@example.com'],
+        ['requestsPerFiveMinutesPerAddress: 500_000', 'requestsPerFiveMinutesPerAddress: 400_000'],
+        ['apiKeyVersion: 1', 'apiKeyVersion: 2'],
+      ]
+      edit(projects.staging, changes)
+      const rounds = await deploy('staging')
+      await expectNoChanges('staging')
+      edit(
+        projects.staging,
+        changes.slice(0, -1).map(([before, after]) => [after, before] as const), // a key version only goes up
+      )
+      await deploy('staging')
+      report.push(`staging, seven changed values    ${rounds} rounds there, then back`)
+      expectNothingRefused()
+    })
   })
 
-  test('production: no destruction until its protection is taken away', { concurrent: true }, async () => {
-    const apply = await sessionOf(aws, 'apply-prod', 'prod')
-    const stack = '-chdir=cdktf.out/stacks/prod-foundation'
-    const { code } = await apply.run(projects.prod, 'terraform', stack, 'plan', '-destroy', '-input=false')
-    expect(code).toBe(1)
-    edit(projects.prod, [['production: true', 'production: false']])
-    await deploy('prod')
-    expectNothingRefused()
+  describe('prod', beside, () => {
+    test('planned, approved, applied, until nothing is left, and nothing has drifted', afterThat, () =>
+      complete('prod', expectNoDrift),
+    )
+
+    test.skipIf(noBrokers)(
+      `its tasks take events in and archive them, with the rights of their roles${noBrokers ? ` (left out: ${noBrokers})` : ''}`,
+      { ...afterThat, timeout: 300_000 },
+      async ({ onTestFinished }) => {
+        const cluster = await clusterArn('prod')
+        const authorize = aws.gate.authorizeKafka(cluster, { topic: 'millrace.events', group: 'millrace.s3' })
+        const kafka = await Kafka.start({ brokers: 3, secure: true, authorize })
+        onTestFinished(() => kafka.stop())
+        const moved = async (role: string) => {
+          const credentials = await startTaskRole(await aws.gate.taskCredentials(role))
+          onTestFinished(() => credentials.stop())
+          return {
+            // Where the brokers and the task's credentials are; whom to trust is in the image of a real task.
+            KAFKA_BROKERS: kafka.connection('msk-iam').brokers.join(),
+            NODE_EXTRA_CA_CERTS: join(kafka.directory, 'ca.pem'),
+            S3_SINK_ENDPOINT: aws.gate.url,
+            ...credentials.environment,
+          }
+        }
+        const ingest = await startTask(aws, 'prod', 'ingest', await moved('millrace-prod-ingest-task'), onTestFinished)
+        const deliverAs = { ...(await moved('millrace-prod-deliver-task')), S3_SINK_ROLL_MS: '1000' }
+        const deliver = await startTask(aws, 'prod', 'deliver', deliverAs, onTestFinished)
+        const answer = await send(ingest.url, { id: 'from-the-task' }, ingest.key)
+        expect([answer.status, await answer.json()]).toEqual([202, { accepted: 1 }])
+        const bucket = `millrace-prod-archive-${ACCOUNT}-${REGION}`
+        const archived = await archivedEvent({ endpoint: aws.gate.url, region: REGION, bucket }, deliver.output)
+        expect(archived).toMatchObject({ encryption: 'aws:kms', event: { id: 'from-the-task' } })
+        expect(archived.key).toMatch(/^events\/type=event\/dt=[\d-]+\/hh=\d\d\/s3\.[\w-]+-0-1\.ndjson\.gz$/)
+        expect(kafka.signIns.refused).toEqual([])
+        expect(kafka.signIns.count).toBeGreaterThan(0)
+        expectNothingRefused()
+      },
+    )
+
+    test('no destruction until its protection is taken away', afterThat, async () => {
+      const apply = await sessionOf(aws, 'apply-prod', 'prod')
+      const stack = '-chdir=cdktf.out/stacks/prod-foundation'
+      const { code } = await apply.run(projects.prod, 'terraform', stack, 'plan', '-destroy', '-input=false')
+      expect(code).toBe(1)
+      edit(projects.prod, [['production: true', 'production: false']])
+      await deploy('prod')
+      expectNothingRefused()
+    })
   })
 
   test('whoever is not who the role trusts does not become it', async () => {

@@ -15,12 +15,16 @@ export interface Task {
   output(): string
 }
 
-/** Runs the app with exactly what ECS would set for a service, as the emulated ECS says; only addresses are replaced. */
+/**
+ * Runs the app with exactly what ECS would set for a service, as the emulated ECS says; only addresses are replaced.
+ * @param atEnd of the test; one that runs beside others gives its own.
+ */
 export async function startTask(
   aws: EmulatedAws,
   environmentName: string,
   service: string,
   moved: Record<string, string> = {},
+  atEnd: (stop: () => void) => void = onTestFinished,
 ): Promise<Task> {
   const ecs = (action: string, body: object) => aws.call('ecs', `AmazonEC2ContainerServiceV20141113.${action}`, body)
   const { services } = await ecs('DescribeServices', { cluster: `millrace-${environmentName}`, services: [service] })
@@ -40,7 +44,7 @@ export async function startTask(
   const directory = mkdtempSync(join(tmpdir(), 'millrace-task-'))
   const cli = resolve(import.meta.dirname, '../../app/cli.ts')
   const child = spawn(process.execPath, [cli, 'serve'], { cwd: directory, env: environment })
-  onTestFinished(() => {
+  atEnd(() => {
     child.kill('SIGKILL')
     rmSync(directory, { recursive: true, force: true })
   })
