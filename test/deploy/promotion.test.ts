@@ -159,9 +159,11 @@ describe.skipIf(reason)(`staging and production behind the gate${reason ? ` (lef
             ...credentials.environment,
           }
         }
-        const ingest = await startTask(aws, 'prod', 'ingest', await moved('millrace-prod-ingest-task'), onTestFinished)
+        const ingest = await startTask(aws, 'prod', 'ingest', await moved('millrace-prod-ingest-task'), {
+          atEnd: onTestFinished,
+        })
         const deliverAs = { ...(await moved('millrace-prod-deliver-task')), S3_SINK_ROLL_MS: '1000' }
-        const deliver = await startTask(aws, 'prod', 'deliver', deliverAs, onTestFinished)
+        const deliver = await startTask(aws, 'prod', 'deliver', deliverAs, { atEnd: onTestFinished })
         const answer = await send(ingest.url, { id: 'from-the-task' }, ingest.key)
         expect([answer.status, await answer.json()]).toEqual([202, { accepted: 1 }])
         const bucket = `millrace-prod-archive-${ACCOUNT}-${REGION}`

@@ -23,7 +23,6 @@ from moto.core.utils import camelcase_to_underscores
 from moto.efs.models import efs_backends
 from moto.ecs.models import ecs_backends
 from moto.ecs.responses import EC2ContainerServiceResponse
-from moto.core import DEFAULT_ACCOUNT_ID
 from moto.iam.access_control import IAMPolicyStatement, PermissionResult
 from moto.iam.models import SERVICE_NAME_CONVERSION, iam_backends
 from moto.kms.models import kms_backends
@@ -34,6 +33,10 @@ from moto.secretsmanager.models import secretsmanager_backends
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
+
+
+# moto reads it as well, for each call.
+ACCOUNT_ID = os.environ["MOTO_ACCOUNT_ID"]
 
 
 def answer(value, status=200):
@@ -155,7 +158,7 @@ class FileSystems:
         found = re.fullmatch(r"/2015-02-01/file-systems/([^/]+)/policy", request.path)
         if found and request.method == "DELETE":
             region = request.headers["Authorization"].split("/")[2]
-            efs_backends[DEFAULT_ACCOUNT_ID][region].file_systems_by_id[found[1]].file_system_policy = None
+            efs_backends[ACCOUNT_ID][region].file_systems_by_id[found[1]].file_system_policy = None
             return answer({})
         found = re.fullmatch(r"/2015-02-01/file-systems/([^/]+)/backup-policy", request.path)
         if found is None:
@@ -311,7 +314,7 @@ class Kafka:
     def route(self, method, path, request):
         body = request.get_json(silent=True) or {}
         region = request.headers["Authorization"].split("/")[2]
-        account = "123456789012"
+        account = ACCOUNT_ID
         if path == "/v1/configurations" and method == "POST":
             arn = f"arn:aws:kafka:{region}:{account}:configuration/{body['name']}/{uuid.uuid4()}"
             self.configurations[arn] = {
@@ -419,7 +422,7 @@ class Permissions:
 
     @staticmethod
     def role(name, region):
-        iam = iam_backends[DEFAULT_ACCOUNT_ID]["aws"]
+        iam = iam_backends[ACCOUNT_ID]["aws"]
         role = iam.get_role(name)
         attached = [Permissions.document(policy) for policy in role.managed_policies.values()]
         boundary = role.permissions_boundary_arn
@@ -437,35 +440,35 @@ class Permissions:
 
     @staticmethod
     def bucket(name, region):
-        bucket = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets[name]
+        bucket = s3_backends[ACCOUNT_ID]["aws"].buckets[name]
         encryption = (bucket.encryption or {}).get("Rule", {}).get("ApplyServerSideEncryptionByDefault", {})
         policy = bucket.policy.decode() if isinstance(bucket.policy, bytes) else bucket.policy
         return {"policy": json.loads(policy) if policy else None, "key": encryption.get("KMSMasterKeyID")}
 
     @staticmethod
     def key(name, region):
-        kms = kms_backends[DEFAULT_ACCOUNT_ID][region]
+        kms = kms_backends[ACCOUNT_ID][region]
         key = kms.describe_key(name)
         return {"arn": key.arn, "policy": json.loads(key.policy)}
 
     @staticmethod
     def tags(name, region):
         if ":ecs:" in name:
-            found = ecs_backends[DEFAULT_ACCOUNT_ID][region].list_tags_for_resource(name)
+            found = ecs_backends[ACCOUNT_ID][region].list_tags_for_resource(name)
             return {tag["key"]: tag["value"] for tag in found}
         if ":secretsmanager:" in name:
-            secret = secretsmanager_backends[DEFAULT_ACCOUNT_ID][region].secrets[name]
+            secret = secretsmanager_backends[ACCOUNT_ID][region].secrets[name]
             return {tag["Key"]: tag["Value"] for tag in secret.tags or []}
         if not name.startswith("arn:"):
-            found = ec2_backends[DEFAULT_ACCOUNT_ID][region].describe_tags(filters={"resource-id": [name]})
+            found = ec2_backends[ACCOUNT_ID][region].describe_tags(filters={"resource-id": [name]})
             return {tag["key"]: tag["value"] for tag in found}
-        resources = resourcegroupstaggingapi_backends[DEFAULT_ACCOUNT_ID][region]._get_resources_generator()
+        resources = resourcegroupstaggingapi_backends[ACCOUNT_ID][region]._get_resources_generator()
         found = next((each["Tags"] for each in resources if each["ResourceARN"] == name), [])
         return {tag["Key"]: tag["Value"] for tag in found}
 
     @staticmethod
     def secret(name, region):
-        secret = secretsmanager_backends[DEFAULT_ACCOUNT_ID][region].secrets[name]
+        secret = secretsmanager_backends[ACCOUNT_ID][region].secrets[name]
         return {"arn": secret.arn, "key": secret.kms_key_id}
 
 
@@ -527,7 +530,7 @@ def main():
     service_linked_roles_have_their_names()
     delete_marker_can_be_deleted()
     # Reading all of AWS's managed policies takes seconds: a first call that waits for it is repeated by its client.
-    iam_backends[DEFAULT_ACCOUNT_ID]["aws"].managed_policies
+    iam_backends[ACCOUNT_ID]["aws"].managed_policies
     server = make_server("127.0.0.1", int(sys.argv[1]), Emulator(), threaded=True)
     print("listening", server.port, flush=True)
     # When the process that started us is gone, our standard input ends.

@@ -3,7 +3,7 @@
  * fixed place; what is missing is said by name.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -35,7 +35,7 @@ export interface EmulatedAws {
   /** For terraform, cdktf and the AWS command line. */
   readonly environment: NodeJS.ProcessEnv
   /** Calls an API of AWS that speaks JSON: `call('ecs', 'AmazonEC2ContainerServiceV20141113.ListClusters', {})`. */
-  call(service: string, target: string, body: object): Promise<Record<string, never>>
+  call(service: string, target: string, body: object, region?: string): Promise<Record<string, never>>
   /** Runs a command against it; one that hangs ends after ten minutes, as a failure that says how far it came. */
   run(directory: string, command: string, ...args: string[]): Promise<Ran>
   /** Judges each call of a session; the administrator, who all else here is, may do everything. */
@@ -65,13 +65,17 @@ export interface ApiRequest {
   readonly target?: string
   /** JSON with `target`; a form without. */
   readonly body?: Readonly<Record<string, unknown>>
+  /** Default `eu-central-1`. */
+  readonly region?: string
 }
 
 const ADMINISTRATOR = 'emulated'
 
-export async function startEmulatedAws(): Promise<EmulatedAws> {
+/** @param accountId of the one account that it is. */
+export async function startEmulatedAws(accountId = '123456789012'): Promise<EmulatedAws> {
   const port = await freePort()
   const child = spawn(python, [resolve(import.meta.dirname, 'aws_emulator.py'), String(port)], {
+    env: { ...process.env, MOTO_ACCOUNT_ID: accountId },
     stdio: ['pipe', 'pipe', 'ignore'], // its standard input ends with this process, and it with that
   })
   let output = ''
@@ -79,7 +83,12 @@ export async function startEmulatedAws(): Promise<EmulatedAws> {
     output += text
   })
   await saying(child, 'listening')
-  const gate = await Gate.start({ upstream: `http://127.0.0.1:${port}`, administrator: ADMINISTRATOR, python })
+  const gate = await Gate.start({
+    accountId,
+    upstream: `http://127.0.0.1:${port}`,
+    administrator: ADMINISTRATOR,
+    python,
+  })
   const { url } = gate
   const mirror = findMirror()
   const environment = {
@@ -90,7 +99,7 @@ export async function startEmulatedAws(): Promise<EmulatedAws> {
     AWS_REGION: REGION,
     CHECKPOINT_DISABLE: '1',
     GOGC: '400', // most of a plan is the start of the provider, and a quarter of that the collection of its garbage
-    ...(mirror && { TF_CLI_CONFIG_FILE: cliConfig(mirror.directory), AWS_PROVIDER_VERSION: mirror.version }),
+    ...(mirror && { TF_CLI_CONFIG_FILE: cliConfig(mirror), AWS_PROVIDER_VERSION: mirror.version }),
   }
   const calls = () => output.split('\n').slice(1, -1)
   const runAs = async (given: NodeJS.ProcessEnv, directory: string, command: string, args: string[]): Promise<Ran> => {
@@ -104,7 +113,7 @@ export async function startEmulatedAws(): Promise<EmulatedAws> {
     gate,
     as: (accessKeyId) => ({ request: (service, request) => callApi(url, accessKeyId, service, request) }),
     async session(role, subject) {
-      const credentials = await assumeRole(url, role, subject)
+      const credentials = await assumeRole(url, `arn:aws:iam::${accountId}:role/${role}`, subject)
       const own = {
         ...environment,
         AWS_ACCESS_KEY_ID: credentials.accessKeyId,
@@ -118,8 +127,8 @@ export async function startEmulatedAws(): Promise<EmulatedAws> {
         request: (service, request) => callApi(url, credentials.accessKeyId, service, request),
       }
     },
-    async call(service, target, body) {
-      const { status, text } = await callApi(url, ADMINISTRATOR, service, { target, body: { ...body } })
+    async call(service, target, body, region = REGION) {
+      const { status, text } = await callApi(url, ADMINISTRATOR, service, { target, body: { ...body }, region })
       if (status >= 300) throw new Error(`${target}: ${status} ${text}`)
       return JSON.parse(text) as Record<string, never>
     },
@@ -137,8 +146,8 @@ export async function startEmulatedAws(): Promise<EmulatedAws> {
 }
 
 async function callApi(url: string, accessKeyId: string, service: string, request: ApiRequest) {
-  const { method = 'POST', path = '/', target, body } = request
-  const scope = `Credential=${accessKeyId}/20260101/${REGION}/${service}/aws4_request`
+  const { method = 'POST', path = '/', target, body, region = REGION } = request
+  const scope = `Credential=${accessKeyId}/20260101/${region}/${service}/aws4_request`
   const response = await fetch(`${url}${path}`, {
     method,
     headers: {
@@ -152,7 +161,7 @@ async function callApi(url: string, accessKeyId: string, service: string, reques
   return { status: response.status, text: await response.text() }
 }
 
-async function assumeRole(url: string, role: string, subject: string): Promise<Credentials> {
+async function assumeRole(url: string, roleArn: string, subject: string): Promise<Credentials> {
   const claims = { iss: 'https://token.actions.githubusercontent.com', aud: 'sts.amazonaws.com', sub: subject }
   const token = ['', JSON.stringify(claims), ''].map((part) => Buffer.from(part).toString('base64url')).join('.')
   const response = await fetch(url, {
@@ -160,7 +169,7 @@ async function assumeRole(url: string, role: string, subject: string): Promise<C
     body: new URLSearchParams({
       Action: 'AssumeRoleWithWebIdentity',
       Version: '2011-06-15',
-      RoleArn: `arn:aws:iam::123456789012:role/${role}`,
+      RoleArn: roleArn,
       RoleSessionName: 'workflow',
       WebIdentityToken: token,
     }),
@@ -222,9 +231,16 @@ function findMirror(): { directory: string; version: string } | undefined {
   return undefined
 }
 
-function cliConfig(mirror: string): string {
-  const path = join(mkdtempSync(join(tmpdir(), 'millrace-terraform-')), 'terraformrc')
-  writeFileSync(path, `provider_installation {\n  filesystem_mirror {\n    path = ${JSON.stringify(mirror)}\n  }\n}\n`)
+/** OpenTofu looks for the same provider below the name of its own registry; of what it looks through, only the last may be a link. */
+function cliConfig({ directory, version }: { readonly directory: string; readonly version: string }): string {
+  const own = mkdtempSync(join(tmpdir(), 'millrace-terraform-'))
+  const platforms = join(directory, PROVIDER, version)
+  const linked = join(own, PROVIDER.replace('registry.terraform.io', 'registry.opentofu.org'), version)
+  mkdirSync(linked, { recursive: true })
+  for (const platform of readdirSync(platforms)) symlinkSync(join(platforms, platform), join(linked, platform))
+  const mirrors = [directory, own].map((path) => `  filesystem_mirror {\n    path = ${JSON.stringify(path)}\n  }\n`)
+  const path = join(own, 'terraformrc')
+  writeFileSync(path, `provider_installation {\n${mirrors.join('')}}\n`)
   return path
 }
 

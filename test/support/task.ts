@@ -15,18 +15,23 @@ export interface Task {
   output(): string
 }
 
-/**
- * Runs the app with exactly what ECS would set for a service, as the emulated ECS says; only addresses are replaced.
- * @param atEnd of the test; one that runs beside others gives its own.
- */
+interface TaskOptions {
+  /** Default: eu-central-1. */
+  readonly region?: string
+  /** Registers what ends the task. Default: at the end of the test; a test that runs beside others gives its own. */
+  readonly atEnd?: (stop: () => void) => void
+}
+
+/** Runs the app with exactly what ECS would set for a service, as the emulated ECS says; only addresses are replaced. */
 export async function startTask(
   aws: EmulatedAws,
   environmentName: string,
   service: string,
   moved: Record<string, string> = {},
-  atEnd: (stop: () => void) => void = onTestFinished,
+  { region = 'eu-central-1', atEnd = onTestFinished }: TaskOptions = {},
 ): Promise<Task> {
-  const ecs = (action: string, body: object) => aws.call('ecs', `AmazonEC2ContainerServiceV20141113.${action}`, body)
+  const ecs = (action: string, body: object) =>
+    aws.call('ecs', `AmazonEC2ContainerServiceV20141113.${action}`, body, region)
   const { services } = await ecs('DescribeServices', { cluster: `millrace-${environmentName}`, services: [service] })
   const [found] = services as unknown as { taskDefinition: string }[]
   const { taskDefinition } = await ecs('DescribeTaskDefinition', { taskDefinition: found?.taskDefinition })
@@ -34,9 +39,12 @@ export async function startTask(
   const app = containerDefinitions.find(({ name }) => name === 'app') ?? {}
   const environment: Record<string, string> = {}
   for (const { name, value } of app.environment as { name: string; value: string }[]) environment[name] = value
+  const execution =
+    String((taskDefinition as unknown as Block).executionRoleArn)
+      .split('/')
+      .at(-1) ?? ''
   for (const { name, valueFrom } of (app.secrets ?? []) as { name: string; valueFrom: string }[]) {
-    const secret = await aws.call('secretsmanager', 'secretsmanager.GetSecretValue', { SecretId: valueFrom })
-    environment[name] = secret.SecretString ?? ''
+    environment[name] = await readSecret(aws, execution, valueFrom)
   }
   // A test opens nothing to others, and takes any free port.
   Object.assign(environment, { HOST: '127.0.0.1', PORT: '0', ADMIN_PORT: '0' }, moved)
@@ -55,6 +63,28 @@ export async function startTask(
   const [, url = ''] = /ready: send events to (http\S+)/.exec(output) ?? []
   const [, key = ''] = (environment.API_KEYS ?? '').split(':')
   return { url, key, output: () => output }
+}
+
+/**
+ * Of a secret or a parameter, as ECS reads it to start a task: with the execution role.
+ * https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html
+ */
+async function readSecret(aws: EmulatedAws, role: string, valueFrom: string): Promise<string> {
+  const { accessKeyId } = await aws.gate.taskCredentials(role)
+  const [, , service, region = '', , kind = '', , jsonKey = ''] = valueFrom.split(':')
+  const call = async (signedFor: string, target: string, body: Record<string, unknown>) => {
+    const { status, text } = await aws.as(accessKeyId).request(signedFor, { target, body, region })
+    if (status !== 200) throw new Error(`${role} cannot read ${valueFrom}: ${text}`)
+    return JSON.parse(text)
+  }
+  if (service === 'ssm') {
+    const Names = [kind.replace('parameter', '')]
+    const { Parameters } = await call('ssm', 'AmazonSSM.GetParameters', { Names, WithDecryption: true })
+    return Parameters[0]?.Value ?? ''
+  }
+  const SecretId = valueFrom.split(':').slice(0, 7).join(':')
+  const { SecretString } = await call('secretsmanager', 'secretsmanager.GetSecretValue', { SecretId })
+  return jsonKey === '' ? SecretString : JSON.parse(SecretString)[jsonKey]
 }
 
 export function send(url: string, event: object, key?: string): Promise<Response> {

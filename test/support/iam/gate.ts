@@ -39,7 +39,6 @@ interface Role {
   readonly boundary: PolicyDocument | null
 }
 
-const ACCOUNT_ID = '123456789012'
 /** The provider asks this first, to know its account. It goes on without an answer: roles are no users. */
 const PROBE = 'iam:GetUser'
 
@@ -49,6 +48,7 @@ export class Gate {
   readonly judged: Judged[] = []
   /** Calls whose request says too little to judge them: a fault of the gate, never of the caller. */
   readonly failures: string[] = []
+  readonly #accountId: string
   readonly #upstream: string
   readonly #administrator: string
   readonly #operations: Operations
@@ -59,6 +59,7 @@ export class Gate {
 
   private constructor(url: string, options: GateOptions, close: () => Promise<void>) {
     this.url = url
+    this.#accountId = options.accountId
     this.#upstream = options.upstream
     this.#administrator = options.administrator
     this.#operations = new Operations(options.python)
@@ -92,7 +93,7 @@ export class Gate {
   /** Hands a role to a task as ECS does: only one that trusts tasks of this account. */
   async taskCredentials(role: string): Promise<Credentials> {
     const trust = statements((await this.#role(role))?.trust ?? { Statement: [] })
-    const call = { action: 'sts:AssumeRole', resource: '*', context: { 'aws:SourceAccount': ACCOUNT_ID } }
+    const call = { action: 'sts:AssumeRole', resource: '*', context: { 'aws:SourceAccount': this.#accountId } }
     const trusts = trust.some(
       ({ Principal, ...statement }) =>
         typeof Principal === 'object' &&
@@ -166,7 +167,7 @@ export class Gate {
       const decision = decide(one, policies)
       this.judged.push({ role, operation: `${operation.prefix}:${name}`, call: one, policies, decision })
       if (decision.allowed) continue
-      const session = `arn:aws:sts::${ACCOUNT_ID}:assumed-role/${role}/session`
+      const session = `arn:aws:sts::${this.#accountId}:assumed-role/${role}/session`
       return `User: ${session} is not authorized to perform: ${one.action} on resource: ${one.resource} ${decision.because}`
     }
     return undefined
@@ -202,7 +203,7 @@ export class Gate {
     const claims: Record<string, string> = JSON.parse(Buffer.from(payload, 'base64url').toString())
     const issuer = String(claims.iss).replace('https://', '')
     const context = Object.fromEntries(Object.entries(claims).map(([claim, value]) => [`${issuer}:${claim}`, value]))
-    const provider = `arn:aws:iam::${ACCOUNT_ID}:oidc-provider/${issuer}`
+    const provider = `arn:aws:iam::${this.#accountId}:oidc-provider/${issuer}`
     const trusts = statements(role?.trust ?? { Statement: [] }).some(
       ({ Principal, ...statement }) =>
         typeof Principal === 'object' &&
@@ -227,13 +228,15 @@ export class Gate {
     return known as Promise<Role | undefined>
   }
 
-  readonly #account: Account = {
-    id: ACCOUNT_ID,
-    role: (name) => this.#role(name),
-    bucket: (name) => this.#ask('bucket', name, 'us-east-1'),
-    key: (id, region) => this.#ask('key', id, region),
-    secret: (id, region) => this.#ask('secret', id, region),
-    tags: (id, region) => this.#ask('tags', id, region),
+  get #account(): Account {
+    return {
+      id: this.#accountId,
+      role: (name) => this.#role(name),
+      bucket: (name) => this.#ask('bucket', name, 'us-east-1'),
+      key: (id, region) => this.#ask('key', id, region),
+      secret: (id, region) => this.#ask('secret', id, region),
+      tags: (id, region) => this.#ask('tags', id, region),
+    }
   }
 
   async #ask<T>(kind: string, name: string, region: string): Promise<T | undefined> {
@@ -243,6 +246,8 @@ export class Gate {
 }
 
 export interface GateOptions {
+  /** Of the emulated AWS. */
+  readonly accountId: string
   /** URL of the emulated AWS. */
   readonly upstream: string
   /** Access key that may do everything. */
