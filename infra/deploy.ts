@@ -50,6 +50,10 @@ async function main(): Promise<number> {
   checkConfig(account, environments)
   const stacks = stacksOf(target)
   const environment = isBootstrap(target) ? undefined : findEnvironment(environments, target)
+  if (command === 'deploy') {
+    requireAccount(account, environment)
+    if (environment) requireDomain(environment)
+  }
   requireTerraform()
   if (environment?.allowedCidrs === 'me') await nameCaller()
   const passed = Object.entries(values).flatMap(([name, on]) => (on === true ? [`--${name}`] : []))
@@ -177,8 +181,6 @@ async function deploy(
   approved: boolean,
 ): Promise<number> {
   const environment = isBootstrap(target) ? undefined : findEnvironment(environments, target)
-  requireAccount(account, environment)
-  if (environment) requireDomain(environment)
   const place = placeOfTarget(target)
   await requireIdentity(place)
   const { deployFirst } = await import('./deployment/first.ts') // with the SDK of AWS, as all imports like this
