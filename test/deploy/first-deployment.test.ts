@@ -106,7 +106,7 @@ describe.skipIf(reason)(`the first deployment${reason ? ` (left out: ${reason})`
       PATH: `${withoutDocker()}:${process.env.PATH}`,
       CALLER_ADDRESS_URL: `http://127.0.0.1:${(checkIp.address() as AddressInfo).port}`,
     }
-  })
+  }, 180_000)
   afterAll(async () => {
     checkIp.close()
     registry?.stop()
