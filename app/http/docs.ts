@@ -28,7 +28,7 @@ async function createDocs({ version, needsKey }: DocsOptions): Promise<FastifyIn
     import('@fastify/swagger-ui'),
     import('./documented-routes.ts'),
   ])
-  const app = fastify({ exposeHeadRoutes: false })
+  const app = fastify()
   await app.register(swagger, {
     exposeHeadRoutes: true,
     openapi: {
@@ -47,7 +47,9 @@ async function createDocs({ version, needsKey }: DocsOptions): Promise<FastifyIn
   for (const schema of SHARED) app.addSchema(schema)
   // Answered here is the document alone; the others are for what it says.
   const handler = () => app.swagger()
-  for (const { method, url, schema } of [...ROUTES, ...HEAD_AND_OPTIONS]) app.route({ method, url, schema, handler })
+  for (const { method, url, schema } of [...ROUTES, ...HEAD_AND_OPTIONS]) {
+    app.route({ method, url, schema, handler, exposeHeadRoute: false })
+  }
   await app.ready()
   return app
 }
