@@ -32,9 +32,9 @@ const ADVICE: readonly (readonly [error: RegExp, advice: (stack: TerraformStack,
 ]
 
 /** @returns Terraform's closing line. @throws TerraformError, InterruptedError. */
-export async function applyStack(stack: TerraformStack, ...more: readonly string[]): Promise<string> {
+export async function applyStack(stack: TerraformStack, command: 'apply' | 'destroy' = 'apply'): Promise<string> {
   const progress = new Progress((line) => console.error(line))
-  const args = ['apply', '-json', '-auto-approve', '-input=false', LOCK_TIMEOUT, ...more]
+  const args = [command, '-json', '-auto-approve', '-input=false', LOCK_TIMEOUT]
   const { code, stderr } = await runProgram(BINARY, args, {
     cwd: stack.directory,
     env: terraformEnvironment(),

@@ -26,7 +26,7 @@ export async function destroyBootstrap(place: Place, approved: boolean): Promise
   synthesiseStacks()
   const state = new FileState(place)
   await state.use(await bootstrapState(place))
-  const result = await applyStack(new TerraformStack(bootstrapName(place)), '-destroy')
+  const result = await applyStack(new TerraformStack(bootstrapName(place)), 'destroy')
   state.forget()
   return result
 }
