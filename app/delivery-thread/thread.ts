@@ -6,6 +6,7 @@
  *         ▲                 │ settled: to the main thread, which makes progress durable
  *         └─ how far? ──────┘
  */
+import { setPriority } from 'node:os'
 import { parentPort, workerData } from 'node:worker_threads'
 import { loadConfigFile, NO_CONFIG_FILE } from '../config-file/load.ts'
 import type { Delivery } from '../delivery/delivery.ts'
@@ -16,7 +17,12 @@ import { pack } from '../sent-error.ts'
 import { type Observer, startDeliveries } from '../start-deliveries.ts'
 import { type Call, type FromThread, type Request, stateOf, type ThreadStart, type ToThread } from './messages.ts'
 
-/** How often is looked whether the main thread must be told of a state. */
+/**
+ * Nice value. When cores are short, requests go first, and the log holds the events that wait. On Linux it is that of the
+ * calling thread alone; 10 gives a tenth of the share of a thread with 0: setpriority(2), sched(7).
+ */
+const NICE = 10
+/** How often changed states are posted to the main thread. */
 const STATE_EVERY_MS = 200
 
 const { config, configPath, log: shared } = workerData as ThreadStart
@@ -27,8 +33,9 @@ const observer: Observer = {
   onFailure: (error) => post({ kind: 'logFailed', error: pack(error) }),
   onSinkFailure: (error) => post({ kind: 'sinkFailed', error: pack(error) }),
 }
+if (process.platform === 'linux') setPriority(NICE)
 const log = openSharedLog(shared)
-/** As the main thread knows them. */
+/** The states that the main thread has. */
 const posted = new Map<string, string>()
 const started = start()
 let stateTimer: NodeJS.Timeout | undefined
