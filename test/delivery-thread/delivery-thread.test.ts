@@ -39,7 +39,7 @@ function directoryWithConfig(): string {
 
 test('filters, handlers and dead letters work there, and what is seen of them from outside is the same', async () => {
   const directory = directoryWithConfig()
-  const service = await startService(directory, { ...THREAD, RETRY_MAX_ATTEMPTS: '1' })
+  const service = await startService(directory, { ...THREAD, HANDLER_THREADS: '1', RETRY_MAX_ATTEMPTS: '1' })
   for (const data of ['good', 'bad']) expect((await post(service, { id: data, type: 'order', data })).status).toBe(202)
   expect((await post(service, { id: 'other', type: 'page', data: 1 })).status).toBe(202)
   await caughtUp(service, ['orders', 'slow'])

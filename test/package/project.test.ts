@@ -194,7 +194,7 @@ test.skipIf(noAws)(
     const { code, output } = await timed('npm run deploy -- bootstrap', () => aws.run(project, 'npm', ...command))
     expect(code, output.slice(-4000)).toBe(0)
     expect(output).toMatch(/bootstrap\s+Apply complete! Resources: \d+ added, 0 changed, 0 destroyed/)
-    expect(output).toContain('Next: push an image to')
+    expect(output).toContain('Next: npm run deploy -- <environment>')
   },
 )
 
