@@ -24,6 +24,10 @@ bytes, since its missing attributes are filled in. That takes 10 % of the time, 
 copy into the file 5 %. Checksums of the bytes read take 2 %, the sync 1 %. The collector frees the bytes that were read
 and filled in. Lines are found in blocks, and no object is made for a single event
 ([decision 29](decisions/0029-bytes.md)).`,
+  'ndjson-small-file-sink-thread': `Both cores are busy: the load generator, the thread that takes events in, the thread
+of delivery, and the threads that read and write files ([decision 45](decisions/0045-delivery-thread.md)).`,
+  'ndjson-cloudevents-file-sink-thread': `As for small events, and the kernel copies each byte again
+([decision 45](decisions/0045-delivery-thread.md)).`,
   'ndjson-cloudevents-rust-group': `A request of 100 (27 kB) takes 110 µs of CPU. The kernel's copy of the log into its
 page cache takes 30 %, the scanner 13 %, the checks 12 %, and Fastify and Node's HTTP 13 %. The log takes 4 %, checksums
 4 %, sockets 6 %, and the collector 2 % ([decision 29](decisions/0029-bytes.md)).`,

@@ -6,7 +6,6 @@
  *         ▲                 │ settled: to the main thread, which makes progress durable
  *         └─ how far? ──────┘
  */
-import { setPriority } from 'node:os'
 import { parentPort, workerData } from 'node:worker_threads'
 import { loadConfigFile, NO_CONFIG_FILE } from '../config-file/load.ts'
 import type { Delivery } from '../delivery/delivery.ts'
@@ -17,11 +16,6 @@ import { pack } from '../sent-error.ts'
 import { type Observer, startDeliveries } from '../start-deliveries.ts'
 import { type Call, type FromThread, type Request, stateOf, type ThreadStart, type ToThread } from './messages.ts'
 
-/**
- * Nice value. When cores are short, requests go first, and the log holds the events that wait. On Linux it is that of the
- * calling thread alone; 10 gives a tenth of the share of a thread with 0: setpriority(2), sched(7).
- */
-const NICE = 10
 /** How often changed states are posted to the main thread. */
 const STATE_EVERY_MS = 200
 
@@ -33,7 +27,6 @@ const observer: Observer = {
   onFailure: (error) => post({ kind: 'logFailed', error: pack(error) }),
   onSinkFailure: (error) => post({ kind: 'sinkFailed', error: pack(error) }),
 }
-if (process.platform === 'linux') setPriority(NICE)
 const log = openSharedLog(shared)
 /** The states that the main thread has. */
 const posted = new Map<string, string>()
