@@ -178,8 +178,9 @@ export class LogMirror implements ConsumerHost, ProgressStore {
     this.#segments = this.#segments.filter(({ baseOffset }) => baseOffset >= first)
   }
 
+  /** Of the consumers here: one in the store that nobody opened would keep every segment in this list. */
   get #settledOffset(): number {
-    return Math.min(...this.#progress.values().map(({ offset }) => offset))
+    return Math.min(...this.#consumers.map(({ progress }) => progress.offset))
   }
 
   #post(message: ToMain): void {
